@@ -1,0 +1,116 @@
+/**
+ * Every bound, and the default of every timing and radius. The unit stands last in the name.
+ * Bounds are fixed; what an operator may tune is in `DISPATCH_DEFAULTS` and read from the environment by
+ * `engine/config.ts` as HEXDISPATCH_ + the name (for example HEXDISPATCH_WAVE_MS).
+ */
+
+/** Fixed when a cluster is created; the id of a delivery has room for this many. */
+export const SHARDS_MAX = 4096;
+export const SHARDS_DEFAULT = 64;
+
+/** The doors. */
+export const FRAME_MAX_BYTES = 16_384;
+export const FRAME_DEPTH_MAX = 6;
+export const FRAME_ITEMS_MAX = 512;
+export const PINGS_PER_BATCH_MAX = 100;
+export const BODY_MAX_BYTES = 65_536;
+export const ADDRESS_MAX_CHARS = 200;
+export const NOTES_MAX_CHARS = 1_000;
+export const NAME_MAX_CHARS = 80;
+export const PHONE_MAX_CHARS = 24;
+export const EXTERNAL_ID_MAX_CHARS = 128;
+export const REASON_MAX_CHARS = 200;
+export const IDEMPOTENCY_KEY_MAX_CHARS = 255;
+export const TOKEN_MAX_CHARS = 2_048;
+export const PAGE_MAX_ROWS = 100;
+export const PAGE_DEFAULT_ROWS = 20;
+export const AVAILABLE_MAX_ROWS = 20;
+export const WEIGHT_MAX_KG = 1_000;
+export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
+export const HELLO_TIMEOUT_MS = 10_000;
+export const SOCKET_IDLE_S = 60;
+export const SOCKET_BUFFER_MAX_BYTES = 262_144;
+export const TRACKS_PER_SESSION_MAX = 128;
+export const FRAMES_PER_SESSION_PER_S_MAX = 50;
+export const IDEMPOTENCY_KEPT_H = 48;
+
+/** The runtime. */
+export const MAILBOX_MAX_MSGS = 1_024;
+export const ACTORS_MAX = 1_000_000;
+export const WRITE_BATCH_MAX_ROWS = 200;
+export const WRITE_QUEUE_MAX_ROWS = 20_000;
+export const WRITE_WINDOW_MS = 1;
+export const OUTBOX_BATCH_MAX_ROWS = 500;
+export const SWEEP_MAX_ROWS = 1_000;
+export const SHARD_MESSAGES_MAX = 500;
+export const LEDGER_ENTRIES_MAX = 64;
+export const NATS_REQUEST_TIMEOUT_MS = 1_000;
+/** Below this a nats-server silently drops features that we ask for (NATS.md, finding 8). */
+export const NATS_VERSION_MIN = "2.10.0";
+export const POSTGRES_VERSION_MIN = 15;
+
+/** What an operator may tune. Ranges are checked by `engine/config.ts`. */
+export const DISPATCH_DEFAULTS = {
+  /** Couriers asked in one wave. 1 to 20. */
+  WAVE_COURIERS: 3,
+  /** Nobody accepted for so long: the next wave opens, wider. */
+  WAVE_MS: 2_000,
+  /** How long one offer stays valid on a phone; people need 15 to 30 s. */
+  OFFER_TTL_MS: 20_000,
+  /** A hold that is not followed by its offer ends by itself after this. */
+  HOLD_TTL_MS: 5_000,
+  /** How long a wave waits for couriers' answers to its hold requests. */
+  HOLD_WAIT_MS: 250,
+  /** Offers (and holds) that one courier may have at the same time. */
+  OFFERS_PARALLEL_MAX: 3,
+  /** Reach of wave 1, 2 and all later ones; an empty reach opens the next at once. */
+  WAVE_1_RADIUS_M: 1_000,
+  WAVE_2_RADIUS_M: 2_500,
+  WAVE_3_RADIUS_M: 5_000,
+  /** Candidates ranked by travel time in one search. */
+  CANDIDATES_MAX: 24,
+  /** A delivery nobody took for so long becomes unfilled. */
+  SEARCH_DEADLINE_MS: 900_000,
+  /** A position older than this does not make a candidate. */
+  STALE_MS: 60_000,
+  /** An assigned courier unheard of for so long is dark: warned, then replaced. */
+  DARK_MS: 90_000,
+  /** An assigned courier who moved less than STILL_M towards the pickup in so long stands still. */
+  STILL_MS: 180_000,
+  STILL_M: 50,
+  /** An assigned courier who moved this much further from the pickup than at best retreats. */
+  RETREAT_M: 500,
+  /** After the warning, so long to mend it before the search for a replacement begins. */
+  WARN_MS: 60_000,
+  /** Arrival: nearer than the first on two pings in a row; left again beyond the second. */
+  ARRIVE_M: 60,
+  LEAVE_M: 120,
+  /** Pings implying more than this speed are not believed (teleports). 278 m/s is 1,000 km/h. */
+  PING_SPEED_MAX_MPS: 278,
+  /** How far a ping's own time may be ahead of ours, and how old it may be to move the position. */
+  PING_AHEAD_MAX_MS: 30_000,
+  PING_AGE_MAX_MS: 60_000,
+  /** How often a courier app should ping. */
+  PING_INTERVAL_MS: 10_000,
+  /** Pings are batched at the gateway, and courier records at the node, for so long. */
+  PING_BATCH_MS: 50,
+  CELLS_BATCH_MS: 50,
+  /** Positions go to watchers once in so long. */
+  POSITIONS_MS: 1_000,
+  SWEEP_MS: 1_000,
+  LAST_KNOWN_MS: 30_000,
+  HISTORY_MS: 2_000,
+  /** H3 resolution of cells, and of the parents by which cells are put on shards. */
+  CELL_RESOLUTION: 8,
+  SHARD_RESOLUTION: 6,
+} as const;
+
+export type DispatchSettings = { readonly [K in keyof typeof DISPATCH_DEFAULTS]: number };
+
+/** The served area where no other is set: San Francisco and its neighbours, degrees. */
+export const SERVICE_AREA_DEFAULT = {
+  west: -122.55,
+  south: 37.6,
+  east: -122.3,
+  north: 37.9,
+} as const;

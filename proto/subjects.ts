@@ -1,0 +1,127 @@
+/**
+ * Every NATS subject and stream, written once. The prefix (default `hd`) keeps clusters and test runs apart
+ * on one server. Ids are checked to be one plain token before they become part of a subject.
+ */
+import { NAME_PATTERN } from "./ids.ts";
+
+/** A pattern with {names}; `doc` says who publishes and who listens. */
+export type SubjectRow = { readonly pattern: string; readonly doc: string };
+
+export const SUBJECTS = {
+  shard: {
+    pattern: "{prefix}.shard.{shard}",
+    doc: "Gateways and nodes to the owner of a shard: batches of actor messages (`encodePosts`). With a reply subject: one message that is answered.",
+  },
+  watch: {
+    pattern: "{prefix}.watch.{shard}",
+    doc: "Gateways to the owner of a courier shard: whose positions they need.",
+  },
+  where: {
+    pattern: "{prefix}.where.{shard}",
+    doc: "Request to the owner of a courier shard: where one courier is.",
+  },
+  fleet: { pattern: "{prefix}.fleet", doc: "Request to all nodes: the couriers that each owns." },
+  nodeUp: {
+    pattern: "{prefix}.node.up",
+    doc: "A node has taken shards; gateways announce their sessions and watches to it again.",
+  },
+  gateway: {
+    pattern: "{prefix}.gateway.{gateway}",
+    doc: "Nodes to one gateway: frames for its sessions.",
+  },
+  positions: {
+    pattern: "{prefix}.positions.{gateway}",
+    doc: "Nodes to one gateway, once a second: watched couriers that moved.",
+  },
+  outbox: {
+    pattern: "{prefix}.outbox",
+    doc: "Whoever committed an event nudges the relay. May be lost: the relay also looks by itself.",
+  },
+  cells: {
+    pattern: "{prefix}.cells.{shard}",
+    doc: "CELLS stream: courier records of one courier shard, in batches.",
+  },
+  ledger: {
+    pattern: "{prefix}.ledger.{delivery}",
+    doc: "LEDGER stream: decisions of the offer protocol with their reasons (JSON array of entries).",
+  },
+  events: {
+    pattern: "{prefix}.events.{owner}.{delivery}",
+    doc: "EVENTS stream: what customers and partners may see, numbered per delivery (JSON).",
+  },
+} as const satisfies Record<string, SubjectRow>;
+
+const token = (text: string): string => {
+  if (!NAME_PATTERN.test(text)) throw new Error(`"${text}" cannot be part of a subject`);
+  return text;
+};
+const number = (value: number): string => {
+  if (!Number.isInteger(value) || value < 0)
+    throw new Error(`${value} cannot be part of a subject`);
+  return String(value);
+};
+
+export type Subjects = ReturnType<typeof subjectsFor>;
+
+/** The subjects of one cluster. Throws on a prefix or id that is not one plain token: an id must be checked before. */
+export function subjectsFor(prefix: string) {
+  const p = token(prefix);
+  return {
+    shard: (shard: number) => `${p}.shard.${number(shard)}`,
+    watch: (shard: number) => `${p}.watch.${number(shard)}`,
+    where: (shard: number) => `${p}.where.${number(shard)}`,
+    fleet: `${p}.fleet`,
+    nodeUp: `${p}.node.up`,
+    gateway: (gateway: string) => `${p}.gateway.${token(gateway)}`,
+    positions: (gateway: string) => `${p}.positions.${token(gateway)}`,
+    outbox: `${p}.outbox`,
+    cells: (shard: number) => `${p}.cells.${number(shard)}`,
+    cellsAll: `${p}.cells.*`,
+    ledger: (delivery: string) => `${p}.ledger.${token(delivery)}`,
+    ledgerAll: `${p}.ledger.*`,
+    events: (owner: string, delivery: string) => `${p}.events.${token(owner)}.${token(delivery)}`,
+    eventsOfDelivery: (delivery: string) => `${p}.events.*.${token(delivery)}`,
+    eventsAll: `${p}.events.>`,
+  } as const;
+}
+
+/** A JetStream stream: `seconds`, `bytes` are limits on age and size; the server must echo all of it at start. */
+export type StreamRow = {
+  readonly subject: "cellsAll" | "ledgerAll" | "eventsAll";
+  readonly storage: "memory" | "file";
+  readonly ageMaxS: number;
+  readonly bytesMax: number;
+  readonly dedupeS: number;
+  readonly doc: string;
+};
+export const STREAMS = {
+  CELLS: {
+    subject: "cellsAll",
+    storage: "memory",
+    ageMaxS: 300,
+    bytesMax: 268_435_456,
+    dedupeS: 1,
+    doc: "The replica that survives: minutes of courier records. Publishing never waits for its ack.",
+  },
+  LEDGER: {
+    subject: "ledgerAll",
+    storage: "file",
+    ageMaxS: 604_800,
+    bytesMax: 2_147_483_648,
+    dedupeS: 1,
+    doc: "Explanations, for a week. Losing its tail loses explanations, not truth.",
+  },
+  EVENTS: {
+    subject: "eventsAll",
+    storage: "file",
+    ageMaxS: 604_800,
+    bytesMax: 4_294_967_296,
+    dedupeS: 600,
+    doc: "Committed events, fed from the outbox with the outbox id as message id.",
+  },
+} as const satisfies Record<string, StreamRow>;
+export type StreamKey = keyof typeof STREAMS;
+
+/** Stream names carry the prefix, in capitals: `HD_CELLS`. */
+export const streamName = (prefix: string, key: StreamKey): string =>
+  `${token(prefix).toUpperCase()}_${key}`;

@@ -1,0 +1,168 @@
+// Starting and ending server processes. Every process started here is the leader of its own
+// group, so that Ctrl-C in the terminal reaches only the script, which then ends the others in
+// order. Ending is by process id alone, never by name, and an id from a file counts only while the
+// command line behind it still carries the marker that was recorded with it.
+
+import { execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** How long a process may take to end after it was asked to. */
+export const STOP_DEADLINE_MS = 10_000;
+const POLL_MS = 50;
+
+/** A failure that is the user's to mend: shown as its message alone, without a stack. */
+export class SetupError extends Error {
+  override name = "SetupError";
+}
+
+/** A process that outlives the script if nobody ends it; `marker` is part of its command line. */
+export interface ProcessRecord {
+  readonly name: string;
+  readonly pid: number;
+  readonly marker: string;
+}
+
+/** Ends processes that an earlier run left behind, in the order of the list. */
+export async function endLeftovers(records: readonly ProcessRecord[]): Promise<string[]> {
+  const ended: string[] = [];
+  for (const record of records) {
+    if (!isRunning(record)) continue;
+    await endProcess(record.pid, "SIGTERM", STOP_DEADLINE_MS);
+    ended.push(record.name);
+  }
+  return ended;
+}
+
+/** Whether the recorded process still runs, and is the one that was recorded. */
+export function isRunning(record: ProcessRecord): boolean {
+  return isAlive(record.pid) && commandLine(record.pid).includes(record.marker);
+}
+
+/** Whether a process of this id exists. A zombie counts as gone. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  return !isZombie(pid);
+}
+
+/** The arguments of a process joined by blanks; empty when it is gone. */
+export function commandLine(pid: number): string {
+  try {
+    if (process.platform === "linux") {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+    }
+    return execFileSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" });
+  } catch {
+    return ""; // The process went away between the question and the look.
+  }
+}
+
+function isZombie(pid: number): boolean {
+  if (process.platform !== "linux") return false;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
+  } catch {
+    return true; // No entry: as gone as a zombie.
+  }
+}
+
+/**
+ * Asks a process to end with `signal`, waits up to `deadlineMs` and then kills it. Resolves to
+ * whether the kill was needed.
+ */
+export async function endProcess(
+  pid: number,
+  signal: NodeJS.Signals,
+  deadlineMs: number,
+): Promise<boolean> {
+  if (!sendSignal(pid, signal)) return false;
+  const deadline = Date.now() + deadlineMs;
+  while (isAlive(pid)) {
+    if (Date.now() >= deadline) {
+      sendSignal(pid, "SIGKILL");
+      return true;
+    }
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+/** Sends a signal; false when the process is already gone. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
+}
+
+export interface ServerOptions {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Its standard output and error are appended here. */
+  readonly logFile: string;
+  /** The user it runs as; needs root. */
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/** Starts a server in its own process group with its output in a file. */
+export function startServer(options: ServerOptions): ChildProcess {
+  const log = openSync(options.logFile, "a", 0o600);
+  try {
+    return spawn(options.command, [...options.args], {
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", log, log],
+      ...options.user,
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/**
+ * Polls `isReady` until it holds. Throws a SetupError with the end of the log when the process dies
+ * first or the time is over. Polling, because a server says in no other way that it answers.
+ */
+export async function waitUntilReady(
+  child: ChildProcess,
+  isReady: () => Promise<boolean>,
+  options: { readonly name: string; readonly deadlineMs: number; readonly logFile: string },
+): Promise<void> {
+  let spawnError: Error | undefined;
+  child.once("error", (error) => (spawnError = error));
+  const deadline = Date.now() + options.deadlineMs;
+  while (!(await isReady())) {
+    const died = spawnError?.message ?? exitText(child);
+    if (died === undefined && Date.now() < deadline) {
+      await sleep(POLL_MS);
+      continue;
+    }
+    const why = died ?? `gave no answer within ${options.deadlineMs / 1000} s`;
+    throw new SetupError(`${options.name}: ${why}\n${lastLines(options.logFile, 15)}`);
+  }
+}
+
+/** How a child ended, undefined while it runs. */
+export function exitText(child: ChildProcess): string | undefined {
+  if (child.signalCode !== null) return `ended by ${child.signalCode}`;
+  return child.exitCode === null ? undefined : `ended with exit code ${child.exitCode}`;
+}
+
+/** The last `count` lines of a file, each indented; empty when there is no file. */
+export function lastLines(file: string, count: number): string {
+  try {
+    const lines = readFileSync(file, "utf8").trimEnd().split("\n").slice(-count);
+    return lines.map((line) => `    ${line}`).join("\n");
+  } catch {
+    return `    (${file} cannot be read)`;
+  }
+}
