@@ -303,7 +303,8 @@ export function decodeSessionPosts(bytes: Uint8Array): SessionPost[] | null {
   const raw = unpackValue(bytes, INTERNAL_BOUNDS);
   if (raw === INVALID || !Array.isArray(raw)) return null;
   const posts: SessionPost[] = [];
-  for (const item of raw as unknown[][]) {
+  for (const item of raw) {
+    if (!Array.isArray(item)) return null;
     const frame = serverFrames.fromArray(item[1]);
     if (frame === INVALID) return null;
     posts.push({

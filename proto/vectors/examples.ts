@@ -1,0 +1,210 @@
+/**
+ * One example value of every row of every wire table: the source of the golden vectors beside this file.
+ */
+import type { CellId, CourierId, DeliveryId, NodeId, PrincipalId, SessionId } from "../ids.ts";
+import type { ClientFrame, ServerFrame } from "../frames.ts";
+import type {
+  CourierRecord,
+  Job,
+  StreamMessage,
+  ToCell,
+  ToCourier,
+  ToDelivery,
+} from "../messages.ts";
+import type { AssignmentView, DeliveryView } from "../views.ts";
+
+const delivery = "del_02a01jf3k9q2m7xw4tz8cvb" as DeliveryId;
+const courier = "cur_alice" as CourierId;
+const gateway = "gw_7f3a" as NodeId;
+const session = "ses_01" as SessionId;
+const at = 1_778_000_000_000;
+export const exampleCell = "8828308281fffff" as CellId;
+
+const job: Job = {
+  id: delivery,
+  owner: "cus_1" as PrincipalId,
+  pickupLng: -122.4194155,
+  pickupLat: 37.7749295,
+  pickupArea: "Market St",
+  dropoffLng: -122.4148,
+  dropoffLat: 37.7599,
+  dropoffArea: null,
+  size: "small",
+  vehicle: null,
+  createdAt: at,
+  searchUntil: at + 900_000,
+  receivedAtUs: at * 1_000 + 123,
+};
+const record: CourierRecord = {
+  courier,
+  no: 17,
+  at,
+  lng: -122.41,
+  lat: 37.77,
+  vehicle: "bike",
+  slots: 3,
+  online: true,
+  active: 0,
+};
+const ping = {
+  seq: 7,
+  at,
+  lng: -122.4194155,
+  lat: 37.7749295,
+  accuracyM: 5.5,
+  speedMps: 4.25,
+  headingDeg: null,
+};
+const stop = { address: "123 Market St, SF", lat: 37.79, lng: -122.39 };
+const assignment: AssignmentView = {
+  id: delivery,
+  version: 2,
+  status: "assigned",
+  origin: stop,
+  destination: stop,
+  package_size: "small",
+  phone: "+1-415-555-0100",
+  recipient_phone: null,
+  notes: null,
+  assigned_at: "2026-05-03T14:08:30.000Z",
+};
+const view: DeliveryView = {
+  id: delivery,
+  version: 1,
+  status: "pending",
+  status_reason: "searching",
+  origin: stop,
+  destination: stop,
+  package_size: "small",
+  external_id: null,
+  courier: null,
+  courier_location: null,
+  estimated_pickup_time: "2026-05-03T14:15:00.000Z",
+  estimated_arrival: "2026-05-03T14:31:00.000Z",
+  created_at: "2026-05-03T14:08:30.000Z",
+  assigned_at: null,
+  picked_up_at: null,
+  delivered_at: null,
+  ended_at: null,
+};
+
+export const clientExamples: readonly ClientFrame[] = [
+  { type: "hello", version: 1, token: "header.payload.signature", client: "sdk-ts/0.1" },
+  { type: "ping", ...ping },
+  { type: "pings", pings: [ping, { ...ping, seq: 8, at: at + 10_000 }] },
+  { type: "shift", ref: 1, online: true },
+  { type: "accept", ref: 2, delivery },
+  { type: "decline", ref: 3, delivery, reason: "too far" },
+  { type: "status", ref: 4, delivery, status: "picked_up", at, reason: null },
+  { type: "track", ref: 5, delivery },
+  { type: "untrack", ref: 6, delivery },
+];
+
+export const serverExamples: readonly ServerFrame[] = [
+  {
+    type: "welcome",
+    version: 1,
+    session,
+    role: "courier",
+    subject: "cur_alice",
+    now: at,
+    pingIntervalMs: 10_000,
+    idleMs: 60_000,
+    pingSpeedMaxMps: 278,
+    online: true,
+    assignments: [assignment],
+  },
+  { type: "ok", ref: 2, result: { accepted: true } },
+  {
+    type: "error",
+    ref: 2,
+    code: "delivery_taken",
+    text: "Another courier has this delivery.",
+    retryAfterS: null,
+    pointer: null,
+  },
+  { type: "ping_ack", seq: 8 },
+  {
+    type: "offer",
+    epoch: 3,
+    number: 12,
+    delivery,
+    until: at + 20_000,
+    ttlMs: 20_000,
+    pickupLng: -122.4194155,
+    pickupLat: 37.7749295,
+    pickupArea: "Market St",
+    dropoffLng: -122.4148,
+    dropoffLat: 37.7599,
+    dropoffArea: null,
+    size: "small",
+    distanceM: 812.5,
+    etaS: 245,
+  },
+  { type: "withdrawn", epoch: 3, number: 13, delivery, reason: "taken" },
+  { type: "assignment", assignment },
+  { type: "assignment_over", epoch: 3, number: 14, delivery, reason: "canceled" },
+  { type: "delivery", delivery, version: 1, view },
+  { type: "positions", positions: [{ delivery, lng: -122.41, lat: 37.77, at, ageMs: 1_250 }] },
+  { type: "bye", code: 4001, retry: true, text: "This gateway is stopping; connect again." },
+];
+
+export const deliveryExamples: readonly ToDelivery[] = [
+  { type: "created", job },
+  { type: "changed", version: 2, status: "assigned", courier, at, reason: null },
+  { type: "held", courier, until: at + 5_000 },
+  { type: "refused", courier, reason: "no_slots" },
+  { type: "declined", courier, reason: null },
+  { type: "progress", courier, signal: "dark", distanceM: 640 },
+  { type: "wake", courier },
+];
+
+export const courierExamples: readonly ToCourier[] = [
+  { type: "opened", gateway, session },
+  { type: "closed", session },
+  { type: "shift", online: true },
+  {
+    type: "ping",
+    gateway,
+    session,
+    seq: 7,
+    at,
+    lng: -122.41,
+    lat: 37.77,
+    accuracyM: null,
+    receivedAt: at + 80,
+    newest: true,
+  },
+  { type: "hold", delivery, until: at + 5_000 },
+  { type: "offer", job, until: at + 20_000, ordinal: 3, distanceM: 812.5, etaS: 245 },
+  { type: "release", delivery, reason: "taken" },
+  {
+    type: "confirm",
+    delivery,
+    pickupLng: -122.41,
+    pickupLat: 37.77,
+    dropoffLng: -122.42,
+    dropoffLat: 37.76,
+    pickedUp: false,
+  },
+  { type: "picked", delivery },
+  { type: "ended", delivery, reason: "delivered", tell: false },
+  { type: "profile", vehicle: "bike", capacity: 2 },
+];
+
+export const cellExamples: readonly ToCell[] = [
+  { type: "wait", delivery, since: at, size: "small", vehicle: null, asked: [courier] },
+  { type: "leave", delivery },
+  { type: "free", courier, vehicle: "bike" },
+];
+
+export const streamExamples: readonly StreamMessage[] = [
+  { type: "records", shard: 42, epoch: 3, number: 1_001, node: gateway, records: [record] },
+  { type: "watch", gateway, couriers: [courier], ttlMs: 15_000 },
+  { type: "positions", positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }] },
+  { type: "node_up", node: gateway, shards: [0, 1, 2] },
+  { type: "answer", code: "ok", online: true },
+  { type: "where", courier },
+  { type: "fleet", limit: 5_000 },
+  { type: "fleet_part", records: [record] },
+];
