@@ -44,6 +44,11 @@ export type Effect =
   | { readonly do: "commit"; readonly write: ActorWrite }
   | { readonly do: "send"; readonly post: Posted }
   | { readonly do: "search"; readonly query: SearchQuery }
+  /**
+   * Read this delivery's row again and hand it over as `resumed` (`superseded` with null when it is gone). For
+   * what may have been missed; the host may be late with it, or fail: it is asked for again.
+   */
+  | { readonly do: "reload"; readonly delivery: DeliveryId }
   /** To the courier's own session; lost when the session is gone. */
   | {
       readonly do: "notify";

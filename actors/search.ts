@@ -1,0 +1,469 @@
+/**
+ * The search for a courier: waves, holds and offers, as one record that a pending delivery and the search for a
+ * replacement share. It owns who is asked, held and offered, and when it looks again; it does not know
+ * whether anybody accepted (the delivery does, from the store), and it refuses to ask anybody twice.
+ *
+ *   seeking --candidates--> holding --granted: round recorded--> idle --WAVE_MS, or no offer left--> seeking
+ *      |                       |                                   (one reach wider)
+ *      +------- nobody --------+--> seeking the next reach at once; after the last reach: parked
+ *   parked --woken, lookAt, or its last offer ended--> seeking
+ */
+import type { CourierId, Millis } from "../proto/ids.ts";
+import { ASKED_MAX_COURIERS } from "../proto/limits.ts";
+import type { DispatchSettings } from "../proto/limits.ts";
+import type { Job, Refusal, ReleaseReason, ToCell, ToCourier } from "../proto/messages.ts";
+import type { StatusReason } from "../proto/status.ts";
+import type { OfferRecord } from "../proto/writes.ts";
+import type { Candidate, Effect, SearchResult } from "./actor.ts";
+import { cellOf } from "./geo.ts";
+import { note } from "./ledger.ts";
+
+export type Phase =
+  /** Offers are out; the next wave opens at `until`. */
+  | { readonly at: "idle"; readonly until: Millis }
+  /** The host looks into the cells; it answers with `candidates` before any other message. */
+  | { readonly at: "seeking" }
+  | Holding
+  /** In its cell's backlog. It looks again at `lookAt` even if nobody wakes it: a message may be lost. */
+  | { readonly at: "parked"; readonly lookAt: Millis };
+
+export type Holding = {
+  readonly at: "holding";
+  /** Asked for a hold; who has not answered by `until` counts as refused. */
+  readonly asking: readonly Asking[];
+  readonly granted: readonly Candidate[];
+  /** Not asked yet, best first. */
+  readonly rest: readonly Candidate[];
+};
+type Asking = Candidate & { readonly until: Millis };
+
+export type Search = {
+  /** Waves recorded in this search. */
+  readonly wave: number;
+  /** Which reach the next look has: 0, 1 or 2. */
+  readonly reach: number;
+  readonly phase: Phase;
+  /** Offers on phones, as recorded in the row. */
+  readonly live: readonly OfferRecord[];
+  /** Everybody who is not asked again. */
+  readonly asked: readonly CourierId[];
+  /** Could not be held for the wave that is being opened: asked in the next one at the earliest. */
+  readonly passed: readonly CourierId[];
+  /** Offers made so far, for their ordinals. */
+  readonly offersMade: number;
+  /** The cell keeps us in its backlog, as far as we know. */
+  readonly inBacklog: boolean;
+  /** The next look as the row has it, if the last thing recorded was that nobody is free. */
+  readonly parkedUntil: Millis | null;
+  /** A round of this search stands in the row. */
+  readonly recorded: boolean;
+};
+
+/** What a search needs from its delivery. `replacing`: the courier to be replaced, and why. */
+export type SearchContext = {
+  readonly settings: DispatchSettings;
+  readonly job: Job;
+  /** The row's version, on which each round is conditional. */
+  readonly version: number;
+  readonly replacing: { readonly courier: CourierId; readonly reason: StatusReason } | null;
+  readonly now: Millis;
+};
+
+/** The search afterwards (the very same object when nothing changed) and the effects, at most one commit. */
+export type SearchStep = { readonly search: Search; readonly effects: readonly Effect[] };
+
+const REACH_LAST = 2;
+
+/** How far from the pickup a search looks, metres. */
+const radiusOf = (reach: number, s: DispatchSettings): number =>
+  [s.WAVE_1_RADIUS_M, s.WAVE_2_RADIUS_M, s.WAVE_3_RADIUS_M][reach] ?? s.WAVE_3_RADIUS_M;
+
+const wider = (reach: number): number => Math.min(reach + 1, REACH_LAST);
+
+const has = (list: readonly { readonly courier: CourierId }[], courier: CourierId): boolean =>
+  list.some((one) => one.courier === courier);
+
+const without = <T extends { readonly courier: CourierId }>(
+  list: readonly T[],
+  courier: CourierId,
+): readonly T[] => list.filter((one) => one.courier !== courier);
+
+/** A message to a courier actor. */
+export const toCourier = (courier: CourierId, msg: ToCourier): Effect => ({
+  do: "send",
+  post: { kind: "courier", id: courier, msg },
+});
+
+const release = (courier: CourierId, job: Job, reason: ReleaseReason): Effect =>
+  toCourier(courier, { type: "release", delivery: job.id, reason });
+
+type InCell = Pick<SearchContext, "job" | "settings">;
+
+const pickupCell = ({ job, settings }: InCell): string =>
+  cellOf({ lng: job.pickupLng, lat: job.pickupLat }, settings.CELL_RESOLUTION);
+
+const toCell = (ctx: InCell, msg: ToCell): Effect => ({
+  do: "send",
+  post: { kind: "cell", id: pickupCell(ctx), msg },
+});
+
+/** A search that has not looked yet, from what a row knows of it. Nobody asked: a new one. */
+export function searchFrom(row: {
+  readonly wave: number;
+  readonly live: readonly OfferRecord[];
+  readonly asked: readonly CourierId[];
+  readonly nextLookAt: Millis;
+}): Search {
+  return {
+    wave: row.wave,
+    reach: Math.min(row.wave, REACH_LAST),
+    phase: { at: "idle", until: row.nextLookAt },
+    live: row.live,
+    asked: row.asked,
+    passed: [],
+    offersMade: row.asked.length,
+    inBacklog: false,
+    parkedUntil: null,
+    recorded: row.wave > 0,
+  };
+}
+
+/** Opens the next wave: looks for couriers within the present reach. */
+export const openWave = (search: Search, ctx: SearchContext): SearchStep =>
+  seek({ ...search, passed: [] }, ctx);
+
+function seek(search: Search, ctx: SearchContext): SearchStep {
+  const { job, settings, replacing } = ctx;
+  const present = replacing === null ? [] : [replacing.courier];
+  return {
+    search: { ...search, phase: { at: "seeking" } },
+    effects: [
+      {
+        do: "search",
+        query: {
+          delivery: job.id,
+          pickup: { lng: job.pickupLng, lat: job.pickupLat },
+          radiusM: radiusOf(search.reach, settings),
+          max: settings.CANDIDATES_MAX,
+          size: job.size,
+          vehicle: job.vehicle,
+          exclude: [...present, ...search.asked, ...search.passed],
+        },
+      },
+    ],
+  };
+}
+
+/** Nobody within this reach: the next one at once, no timer; after the last one the backlog. */
+function grow(search: Search, ctx: SearchContext): SearchStep {
+  if (search.reach === REACH_LAST || search.asked.length >= ASKED_MAX_COURIERS) {
+    return park(search, ctx);
+  }
+  const step = seek({ ...search, reach: wider(search.reach) }, ctx);
+  const radiusM = radiusOf(step.search.reach, ctx.settings);
+  return { ...step, effects: [note(ctx.job.id, "grown", { radiusM }), ...step.effects] };
+}
+
+/** The answer of the cells. */
+export function onCandidates(search: Search, result: SearchResult, ctx: SearchContext): SearchStep {
+  if (search.phase.at !== "seeking") return { search, effects: [] };
+  const { radiusM, candidates, gates } = result;
+  const line = note(ctx.job.id, "searched", { radiusM, found: candidates.length, gates });
+  const room = ASKED_MAX_COURIERS - search.asked.length;
+  if (candidates.length === 0 || room <= 0) {
+    const step = grow(search, ctx);
+    return { ...step, effects: [line, ...step.effects] };
+  }
+  const first = candidates.slice(0, Math.min(ctx.settings.WAVE_COURIERS, room));
+  const phase: Holding = {
+    at: "holding",
+    asking: first.map((c) => ({ ...c, until: ctx.now + ctx.settings.HOLD_WAIT_MS })),
+    granted: [],
+    rest: candidates.slice(first.length),
+  };
+  const holds = first.map((c) => askHold(c.courier, ctx));
+  return { search: { ...search, phase }, effects: [line, ...holds] };
+}
+
+const askHold = (courier: CourierId, { job, settings, now }: SearchContext): Effect =>
+  toCourier(courier, { type: "hold", delivery: job.id, until: now + settings.HOLD_TTL_MS });
+
+/** A courier is held for us. D7: who is held in vain is released at once. */
+export function onHeld(search: Search, courier: CourierId, ctx: SearchContext): SearchStep {
+  const { phase } = search;
+  if (phase.at !== "holding" || !has(phase.asking, courier)) {
+    const isOurs =
+      has(search.live, courier) || (phase.at === "holding" && has(phase.granted, courier));
+    return { search, effects: isOurs ? [] : [release(courier, ctx.job, "unused")] };
+  }
+  const granted = phase.asking.filter((one) => one.courier === courier);
+  return settle(
+    search,
+    {
+      ...phase,
+      asking: without(phase.asking, courier),
+      granted: [...phase.granted, ...granted.map(plain)],
+    },
+    ctx,
+  );
+}
+
+const plain = ({ courier, distanceM, etaS }: Candidate): Candidate => ({
+  courier,
+  distanceM,
+  etaS,
+});
+
+/** A courier cannot be held; or it gives an offer back that it can no longer accept, and may be asked again. */
+export function onRefused(
+  search: Search,
+  refusal: { readonly courier: CourierId; readonly reason: Refusal },
+  ctx: SearchContext,
+): SearchStep {
+  const { courier, reason } = refusal;
+  const line = note(ctx.job.id, "refused", { courier, reason });
+  if (has(search.live, courier)) {
+    const back = {
+      ...search,
+      live: without(search.live, courier),
+      asked: search.asked.filter((asked) => asked !== courier),
+      passed: [...search.passed, courier],
+    };
+    const step = lookIfNoneLeft(back, ctx);
+    return { ...step, effects: [line, ...step.effects] };
+  }
+  const { phase } = search;
+  if (phase.at !== "holding" || !has(phase.asking, courier)) return { search, effects: [] };
+  const step = passOver(search, phase, [courier], phase.rest.slice(0, 1), ctx);
+  return { ...step, effects: [line, ...step.effects] };
+}
+
+/** These are not held; `next` are asked in their place. */
+function passOver(
+  search: Search,
+  phase: Holding,
+  couriers: readonly CourierId[],
+  next: readonly Candidate[],
+  ctx: SearchContext,
+): SearchStep {
+  const until = ctx.now + ctx.settings.HOLD_WAIT_MS;
+  const left = phase.asking.filter((one) => !couriers.includes(one.courier));
+  const step = settle(
+    { ...search, passed: [...search.passed, ...couriers] },
+    {
+      ...phase,
+      asking: [...left, ...next.map((c) => ({ ...c, until }))],
+      rest: phase.rest.slice(next.length),
+    },
+    ctx,
+  );
+  return { ...step, effects: [...next.map((c) => askHold(c.courier, ctx)), ...step.effects] };
+}
+
+/** Goes out with whoever is held as soon as nobody is left to be waited for. */
+function settle(search: Search, phase: Holding, ctx: SearchContext): SearchStep {
+  const held = { ...search, phase };
+  if (phase.asking.length > 0) return { search: held, effects: [] };
+  return phase.granted.length > 0 ? recordWave(held, phase.granted, ctx) : grow(held, ctx);
+}
+
+/** Records the round, then pushes the offers. Offers of earlier waves stay valid until their own deadline. */
+function recordWave(
+  search: Search,
+  couriers: readonly Candidate[],
+  ctx: SearchContext,
+): SearchStep {
+  const { job, settings, now } = ctx;
+  const until = now + settings.OFFER_TTL_MS;
+  const recorded: Search = {
+    ...search,
+    wave: search.wave + 1,
+    reach: wider(search.reach),
+    phase: { at: "idle", until: now + settings.WAVE_MS },
+    live: [...search.live, ...couriers.map(({ courier }) => ({ courier, until }))],
+    asked: [...search.asked, ...couriers.map(({ courier }) => courier)],
+    passed: [],
+    offersMade: search.offersMade + couriers.length,
+    inBacklog: false,
+    parkedUntil: null,
+    recorded: true,
+  };
+  const offers = couriers.map(({ courier, distanceM, etaS }, i) =>
+    toCourier(courier, {
+      type: "offer",
+      job,
+      until,
+      ordinal: Math.min(search.offersMade + 1 + i, 65_535),
+      distanceM,
+      etaS,
+    }),
+  );
+  return {
+    search: recorded,
+    effects: [
+      commitRound(recorded, now + settings.WAVE_MS, "searching", ctx),
+      note(job.id, "offered", { wave: recorded.wave, couriers, until }),
+      ...(search.inBacklog ? [toCell(ctx, { type: "leave", delivery: job.id })] : []),
+      ...offers,
+    ],
+  };
+}
+
+function commitRound(
+  search: Search,
+  nextAttemptAt: Millis,
+  reason: StatusReason,
+  { job, version, replacing }: SearchContext,
+): Effect {
+  return {
+    do: "commit",
+    write: {
+      kind: "round",
+      delivery: job.id,
+      version,
+      wave: search.wave,
+      offers: search.live,
+      asked: search.asked,
+      nextAttemptAt,
+      replacing: replacing !== null,
+      reason: replacing?.reason ?? reason,
+    },
+  };
+}
+
+/**
+ * Nobody new within the last reach: into the backlog, from which a free courier wakes us. The row says when we look
+ * again by ourselves; while it does, being woken in vain records nothing.
+ */
+function park(search: Search, ctx: SearchContext): SearchStep {
+  const { job, settings, replacing, now } = ctx;
+  const { live } = search;
+  const planned = live.length > 0 ? lastUntil(live) : now + settings.WAIT_LOOK_MS;
+  const isRecorded = search.parkedUntil !== null && search.parkedUntil > now && live.length === 0;
+  const due = replacing === null ? Math.min(planned, job.searchUntil) : planned;
+  const lookAt = isRecorded && search.parkedUntil !== null ? search.parkedUntil : due;
+  const parked: Search = {
+    ...search,
+    phase: { at: "parked", lookAt },
+    passed: [],
+    inBacklog: true,
+    parkedUntil: live.length === 0 ? lookAt : null,
+    recorded: true,
+  };
+  const reason = live.length > 0 ? "searching" : "no_courier_free";
+  const wait: ToCell = {
+    type: "wait",
+    delivery: job.id,
+    since: job.createdAt,
+    size: job.size,
+    vehicle: job.vehicle,
+    asked: replacing === null ? search.asked : [replacing.courier, ...search.asked],
+  };
+  return {
+    search: parked,
+    effects: [
+      ...(isRecorded ? [] : [commitRound(parked, lookAt, reason, ctx)]),
+      note(job.id, "waiting", { cell: pickupCell(ctx), lookAt }),
+      toCell(ctx, wait),
+    ],
+  };
+}
+
+const lastUntil = (live: readonly OfferRecord[]): Millis => Math.max(...live.map((o) => o.until));
+
+/** A courier declined. Null when it has no offer here. */
+export function onDeclined(
+  search: Search,
+  courier: CourierId,
+  reason: string | null,
+  ctx: SearchContext,
+): SearchStep | null {
+  if (!has(search.live, courier)) return null;
+  const step = lookIfNoneLeft({ ...search, live: without(search.live, courier) }, ctx);
+  return {
+    ...step,
+    effects: [
+      note(ctx.job.id, "declined", { courier, reason }),
+      release(courier, ctx.job, "declined"),
+      ...step.effects,
+    ],
+  };
+}
+
+/** With the last offer gone there is nothing to wait for: the next wave opens at once. */
+function lookIfNoneLeft(search: Search, ctx: SearchContext): SearchStep {
+  const { phase } = search;
+  const isResting = phase.at === "idle" || phase.at === "parked";
+  return isResting && search.live.length === 0 ? openWave(search, ctx) : { search, effects: [] };
+}
+
+/** The backlog woke us (and forgot us) because a courier is free. */
+export function onWake(search: Search, courier: CourierId, ctx: SearchContext): SearchStep {
+  if (!search.inBacklog) return { search, effects: [] };
+  const out = { ...search, inBacklog: false };
+  if (search.phase.at !== "parked") return { search: out, effects: [] };
+  const step = openWave(out, ctx);
+  return { ...step, effects: [note(ctx.job.id, "woken", { courier }), ...step.effects] };
+}
+
+/** Time passed: offers lapse, holds are given up, the next wave opens. */
+export function onTime(search: Search, ctx: SearchContext): SearchStep {
+  const lapsed = search.live.filter((offer) => offer.until <= ctx.now);
+  if (lapsed.length === 0) return onPhaseTime(search, ctx);
+  const live = search.live.filter((offer) => offer.until > ctx.now);
+  const line = note(ctx.job.id, "lapsed", { couriers: lapsed.map((o) => o.courier) });
+  const dropped = lookIfNoneLeft({ ...search, live }, ctx);
+  const step = dropped.effects.length > 0 ? dropped : onPhaseTime(dropped.search, ctx);
+  return { ...step, effects: [line, ...step.effects] };
+}
+
+function onPhaseTime(search: Search, ctx: SearchContext): SearchStep {
+  const { phase } = search;
+  switch (phase.at) {
+    case "seeking":
+      return { search, effects: [] };
+    case "idle":
+      return ctx.now < phase.until ? { search, effects: [] } : openWave(search, ctx);
+    case "parked":
+      return ctx.now < phase.lookAt ? { search, effects: [] } : openWave(search, ctx);
+    case "holding":
+      return giveUpWaiting(search, phase, ctx);
+  }
+}
+
+/** A wave waits HOLD_WAIT_MS for answers; others are asked in place of the silent only while it has nobody. */
+function giveUpWaiting(search: Search, phase: Holding, ctx: SearchContext): SearchStep {
+  const silent = phase.asking.filter((one) => one.until <= ctx.now).map((one) => one.courier);
+  if (silent.length === 0) return { search, effects: [] };
+  const next = phase.granted.length > 0 ? [] : phase.rest.slice(0, silent.length);
+  const step = passOver(search, phase, silent, next, ctx);
+  const lines = silent.map((courier) => note(ctx.job.id, "unanswered", { courier }));
+  return { ...step, effects: [...lines, ...step.effects] };
+}
+
+/** Ends a search: D7, everybody held or offered is released, except who has it now; the backlog forgets it. */
+export function endSearch(
+  search: Search,
+  reason: ReleaseReason,
+  keep: (courier: CourierId) => boolean,
+  ctx: InCell,
+): readonly Effect[] {
+  const { phase, live } = search;
+  const held = phase.at === "holding" ? [...phase.asking, ...phase.granted] : [];
+  const couriers = [...live, ...held].map((one) => one.courier).filter((c) => !keep(c));
+  return [
+    ...couriers.map((courier) => release(courier, ctx.job, reason)),
+    ...(couriers.length > 0 ? [note(ctx.job.id, "withdrawn", { couriers, reason })] : []),
+    ...(search.inBacklog ? [toCell(ctx, { type: "leave", delivery: ctx.job.id })] : []),
+  ];
+}
+
+/** When `onTime` is due. */
+export function searchDeadline(search: Search): Millis | null {
+  const { phase, live } = search;
+  const times = live.map((offer) => offer.until);
+  if (phase.at === "idle") times.push(phase.until);
+  if (phase.at === "parked") times.push(phase.lookAt);
+  if (phase.at === "holding") times.push(...phase.asking.map((one) => one.until));
+  return times.length === 0 ? null : Math.min(...times);
+}
