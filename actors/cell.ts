@@ -52,15 +52,30 @@ const isOlder = (a: Waiting, b: Waiting): boolean =>
   a.since < b.since || (a.since === b.since && a.delivery < b.delivery);
 
 /** The newer entry of a delivery replaces the older one. Beyond the bound the newest deliveries are not kept. */
-function wait(state: Cell, { type: _, ...entry }: Extract<ToCell, { type: "wait" }>): Step<Cell> {
-  const others = waitingIn(state).filter((one) => one.delivery !== entry.delivery);
+function wait(state: Cell, m: Extract<ToCell, { type: "wait" }>): Step<Cell> {
+  const { delivery, since, size, vehicle, asked } = m;
+  const entry: Waiting = { delivery, since, size, vehicle, asked };
+  const before = waitingIn(state);
+  if (before.some((one) => isSame(one, entry))) return [state];
+  const others = before.filter((one) => one.delivery !== delivery);
   const place = others.findIndex((one) => isOlder(entry, one));
   const at = place < 0 ? others.length : place;
+  if (at >= BACKLOG_MAX_DELIVERIES && others.length === before.length) {
+    return [state, note(delivery, "not_kept", { cell: state.id })];
+  }
   const waiting = [...others.slice(0, at), entry, ...others.slice(at)];
   const kept = withWaiting(state.id, waiting.slice(0, BACKLOG_MAX_DELIVERIES));
   const dropped = waiting.slice(BACKLOG_MAX_DELIVERIES);
-  return [kept, ...dropped.map(({ delivery }) => note(delivery, "not_kept", { cell: state.id }))];
+  return [kept, ...dropped.map((one) => note(one.delivery, "not_kept", { cell: state.id }))];
 }
+
+const isSame = (a: Waiting, b: Waiting): boolean =>
+  a.delivery === b.delivery &&
+  a.since === b.since &&
+  a.size === b.size &&
+  a.vehicle === b.vehicle &&
+  a.asked.length === b.asked.length &&
+  a.asked.every((courier, i) => courier === b.asked[i]);
 
 function leave(state: Cell, delivery: DeliveryId): Cell {
   const waiting = waitingIn(state);

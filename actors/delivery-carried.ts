@@ -10,9 +10,11 @@ import { answer, confirm, contextOf, declined, endedFor } from "./delivery-state
 import { releaseLate, withSearch } from "./delivery-state.ts";
 import type { Assigned, DeliveryMessage, DeliveryStep, PickedUp, Rest } from "./delivery-state.ts";
 import { note } from "./ledger.ts";
-import { endSearch, onCandidates, onHeld, onRefused, onTime, onWake } from "./search.ts";
-import { openWave, searchFrom, toCourier } from "./search.ts";
-import type { Search, SearchContext } from "./search.ts";
+import { onCandidates, onHeld, onRefused, onTime, onWake } from "./search.ts";
+import { endSearch } from "./search-state.ts";
+import { openWave } from "./search.ts";
+import { searchFrom, toCourier } from "./search-state.ts";
+import type { Search, SearchContext } from "./search-state.ts";
 import { TROUBLE_REASONS, checked, hear, meaningOf } from "./watch.ts";
 
 /** Assigned, and on the way to the pickup. */

@@ -21,8 +21,9 @@ import {
 import type { Assigned, Delivery, DeliveryMessage, DeliveryStep } from "./delivery-state.ts";
 import type { Pending, PickedUp } from "./delivery-state.ts";
 import { note } from "./ledger.ts";
-import { endSearch, openWave, searchFrom, toCourier } from "./search.ts";
-import type { Search } from "./search.ts";
+import { openWave } from "./search.ts";
+import { endSearch, searchFrom, toCourier } from "./search-state.ts";
+import type { Search } from "./search-state.ts";
 import { startWatch } from "./watch.ts";
 
 /** A row from Postgres: adopted when nothing is known yet, or when it is newer than what is. */
@@ -33,7 +34,9 @@ export function onRow(
   settings: DispatchSettings,
 ): DeliveryStep {
   if (snapshot.job.id !== idOf(state)) return [state];
-  if (state.at !== "empty" && snapshot.version <= state.version) return [state];
+  if (state.at === "empty") return follow(state, snapshot, null, now, settings);
+  const isNews = snapshot.version > state.version;
+  if (!isNews || !isReachable(PUBLIC_STATUS[state.at], snapshot.status)) return [state];
   return follow(state, snapshot, null, now, settings);
 }
 

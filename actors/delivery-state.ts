@@ -8,8 +8,9 @@ import type { Job, ToDelivery } from "../proto/messages.ts";
 import type { Status } from "../proto/status.ts";
 import type { DeliverySnapshot } from "../proto/writes.ts";
 import type { Effect, SearchResult, Step, Woke } from "./actor.ts";
-import { onDeclined, toCourier } from "./search.ts";
-import type { Search, SearchContext, SearchStep } from "./search.ts";
+import { onDeclined } from "./search.ts";
+import { toCourier } from "./search-state.ts";
+import type { Search, SearchContext, SearchStep } from "./search-state.ts";
 import { TROUBLE_REASONS } from "./watch.ts";
 import type { Watch } from "./watch.ts";
 

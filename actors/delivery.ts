@@ -22,9 +22,11 @@ import {
 import type { Delivery, DeliveryMessage, DeliveryStep } from "./delivery-state.ts";
 import type { Ended, Pending, Rest } from "./delivery-state.ts";
 import { note } from "./ledger.ts";
-import { endSearch, onCandidates, onHeld, onRefused, onTime, onWake } from "./search.ts";
-import { openWave, searchDeadline, searchFrom } from "./search.ts";
-import type { SearchContext } from "./search.ts";
+import { onCandidates, onHeld, onRefused, onTime, onWake } from "./search.ts";
+import { endSearch } from "./search-state.ts";
+import { openWave } from "./search.ts";
+import { searchDeadline, searchFrom } from "./search-state.ts";
+import type { SearchContext } from "./search-state.ts";
 
 /** The actor under these settings. */
 export const deliveryActor = (settings: DispatchSettings): Actor<Delivery, DeliveryMessage> => ({

@@ -11,7 +11,8 @@ export const SHARDS_DEFAULT = 64;
 /** The doors. */
 export const FRAME_MAX_BYTES = 16_384;
 export const FRAME_DEPTH_MAX = 6;
-export const FRAME_ITEMS_MAX = 512;
+/** Values in one frame, arrays included: a full batch of pings has 803. */
+export const FRAME_ITEMS_MAX = 1_024;
 export const PINGS_PER_BATCH_MAX = 100;
 export const BODY_MAX_BYTES = 65_536;
 export const ADDRESS_MAX_CHARS = 200;
@@ -44,10 +45,32 @@ export const OUTBOX_BATCH_MAX_ROWS = 500;
 export const SWEEP_MAX_ROWS = 1_000;
 export const SHARD_MESSAGES_MAX = 500;
 export const LEDGER_ENTRIES_MAX = 64;
+/** Couriers asked for one delivery; after that it only waits for those who have an offer, or its deadline. */
+export const ASKED_MAX_COURIERS = 999;
+/** Deliveries that one cell keeps in its backlog; the newest beyond it look again by themselves. */
+export const BACKLOG_MAX_DELIVERIES = 1_000;
+/** Pings refused in a row that agree with each other: then the courier really is there. */
+export const PINGS_DOUBTED_MAX = 3;
+/** A ping whose number is this much lower, with a newer time, comes from an app that was installed anew. */
+export const PING_SEQ_RESET_PINGS = 100;
 export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 /** Below this a nats-server silently drops features that we ask for (NATS.md, finding 8). */
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
+
+/** The store. */
+export const POSTGRES_POOL_CONNECTIONS = 10;
+/** Statements of one process that wait for a connection; more are refused as `overloaded`. */
+export const POSTGRES_WAITING_MAX_STATEMENTS = 2_000;
+export const POSTGRES_CONNECT_TIMEOUT_MS = 2_000;
+/** The server gives a statement up after this; on our side it counts as unanswered a little later. */
+export const POSTGRES_STATEMENT_TIMEOUT_MS = 2_500;
+/** A command that has not been sent for so long is refused as `unavailable`. */
+export const STORE_WAIT_MAX_MS = 3_000;
+/** A new delivery becomes due for the sweep only now, so that the telling, which is faster, comes first. */
+export const FIRST_SWEEP_AFTER_MS = 1_000;
+export const POSITIONS_BATCH_MAX_ROWS = 1_000;
+export const PURGE_BATCH_MAX_ROWS = 5_000;
 
 /** What an operator may tune. Ranges are checked by `engine/config.ts`. */
 export const DISPATCH_DEFAULTS = {
@@ -69,6 +92,8 @@ export const DISPATCH_DEFAULTS = {
   WAVE_3_RADIUS_M: 5_000,
   /** Candidates ranked by travel time in one search. */
   CANDIDATES_MAX: 24,
+  /** A delivery in the backlog looks again after so long even if nobody woke it: a message may be lost. */
+  WAIT_LOOK_MS: 30_000,
   /** A delivery nobody took for so long becomes unfilled. */
   SEARCH_DEADLINE_MS: 900_000,
   /** A position older than this does not make a candidate. */
@@ -82,6 +107,8 @@ export const DISPATCH_DEFAULTS = {
   RETREAT_M: 500,
   /** After the warning, so long to mend it before the search for a replacement begins. */
   WARN_MS: 60_000,
+  /** How often a courier actor repeats how each delivery it carries stands; heals lost confirms and ends. */
+  REMIND_MS: 60_000,
   /** Arrival: nearer than the first on two pings in a row; left again beyond the second. */
   ARRIVE_M: 60,
   LEAVE_M: 120,

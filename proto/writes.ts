@@ -54,6 +54,11 @@ export type ActorWrite =
       /** A round of the offer protocol: who has an offer now, and when to look again. Changes no status. */
       readonly kind: "round";
       readonly delivery: DeliveryId;
+      /**
+       * The row's version that this round was decided on. A row of another version is left alone (superseded): else
+       * a round of a replacement search, decided just before its accept, would put the new courier up for replacement.
+       */
+      readonly version: number;
       readonly wave: number;
       readonly offers: readonly OfferRecord[];
       readonly asked: readonly CourierId[];

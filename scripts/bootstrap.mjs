@@ -53,7 +53,10 @@ export function checkNode(version = process.version) {
   const range = manifest.engines.node;
   if (satisfies(version, range)) return;
   throw new SetupError(
-    "hexdispatch needs Node " + range + " and this is " + version +
+    "hexdispatch needs Node " +
+      range +
+      " and this is " +
+      version +
       ": install Node 22 LTS, e.g. `nvm install 22`, `fnm use --install-if-missing 22`, or the" +
       " package of https://nodejs.org/en/download",
   );

@@ -15,15 +15,17 @@ const KEYRINGS = [
 ];
 /** Newest first: the newest server is the best tested one. */
 const SERIES = ["sid", "forky", "trixie"];
-const UPDATE_DEADLINE_MS = 60_000;
+const COMMAND_DEADLINE_MS = 60_000;
+const ARCHIVES_MAX = 3;
 
 /** The addresses of binary archives in a deb822 file (`*.sources`), without disabled stanzas. */
-export function sourcesOfDeb822(text: string): string[] {
+export function archivesOfDeb822(text: string): string[] {
   return text.split(/\n[ \t]*\n/).flatMap((stanza) => {
     const fields = deb822Fields(stanza);
-    const types = fields.get("types")?.split(/\s+/) ?? [];
-    if (!types.includes("deb") || fields.get("enabled") === "no") return [];
-    return fields.get("uris")?.split(/\s+/).filter(isArchive) ?? [];
+    const words = (name: string): string[] => fields.get(name)?.split(/\s+/) ?? [];
+    if (!words("types").includes("deb") || fields.get("enabled") === "no") return [];
+    if (!words("components").includes("main") || words("suites").every(isSecurity)) return [];
+    return words("uris");
   });
 }
 
@@ -43,30 +45,33 @@ function deb822Fields(stanza: string): Map<string, string> {
 }
 
 /** The addresses of binary archives in a one-line-style file (`*.list`). */
-export function sourcesOfList(text: string): string[] {
+export function archivesOfList(text: string): string[] {
   return text.split("\n").flatMap((line) => {
-    const match = /^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+\S/.exec(line);
-    return match !== null && isArchive(match[1]!) ? [match[1]!] : [];
+    const match = /^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$/.exec(line);
+    if (match === null || !match[3]!.split(/\s+/).includes("main")) return [];
+    return isSecurity(match[2]!) ? [] : [match[1]!];
   });
 }
 
-/** Only a main archive carries sid; those for security and backports do not. */
-function isArchive(uri: string): boolean {
-  return /^(https?|file|mirror\+.*|copy):/.test(uri) && /\/debian\/?$/.test(uri);
-}
+/** The security archive is a separate one and has no unstable series. */
+const isSecurity = (suite: string): boolean => /-security$|\/updates$/.test(suite);
 
-/** Every main Debian archive that this machine's apt uses, in the order of its files. */
+/** Every archive that this machine's apt uses, those that look like Debian's own first. */
 export function machineArchives(folder = APT_FOLDER): string[] {
   const found: string[] = [];
   const partsFolder = join(folder, "sources.list.d");
   const partFiles = existsSync(partsFolder) ? readdirSync(partsFolder).sort() : [];
-  for (const file of [join(folder, "sources.list"), ...partFiles.map((f) => join(partsFolder, f))]) {
+  for (const file of [
+    join(folder, "sources.list"),
+    ...partFiles.map((f) => join(partsFolder, f)),
+  ]) {
     if (!existsSync(file)) continue;
     const text = readFileSync(file, "utf8");
-    if (file.endsWith(".sources")) found.push(...sourcesOfDeb822(text));
-    if (file.endsWith(".list")) found.push(...sourcesOfList(text));
+    if (file.endsWith(".sources")) found.push(...archivesOfDeb822(text));
+    if (file.endsWith(".list")) found.push(...archivesOfList(text));
   }
-  return [...new Set(found)];
+  const looksForeign = (uri: string): number => (/\/debian\/?$/.test(uri) ? 0 : 1);
+  return [...new Set(found)].sort((a, b) => looksForeign(a) - looksForeign(b));
 }
 
 /** A private apt configuration; a path in it must not hold a double quote. */
@@ -90,63 +95,79 @@ function writeAptFolder(folder: string, archive: string, series: string, keyring
     // As root apt would drop to a user who cannot enter the checkout.
     ...(process.getuid?.() === 0 ? { "APT::Sandbox::User": "root" } : {}),
     "Acquire::Languages": "none",
-    "Acquire::Retries": "2",
+    "Acquire::Retries": "1",
+    "Acquire::http::Timeout": "15",
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} "${value}";`);
   writeFileSync(join(folder, "apt.conf"), `${lines.join("\n")}\n`);
   return join(folder, "apt.conf");
 }
 
-export interface FetchedPackage {
-  readonly series: string;
-  /** The folder into which the package was unpacked. */
-  readonly folder: string;
-}
-
 /**
- * Downloads and unpacks a package from the newest series that has it, trying each archive of this
- * machine. `accepts` looks at the unpacked folder; a refused package leads on to the next series.
- * Resolves to null and tells `say` why when no archive gave an accepted one.
+ * Downloads and unpacks a package and resolves to its folder: from the newest series that has it in
+ * an archive of this machine, else with the machine's own apt settings as they are. `accepts` looks
+ * at the unpacked folder; a refused package leads on to the next source. Resolves to null, having
+ * told `say` why, when no source gave an accepted one.
  */
 export async function fetchDebianPackage(
   name: string,
   workFolder: string,
   accepts: (folder: string) => boolean,
   say: (line: string) => void,
-): Promise<FetchedPackage | null> {
-  const keyring = KEYRINGS.find((file) => existsSync(file));
-  const archives = machineArchives();
-  if (keyring === undefined || archives.length === 0) {
-    say("this machine has no Debian archive in its apt settings");
-    return null;
-  }
-  for (const archive of archives) {
-    for (const series of SERIES) {
-      const folder = join(workFolder, series);
-      try {
-        await downloadAndUnpack(name, folder, writeAptFolder(folder, archive, series, keyring));
-      } catch (error) {
-        say(`${name} from Debian ${series}: ${firstLine(error)}`);
-        continue;
-      }
-      const unpacked = join(folder, "unpacked");
-      if (accepts(unpacked)) return { series, folder: unpacked };
+): Promise<string | null> {
+  for (const source of aptSources(workFolder)) {
+    mkdirSync(source.folder, { recursive: true });
+    try {
+      const unpacked = await downloadAndUnpack(name, source.folder, source.prepare());
+      if (accepts(unpacked)) return unpacked;
+      say(`${name} from ${source.label} is too old`);
+    } catch (error) {
+      say(`${name} from ${source.label}: ${firstLine(error)}`);
     }
   }
   return null;
 }
 
-async function downloadAndUnpack(name: string, folder: string, config: string): Promise<void> {
+interface AptSource {
+  readonly label: string;
+  readonly folder: string;
+  /** Writes what apt needs and gives the configuration file, null for the machine's own. */
+  readonly prepare: () => string | null;
+}
+
+function aptSources(workFolder: string): AptSource[] {
+  if (!existsSync(APT_FOLDER)) return [];
+  const keyring = KEYRINGS.find((file) => existsSync(file));
+  const archives = keyring === undefined ? [] : machineArchives().slice(0, ARCHIVES_MAX);
+  const sources = archives.flatMap((archive, number) =>
+    SERIES.map((series) => {
+      const folder = join(workFolder, `${number}-${series}`);
+      const prepare = (): string => writeAptFolder(folder, archive, series, keyring!);
+      return { label: `Debian ${series}`, folder, prepare };
+    }),
+  );
+  const own = { label: "this machine's apt", folder: join(workFolder, "own"), prepare: () => null };
+  return [...sources, own];
+}
+
+async function downloadAndUnpack(
+  name: string,
+  folder: string,
+  config: string | null,
+): Promise<string> {
+  const own = config === null ? {} : { APT_CONFIG: config };
   const options = {
     cwd: folder,
-    env: { ...process.env, APT_CONFIG: config, LC_ALL: "C" },
-    timeout: UPDATE_DEADLINE_MS,
+    env: { ...process.env, ...own, LC_ALL: "C" },
+    timeout: COMMAND_DEADLINE_MS,
   };
-  await run("apt-get", ["update", "--quiet=2"], options);
+  if (config !== null) await run("apt-get", ["update", "--quiet=2"], options);
   await run("apt-get", ["download", "--quiet=2", name], options);
   const file = readdirSync(folder).find((f) => f.startsWith(`${name}_`) && f.endsWith(".deb"));
   if (file === undefined) throw new Error("apt-get download left no file");
-  await run("dpkg", ["-x", join(folder, file), join(folder, "unpacked")], options);
+  const unpacked = join(folder, "unpacked");
+  await run("dpkg", ["-x", join(folder, file), unpacked], options);
+  return unpacked;
 }
 
 /** The line of a failed command that says most: apt's own error line when there is one. */

@@ -93,6 +93,12 @@ export async function endProcess(
   return false;
 }
 
+/** As endProcess, for a child of ours; one that has ended is left alone, whoever has its id now. */
+export async function endChild(child: ChildProcess, signal: NodeJS.Signals): Promise<boolean> {
+  if (child.pid === undefined || exitText(child) !== undefined) return false;
+  return endProcess(child.pid, signal, STOP_DEADLINE_MS);
+}
+
 /** Sends a signal; false when the process is already gone. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
@@ -130,7 +136,7 @@ export function startServer(options: ServerOptions): ChildProcess {
 
 /**
  * Polls `isReady` until it holds. Throws a SetupError with the end of the log when the process dies
- * first or the time is over. Polling, because a server says in no other way that it answers.
+ * first or the time is over, in which case it is ended. Polling, because a server says in no other way that it answers.
  */
 export async function waitUntilReady(
   child: ChildProcess,
@@ -147,6 +153,7 @@ export async function waitUntilReady(
       continue;
     }
     const why = died ?? `gave no answer within ${options.deadlineMs / 1000} s`;
+    await endChild(child, "SIGTERM");
     throw new SetupError(`${options.name}: ${why}\n${lastLines(options.logFile, 15)}`);
   }
 }
@@ -155,6 +162,15 @@ export async function waitUntilReady(
 export function exitText(child: ChildProcess): string | undefined {
   if (child.signalCode !== null) return `ended by ${child.signalCode}`;
   return child.exitCode === null ? undefined : `ended with exit code ${child.exitCode}`;
+}
+
+/** Resolves with how a child ended, at once when it already has. */
+export function exitOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    const ended = exitText(child);
+    if (ended === undefined) child.once("exit", () => resolve(exitText(child) ?? "ended"));
+    else resolve(ended);
+  });
 }
 
 /** The last `count` lines of a file, each indented; empty when there is no file. */

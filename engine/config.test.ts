@@ -1,0 +1,90 @@
+import { describe, expect, it } from "vitest";
+import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
+import { ConfigError, SETTING_RANGES, printable, readConfig } from "./config.ts";
+
+const AUTH_KEY = "k".repeat(32);
+const MINIMAL = {
+  HEXDISPATCH_POSTGRES_URL: "postgres://me:hush@127.0.0.1/hex",
+  HEXDISPATCH_AUTH_KEY: AUTH_KEY,
+};
+
+const problemsOf = (env: Record<string, string>): readonly string[] => {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+};
+
+describe("the settings", () => {
+  it("need only a database and a key; all else has a default", () => {
+    const config = readConfig(MINIMAL);
+    expect(config.natsPrefix).toBe("hd");
+    expect(config.publicUrl).toBe("http://127.0.0.1:8080");
+    expect(config.cityDir).toBeNull();
+    expect(config.settings).toEqual(DISPATCH_DEFAULTS);
+    expect(Object.isFrozen(config) && Object.isFrozen(config.settings)).toBe(true);
+  });
+
+  it("report every problem at once, with the name, the value and what is allowed", () => {
+    const problems = problemsOf({
+      HEXDISPATCH_AUTH_KEY: "short",
+      HEXDISPATCH_WAVE_MS: "2s",
+      HEXDISPATCH_SHARDS: "5000",
+      HEXDISPATCH_SERVICE_AREA: "-122,38,-123,37",
+      HEXDISPATCH_LOG_LEVEL: "loud",
+    });
+    expect(problems).toEqual([
+      "HEXDISPATCH_POSTGRES_URL is not set; it must be a URL that begins with postgres:// or postgresql://",
+      "HEXDISPATCH_AUTH_KEY has 5 characters; it must have at least 32 characters",
+      'HEXDISPATCH_SERVICE_AREA is "-122,38,-123,37"; it must be west,south,east,north in degrees with west < east and south < north',
+      'HEXDISPATCH_SHARDS is "5000"; it must be a whole number from 1 to 4096',
+      'HEXDISPATCH_LOG_LEVEL is "loud"; it must be one of trace, debug, info, warn, error, fatal, silent',
+      'HEXDISPATCH_WAVE_MS is "2s"; it must be a whole number from 100 to 600000',
+    ]);
+  });
+
+  it("never repeat a secret in a complaint", () => {
+    const [problem] = problemsOf({ ...MINIMAL, HEXDISPATCH_POSTGRES_URL: "mysql://me:hush@db/x" });
+    expect(problem).toContain("[masked]");
+    expect(problem).not.toContain("hush");
+  });
+
+  it("refuse radii that shrink from wave to wave", () => {
+    expect(problemsOf({ ...MINIMAL, HEXDISPATCH_WAVE_1_RADIUS_M: "9000" })).toEqual([
+      "HEXDISPATCH_WAVE_1_RADIUS_M (9000) must not be above WAVE_2_RADIUS_M (2500)",
+    ]);
+  });
+
+  it("take a tuned value and treat an empty one as unset", () => {
+    const config = readConfig({
+      ...MINIMAL,
+      HEXDISPATCH_WAVE_MS: " 1500 ",
+      HEXDISPATCH_CITY_DIR: "",
+      HEXDISPATCH_PUBLIC_URL: "https://track.example/",
+    });
+    expect(config.settings.WAVE_MS).toBe(1_500);
+    expect(config.cityDir).toBeNull();
+    expect(config.publicUrl).toBe("https://track.example");
+  });
+
+  it("print without keys and passwords", () => {
+    const config = readConfig({
+      ...MINIMAL,
+      HEXDISPATCH_NATS_URL: "nats://s3cret@a:4222,nats://u:p4ss@b:4222",
+    });
+    const text = JSON.stringify(printable(config));
+    for (const secret of ["hush", "s3cret", "p4ss", AUTH_KEY]) expect(text).not.toContain(secret);
+    expect(text).toContain("127.0.0.1/hex");
+  });
+
+  it("have defaults within their own ranges", () => {
+    for (const [name, [min, max]] of Object.entries(SETTING_RANGES)) {
+      const value = DISPATCH_DEFAULTS[name as keyof typeof DISPATCH_DEFAULTS];
+      expect(value, name).toBeGreaterThanOrEqual(min);
+      expect(value, name).toBeLessThanOrEqual(max);
+    }
+  });
+});

@@ -1,0 +1,260 @@
+/**
+ * The environment, read once into one frozen, checked `Config`. All mistakes are reported together, each with the
+ * variable's name, its value and what is allowed, so that one round of mending is enough. Unset and empty are the
+ * same. Nothing else in the project reads `process.env` for settings.
+ */
+import type { Box } from "../proto/geo.ts";
+import { NAME_PATTERN } from "../proto/ids.ts";
+import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
+import { SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
+import type { DispatchSettings } from "../proto/limits.ts";
+import { LOG_LEVELS } from "./io/log.ts";
+import type { LogLevel } from "./io/log.ts";
+
+export type Config = {
+  /** One address or several, separated by commas. */
+  readonly natsUrl: string;
+  /** First token of every subject: keeps clusters on one server apart. */
+  readonly natsPrefix: string;
+  /** Copies of each stream: 1 on a single server, 3 in a cluster. */
+  readonly natsReplicas: number;
+  readonly postgresUrl: string;
+  readonly publicHost: string;
+  readonly publicPort: number;
+  readonly adminHost: string;
+  readonly adminPort: number;
+  /** The node's admin listener; 0: none. */
+  readonly nodeAdminPort: number;
+  /** Key of the tokens' signatures, at least 32 characters. */
+  readonly authKey: string;
+  /** Folder with addresses.csv and roads; null: no city. */
+  readonly cityDir: string | null;
+  readonly serviceArea: Box;
+  /** Fixed when the cluster is created. */
+  readonly shards: number;
+  readonly logLevel: LogLevel;
+  /** Base of tracking links, without a slash at the end. */
+  readonly publicUrl: string;
+  readonly settings: DispatchSettings;
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Everything that is wrong with the environment, one line each. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`the settings cannot be used:\n${problems.map((line) => `  - ${line}`).join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+type SettingName = keyof DispatchSettings;
+
+/** What an operator may set: whole numbers, both ends included. */
+export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number, max: number]>> = {
+  WAVE_COURIERS: [1, 20],
+  WAVE_MS: [100, 600_000],
+  OFFER_TTL_MS: [1_000, 600_000],
+  HOLD_TTL_MS: [100, 60_000],
+  HOLD_WAIT_MS: [10, 10_000],
+  OFFERS_PARALLEL_MAX: [1, 20],
+  WAVE_1_RADIUS_M: [50, 100_000],
+  WAVE_2_RADIUS_M: [50, 100_000],
+  WAVE_3_RADIUS_M: [50, 100_000],
+  CANDIDATES_MAX: [1, 500],
+  WAIT_LOOK_MS: [100, 3_600_000],
+  SEARCH_DEADLINE_MS: [1_000, 86_400_000],
+  STALE_MS: [1_000, 3_600_000],
+  DARK_MS: [1_000, 3_600_000],
+  STILL_MS: [1_000, 3_600_000],
+  STILL_M: [1, 10_000],
+  RETREAT_M: [10, 100_000],
+  WARN_MS: [0, 3_600_000],
+  REMIND_MS: [1_000, 3_600_000],
+  ARRIVE_M: [1, 5_000],
+  LEAVE_M: [1, 10_000],
+  PING_SPEED_MAX_MPS: [1, 10_000],
+  PING_AHEAD_MAX_MS: [0, 3_600_000],
+  PING_AGE_MAX_MS: [1_000, 3_600_000],
+  PING_INTERVAL_MS: [200, 600_000],
+  PING_BATCH_MS: [1, 5_000],
+  CELLS_BATCH_MS: [1, 5_000],
+  POSITIONS_MS: [50, 60_000],
+  SWEEP_MS: [50, 60_000],
+  LAST_KNOWN_MS: [100, 600_000],
+  HISTORY_MS: [50, 60_000],
+  CELL_RESOLUTION: [4, 12],
+  SHARD_RESOLUTION: [0, 12],
+};
+
+/** Pairs that make no sense the other way round: the first must not be greater than the second. */
+const ORDERED: readonly (readonly [SettingName, SettingName])[] = [
+  ["WAVE_1_RADIUS_M", "WAVE_2_RADIUS_M"],
+  ["WAVE_2_RADIUS_M", "WAVE_3_RADIUS_M"],
+  ["SHARD_RESOLUTION", "CELL_RESOLUTION"],
+  ["HOLD_WAIT_MS", "HOLD_TTL_MS"],
+  ["ARRIVE_M", "LEAVE_M"],
+  ["WAVE_COURIERS", "CANDIDATES_MAX"],
+];
+
+const PREFIX = "HEXDISPATCH_";
+const AUTH_KEY_MIN_CHARS = 32;
+const MASK = "[masked]";
+
+/** Reads and checks the settings. Throws ConfigError with all problems. */
+export function readConfig(env: Environment): Config {
+  const reader = new Reader(env);
+  const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
+  const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
+  const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
+  const config: Config = {
+    natsUrl,
+    natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
+    natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
+    postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
+    publicHost,
+    publicPort,
+    adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
+    adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
+    nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
+    authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS),
+    cityDir: reader.optional("CITY_DIR"),
+    serviceArea: reader.box("SERVICE_AREA", SERVICE_AREA_DEFAULT),
+    shards: reader.whole("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
+    logLevel: reader.oneOf("LOG_LEVEL", "info", LOG_LEVELS),
+    publicUrl: reader
+      .url("PUBLIC_URL", `http://${linkHost(publicHost)}:${publicPort}`, ["http:", "https:"])
+      .replace(/\/+$/, ""),
+    settings: readSettings(reader),
+  };
+  reader.finish();
+  return Object.freeze(config);
+}
+
+function readSettings(reader: Reader): DispatchSettings {
+  const settings = {} as Record<SettingName, number>;
+  for (const name of Object.keys(SETTING_RANGES) as SettingName[]) {
+    const [min, max] = SETTING_RANGES[name];
+    settings[name] = reader.whole(name, DISPATCH_DEFAULTS[name], min, max);
+  }
+  for (const [low, high] of ORDERED) {
+    if (settings[low] <= settings[high]) continue;
+    reader.problem(
+      `${PREFIX}${low} (${settings[low]}) must not be above ${high} (${settings[high]})`,
+    );
+  }
+  return Object.freeze(settings);
+}
+
+/** A link cannot point at "every address of this machine". */
+const linkHost = (host: string): string =>
+  host === "0.0.0.0" || host === "::" ? "localhost" : host;
+
+/** The settings for a log or a page: keys and passwords are masked. */
+export function printable(config: Config): Record<string, unknown> {
+  return {
+    ...config,
+    authKey: MASK,
+    natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
+    postgresUrl: withoutPassword(config.postgresUrl),
+  };
+}
+
+function withoutPassword(text: string): string {
+  if (!URL.canParse(text)) return MASK;
+  const url = new URL(text);
+  if (url.password !== "") url.password = "masked";
+  // A NATS token stands where others have the user's name.
+  else if (url.username !== "" && url.protocol !== "postgres:") url.username = "masked";
+  if (url.searchParams.has("password")) url.searchParams.set("password", "masked");
+  return url.toString();
+}
+
+/** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
+class Reader {
+  readonly #env: Environment;
+  readonly #problems: string[] = [];
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  problem(line: string): void {
+    this.#problems.push(line);
+  }
+
+  finish(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+  }
+
+  optional(name: string): string | null {
+    const raw = this.#env[PREFIX + name]?.trim();
+    return raw === undefined || raw === "" ? null : raw;
+  }
+
+  text(name: string, fallback: string): string {
+    return this.optional(name) ?? fallback;
+  }
+
+  whole(name: string, fallback: number, min: number, max: number): number {
+    const raw = this.optional(name);
+    if (raw === null) return fallback;
+    const value = /^-?\d{1,15}$/.test(raw) ? Number(raw) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    this.#refuse(name, raw, `a whole number from ${min} to ${max}`);
+    return fallback;
+  }
+
+  matching(name: string, fallback: string, pattern: RegExp, allowed: string): string {
+    const raw = this.optional(name);
+    if (raw === null || pattern.test(raw)) return raw ?? fallback;
+    this.#refuse(name, raw, allowed);
+    return fallback;
+  }
+
+  oneOf<T extends string>(name: string, fallback: T, allowed: readonly T[]): T {
+    const raw = this.optional(name);
+    if (raw === null) return fallback;
+    if (allowed.includes(raw as T)) return raw as T;
+    this.#refuse(name, raw, `one of ${allowed.join(", ")}`);
+    return fallback;
+  }
+
+  /** `secret`: the value is not repeated in the message. A null fallback makes it required. */
+  url(name: string, fallback: string | null, schemes: readonly string[], secret = false): string {
+    const raw = this.text(name, fallback ?? "");
+    if (URL.canParse(raw) && schemes.includes(new URL(raw).protocol)) return raw;
+    const allowed = `a URL that begins with ${schemes.map((s) => `${s}//`).join(" or ")}`;
+    if (raw === "") this.problem(`${PREFIX}${name} is not set; it must be ${allowed}`);
+    else this.#refuse(name, secret ? MASK : raw, allowed);
+    return raw;
+  }
+
+  secret(name: string, minChars: number): string {
+    const raw = this.optional(name);
+    if (raw !== null && raw.length >= minChars) return raw;
+    const state = raw === null ? "is not set" : `has ${raw.length} characters`;
+    this.problem(`${PREFIX}${name} ${state}; it must have at least ${minChars} characters`);
+    return "";
+  }
+
+  box(name: string, fallback: Box): Box {
+    const raw = this.optional(name);
+    if (raw === null) return fallback;
+    const numbers = raw.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
+    const [west = Number.NaN, south = Number.NaN, east = Number.NaN, north = Number.NaN] = numbers;
+    const inRange = west >= -180 && east <= 180 && south >= -90 && north <= 90;
+    if (numbers.length === 4 && inRange && west < east && south < north) {
+      return Object.freeze({ west, south, east, north });
+    }
+    this.#refuse(name, raw, "west,south,east,north in degrees with west < east and south < north");
+    return fallback;
+  }
+
+  #refuse(name: string, raw: string, allowed: string): void {
+    this.problem(`${PREFIX}${name} is "${raw}"; it must be ${allowed}`);
+  }
+}

@@ -1,0 +1,388 @@
+/**
+ * Runs actors: mailbox -> step -> commit -> effects -> alarm. It owns their states and knows nothing of what they
+ * mean. It refuses what does not fit (a full mailbox, a parked actor) instead of waiting, because the sender can
+ * still be told.
+ *
+ *  H1  One step at a time for each actor; steps run to their end in a loop that never recurses.
+ *  H2  With a `commit`, new state and effects stand only once it is recorded; that actor waits, others go on.
+ *  H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded anew.
+ *  H4  The alarm follows from the state after every step, so nothing but the state must survive.
+ *  H5  A request is answered exactly once.
+ */
+import type { Effect } from "../actors/actor.ts";
+import { DispatchError } from "../proto/errors.ts";
+import type { Millis, ShardId } from "../proto/ids.ts";
+import { ACTORS_MAX, MAILBOX_MAX_MSGS } from "../proto/limits.ts";
+import type { ActorKey, Kind } from "../proto/messages.ts";
+import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
+import { Alarms } from "./alarms.ts";
+import { IdleSweep, Residents } from "./residents.ts";
+import type { Envelope, Request, Resident } from "./residents.ts";
+import type { HostCount, HostMessage, HostPorts, Reply } from "./host-ports.ts";
+import type { CancelTimer } from "./io/clock.ts";
+import { Loader, retryLater } from "./loader.ts";
+import { Mailbox } from "./mailbox.ts";
+
+export type HostOptions = {
+  readonly mailboxMaxMsgs?: number;
+  readonly actorsMax?: number;
+  /** An actor that has had no message for so long, and says it may, leaves memory. */
+  readonly idleMs?: number;
+};
+
+/** After so many steps, or so many milliseconds, sockets are looked at before the next step. */
+const STEPS_AT_ONCE = 256;
+const RUN_AT_ONCE_MS = 5;
+const STEPS_PER_TIME_CHECK = 16;
+/** An actor whose deadline stays in the past is woken again only after this. */
+const STUCK_ALARM_MS = 100;
+const IDLE_MS = 120_000;
+
+/** The order in which the host does what a step asks for. */
+const EFFECT_RANK: Readonly<Record<Effect["do"], number>> = {
+  commit: 0,
+  ledger: 1,
+  index: 2,
+  history: 3,
+  send: 4,
+  notify: 5,
+  answer: 6,
+  search: 7,
+  reload: 8,
+};
+const byRank = (a: Effect, b: Effect): number => EFFECT_RANK[a.do] - EFFECT_RANK[b.do];
+
+const WOKE: HostMessage = { type: "woke" };
+
+export class Host {
+  readonly #ports: HostPorts;
+  readonly #mailboxMaxMsgs: number;
+  readonly #actorsMax: number;
+  readonly #residents = new Residents();
+  readonly #idle: IdleSweep;
+  readonly #alarms = new Alarms<Resident>();
+  readonly #toRun = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
+  readonly #loader: Loader;
+  #commits = 0;
+  #scheduled = false;
+  #closed = false;
+  #timerAt: Millis | null = null;
+  #cancelTimer: CancelTimer = () => undefined;
+
+  constructor(ports: HostPorts, options: HostOptions = {}) {
+    this.#ports = ports;
+    this.#mailboxMaxMsgs = options.mailboxMaxMsgs ?? MAILBOX_MAX_MSGS;
+    this.#actorsMax = options.actorsMax ?? ACTORS_MAX;
+    this.#loader = new Loader(ports, (resident, message) => this.#onLoaded(resident, message));
+    this.#idle = new IdleSweep(this.#residents, options.idleMs ?? IDLE_MS);
+  }
+
+  /**
+   * Puts a message into an actor's mailbox; it is handled soon, never within this call. With `reply` it is a
+   * request and is answered in any case. The caller has checked that this node owns `shard` and that it is
+   * the actor's.
+   */
+  deliver(key: ActorKey, shard: ShardId, message: HostMessage, reply?: Reply): void {
+    const request = reply === undefined ? null : { reply, answered: false };
+    const resident = this.#residents.get(key.kind, key.id) ?? this.#activate(key, shard, message);
+    if (resident === null) return this.#refuse("overloaded", key.kind, request, "overloaded");
+    if (resident.mode === "parked" && !this.#revive(resident, message)) {
+      return this.#refuse("parked_message", key.kind, request, "internal");
+    }
+    if (!resident.mailbox.push({ message, request })) {
+      return this.#refuse("overloaded", key.kind, request, "overloaded");
+    }
+    this.#wake(resident);
+  }
+
+  has(kind: Kind, id: string): boolean {
+    return this.#residents.get(kind, id) !== undefined;
+  }
+
+  /** Actors in memory. */
+  count(kind: Kind): number {
+    return this.#residents.count(kind);
+  }
+
+  /** Actors that a throwing step has parked. */
+  parked(): readonly ActorKey[] {
+    return this.#residents.parked();
+  }
+
+  /** Actors with something to do. */
+  backlog(): number {
+    return this.#toRun.size;
+  }
+
+  /** Drops all actors of a shard; requests that wait are answered `unavailable`. */
+  giveUp(shard: ShardId): void {
+    for (const resident of this.#residents.ofShard(shard)) this.#forget(resident, "unavailable");
+  }
+
+  /** Drops a bounded number of idle actors; called every second. Resolves nothing, loses nothing. */
+  passivate(): void {
+    for (const resident of this.#idle.next(this.#ports.clock.now())) {
+      if (resident.actor.mayPassivate(resident.state)) this.#forget(resident, "unavailable");
+    }
+  }
+
+  /** Whether nothing is queued, being loaded or being written. */
+  isQuiet(): boolean {
+    return this.#toRun.size === 0 && this.#loader.isIdle() && this.#commits === 0;
+  }
+
+  /** No alarm and no step after this. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer();
+  }
+
+  /* Activation. */
+
+  #activate(key: ActorKey, shard: ShardId, message: HostMessage): Resident | null {
+    if (this.#residents.total() >= this.#actorsMax) return null;
+    const spec = this.#ports.kinds[key.kind];
+    const now = this.#ports.clock.now();
+    const mailbox = new Mailbox<Envelope>(this.#mailboxMaxMsgs);
+    const resident = this.#residents.add(key, shard, spec, mailbox, now);
+    if (spec.load !== null && !spec.begins(message)) {
+      resident.mode = "loading";
+      this.#loader.add(resident);
+    }
+    return resident;
+  }
+
+  #onLoaded(resident: Resident, message: HostMessage | null): void {
+    if (message === null) {
+      this.#ports.onCount("unknown_actor", resident.kind);
+      return this.#forget(resident, "not_found");
+    }
+    resident.mode = "ready";
+    this.#pushUrgent(resident, message, null);
+  }
+
+  /** A parked actor begins anew with the message that tells it what is durable. */
+  #revive(resident: Resident, message: HostMessage): boolean {
+    const spec = this.#ports.kinds[resident.kind];
+    if (!spec.begins(message)) return false;
+    resident.state = spec.initial(resident.id);
+    this.#residents.setParked(resident, false);
+    resident.mode = "ready";
+    return true;
+  }
+
+  #forget(resident: Resident, code: "unavailable" | "not_found"): void {
+    resident.mode = "gone";
+    this.#alarms.drop(resident);
+    this.#residents.remove(resident);
+    for (const { request } of resident.mailbox.clear()) answer(request, code, null);
+    this.#ports.kinds[resident.kind].observe?.(resident.id, null);
+  }
+
+  /* Running. */
+
+  /** Before all that is queued: an answer to what the actor itself asked for. */
+  #pushUrgent(resident: Resident, message: HostMessage, request: Request | null): void {
+    resident.mailbox.pushUrgent({ message, request });
+    this.#wake(resident);
+  }
+
+  #wake(resident: Resident): void {
+    if (resident.queued || resident.mode !== "ready" || resident.mailbox.size === 0) return;
+    resident.queued = true;
+    this.#toRun.push(resident);
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    this.#ports.clock.soon(() => this.#run());
+  }
+
+  #run(): void {
+    const { clock } = this.#ports;
+    const until = clock.now() + RUN_AT_ONCE_MS;
+    for (let steps = 1; steps <= STEPS_AT_ONCE && !this.#closed; steps++) {
+      const resident = this.#toRun.shift();
+      if (resident === undefined) break;
+      resident.queued = false;
+      const envelope = resident.mode === "ready" ? resident.mailbox.shift() : undefined;
+      if (envelope !== undefined) this.#step(resident, envelope);
+      this.#wake(resident);
+      if (steps % STEPS_PER_TIME_CHECK === 0 && clock.now() >= until) break;
+    }
+    this.#scheduled = this.#toRun.size > 0 && !this.#closed;
+    if (this.#scheduled) clock.afterIo(() => this.#run());
+    this.#armTimer();
+  }
+
+  #step(resident: Resident, envelope: Envelope): void {
+    const { message, request } = envelope;
+    const now = this.#ports.clock.now();
+    resident.lastAt = now;
+    if (message === WOKE) resident.wokeQueued = false;
+    this.#ports.onStep(resident.kind);
+    let next: unknown;
+    let effects: Effect[];
+    try {
+      [next, ...effects] = resident.actor.step(resident.state, message, now);
+    } catch (error) {
+      return this.#park(resident, envelope, error);
+    }
+    if (effects.length > 1) effects.sort(byRank);
+    const first = effects[0];
+    if (first?.do !== "commit") return this.#stand(resident, next, effects, envelope);
+    resident.mode = "committing";
+    this.#commits += 1;
+    const recorded = (): void => this.#stand(resident, next, effects, envelope);
+    void this.#commit(resident, first.write, request, recorded, 1);
+  }
+
+  /** The step stands: its state, its effects, its alarm. */
+  #stand(resident: Resident, next: unknown, effects: readonly Effect[], envelope: Envelope): void {
+    const spec = this.#ports.kinds[resident.kind];
+    if (resident.state !== next) {
+      resident.state = next;
+      spec.observe?.(resident.id, next);
+    }
+    const now = this.#ports.clock.now();
+    let follows = false;
+    for (const effect of effects) {
+      if (effect.do === "search") follows = true;
+      this.#perform(resident, effect, envelope.request, now);
+    }
+    const { request } = envelope;
+    if (request !== null && !request.answered && !follows) {
+      this.#trouble("unanswered", resident, envelope.message, null);
+      answer(request, "internal", null);
+    }
+    const at = resident.actor.deadline(next);
+    const isStuck = at !== null && at <= now && envelope.message === WOKE && !follows;
+    if (isStuck) this.#ports.onCount("stuck_deadline", resident.kind);
+    // While a wake-up waits in the mailbox the alarm has done its work.
+    if (!resident.wokeQueued) this.#alarms.set(resident, isStuck ? now + STUCK_ALARM_MS : at);
+  }
+
+  #perform(resident: Resident, effect: Effect, request: Request | null, now: Millis): void {
+    const ports = this.#ports;
+    switch (effect.do) {
+      case "commit":
+        return; // Recorded before we came here.
+      case "ledger":
+        return ports.onLedger(effect.delivery, effect.lines, now);
+      case "index":
+        return ports.onIndex(effect.record, resident.shard);
+      case "history":
+        return ports.onHistory(effect);
+      case "send":
+        return ports.send(effect.post);
+      case "notify":
+        return ports.onNotify(effect);
+      case "answer":
+        return answer(request, effect.code, effect.online);
+      case "reload":
+        return void this.#loader.reload(resident, (m) => this.#pushUrgent(resident, m, null));
+      case "search": {
+        const message = { type: "candidates", result: ports.search(effect.query, now) };
+        const open = request?.answered === false ? request : null;
+        return resident.mailbox.pushUrgent({ message, request: open });
+      }
+    }
+  }
+
+  /* Commits. */
+
+  async #commit(
+    resident: Resident,
+    write: ActorWrite,
+    request: Request | null,
+    recorded: () => void,
+    attempt: number,
+  ): Promise<void> {
+    let outcome: WriteOutcome;
+    try {
+      outcome = await this.#ports.write(write, resident.shard);
+    } catch (error) {
+      if (resident.mode !== "gone" && isAway(error)) {
+        const again = (): void =>
+          void this.#commit(resident, write, request, recorded, attempt + 1);
+        return retryLater(this.#ports, resident, write.kind, error, attempt, again);
+      }
+      this.#commits -= 1;
+      if (resident.mode === "gone") return answer(request, "unavailable", null);
+      return this.#park(resident, { message: { type: write.kind }, request }, error);
+    }
+    this.#commits -= 1;
+    if (resident.mode === "gone") return answer(request, "unavailable", null);
+    resident.mode = "ready";
+    if (outcome.outcome === "fenced") {
+      answer(request, "unavailable", null);
+      this.giveUp(resident.shard);
+      return this.#ports.onFenced(resident.shard);
+    }
+    if (outcome.outcome === "recorded") {
+      recorded();
+      this.#ports.onRecorded(write);
+    } else {
+      this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, request);
+    }
+    this.#wake(resident);
+    this.#armTimer();
+  }
+
+  /* Trouble. */
+
+  #park(resident: Resident, envelope: Envelope, error: unknown): void {
+    resident.mode = "parked";
+    this.#residents.setParked(resident, true);
+    this.#alarms.drop(resident);
+    resident.wokeQueued = false;
+    this.#trouble("threw", resident, envelope.message, error);
+    answer(envelope.request, "internal", null);
+    for (const { request } of resident.mailbox.clear()) answer(request, "internal", null);
+  }
+
+  #trouble(what: HostCount, resident: Resident, message: HostMessage, error: unknown): void {
+    this.#ports.onCount(what, resident.kind);
+    const { kind, id } = resident;
+    this.#ports.onTrouble(what, { kind, id, message: message.type }, error);
+  }
+
+  #refuse(
+    what: HostCount,
+    kind: Kind,
+    request: Request | null,
+    code: "overloaded" | "internal",
+  ): void {
+    this.#ports.onCount(what, kind);
+    answer(request, code, null);
+  }
+
+  /* Alarms: one timer for all of them. */
+
+  #armTimer(): void {
+    const at = this.#alarms.earliestAt();
+    if (this.#closed || at === null || (this.#timerAt !== null && this.#timerAt <= at)) return;
+    this.#cancelTimer();
+    this.#timerAt = at;
+    this.#cancelTimer = this.#ports.clock.after(at - this.#ports.clock.now(), () => this.#ring());
+  }
+
+  #ring(): void {
+    this.#timerAt = null;
+    const now = this.#ports.clock.now();
+    for (;;) {
+      const resident = this.#alarms.takeDue(now);
+      if (resident === null) break;
+      resident.wokeQueued = true;
+      this.#pushUrgent(resident, WOKE, null);
+    }
+    this.#armTimer();
+  }
+}
+
+function answer(request: Request | null, code: Parameters<Reply>[0], online: boolean | null): void {
+  if (request === null || request.answered) return;
+  request.answered = true;
+  request.reply(code, online);
+}
+
+const isAway = (error: unknown): boolean =>
+  error instanceof DispatchError && error.code === "unavailable";

@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { DELIVERY_ID_PATTERN, NAME_PATTERN, shardOfDelivery } from "../proto/ids.ts";
+import type { ShardId } from "../proto/ids.ts";
+import { newDeliveryId, newNodeId, newSessionId } from "./ids.ts";
+
+describe("a delivery id", () => {
+  it("has the form that every door checks, and carries its shard", () => {
+    for (const shard of [0, 1, 63, 4_095] as ShardId[]) {
+      const id = newDeliveryId(shard, 1_764_000_000_000);
+      expect(id).toMatch(DELIVERY_ID_PATTERN);
+      expect(shardOfDelivery(id)).toBe(shard);
+    }
+  });
+
+  it("sorts by time within its shard", () => {
+    const zeros = (count: number): Uint8Array => new Uint8Array(count);
+    const early = newDeliveryId(7 as ShardId, 1_764_000_000_000, zeros);
+    const late = newDeliveryId(7 as ShardId, 1_764_000_000_001, zeros);
+    expect(early < late).toBe(true);
+    expect(early).toBe("del_00701kav9ft000000000000");
+  });
+
+  it("is another one each time", () => {
+    const ids = new Set(Array.from({ length: 2_000 }, () => newDeliveryId(0 as ShardId, 1)));
+    expect(ids.size).toBe(2_000);
+  });
+
+  it("refuses a shard that has no place in it", () => {
+    expect(() => newDeliveryId(4_096 as ShardId, 0)).toThrow("4096");
+  });
+});
+
+it("names of nodes and sessions are plain tokens", () => {
+  expect(newNodeId("node")).toMatch(NAME_PATTERN);
+  expect(newSessionId()).toMatch(NAME_PATTERN);
+  expect(newNodeId("gw")).not.toBe(newNodeId("gw"));
+});

@@ -1,0 +1,53 @@
+/**
+ * Makes ids. A delivery id carries its shard, so that routing needs no lookup, and its time, so that the
+ * database's index grows at one end; the random tail makes it unguessable enough not to collide. It is no secret:
+ * tracking links have their own.
+ */
+import type { DeliveryId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
+import { SHARDS_MAX } from "../proto/limits.ts";
+import { systemRandom } from "./io/random.ts";
+import type { Random } from "./io/random.ts";
+
+/** Crockford's base 32 in small letters: no i, l, o, u. */
+const BASE32 = "0123456789abcdefghjkmnpqrstvwxyz";
+const TIME_CHARS = 10;
+const RANDOM_CHARS = 10;
+const NAME_CHARS = 12;
+
+/** `del_`, the shard as 3 hex digits, 10 characters of time, 10 of randomness (50 bits). */
+export function newDeliveryId(
+  shard: ShardId,
+  now: Millis,
+  random: Random = systemRandom,
+): DeliveryId {
+  if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS_MAX) {
+    throw new Error(`shard ${shard} has no place in a delivery id`);
+  }
+  const head = shard.toString(16).padStart(3, "0");
+  return `del_${head}${timePart(now)}${randomPart(RANDOM_CHARS, random)}` as DeliveryId;
+}
+
+/** A fresh name for one run of a node or gateway. */
+export const newNodeId = (role: "node" | "gw", random: Random = systemRandom): NodeId =>
+  `${role}_${randomPart(NAME_CHARS, random)}` as NodeId;
+
+/** A name for one client connection. */
+export const newSessionId = (random: Random = systemRandom): SessionId =>
+  `s_${randomPart(NAME_CHARS, random)}` as SessionId;
+
+function timePart(now: Millis): string {
+  let text = "";
+  let rest = now;
+  for (let i = 0; i < TIME_CHARS; i++) {
+    text = BASE32[rest % 32]! + text;
+    rest = Math.floor(rest / 32);
+  }
+  return text;
+}
+
+/** A byte has 8 bits and a character 5: the lower five of each byte, so all characters are equally likely. */
+function randomPart(chars: number, random: Random): string {
+  let text = "";
+  for (const byte of random(chars)) text += BASE32[byte & 31]!;
+  return text;
+}

@@ -1,0 +1,248 @@
+/**
+ * The dispatch node: composition root and process. The only file of the engine that knows the actors; it gives them to the
+ * runtime as values. It ends with 0 after SIGTERM or SIGINT, with 1 when it could not start, when something broke
+ * that nobody expected, or when another node has taken a shard: whoever runs it starts it again.
+ */
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { realpathSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { CellIndex } from "../actors/cell-index.ts";
+import { cellActor, emptyCell } from "../actors/cell.ts";
+import type { Cell } from "../actors/cell.ts";
+import { courierActor, emptyCourier } from "../actors/courier.ts";
+import { emptyDelivery } from "../actors/delivery-state.ts";
+import { deliveryActor } from "../actors/delivery.ts";
+import { createSearch } from "../actors/matching.ts";
+import type { CourierId, DeliveryId, Epoch } from "../proto/ids.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
+import type { DispatchSettings } from "../proto/limits.ts";
+import { ConfigError, printable, readConfig } from "./config.ts";
+import type { Config } from "./config.ts";
+import { createGreatCircleTravel } from "./geo/travel-time.ts";
+import type { AnyActor } from "./host-ports.ts";
+import { newNodeId } from "./ids.ts";
+import { listenAdmin } from "./io/admin.ts";
+import type { Admin } from "./io/admin.ts";
+import { systemClock } from "./io/clock.ts";
+import { createLog, errorFields } from "./io/log.ts";
+import type { Log } from "./io/log.ts";
+import { Metrics, watchEventLoop } from "./io/metrics.ts";
+import { connectNats } from "./io/nats.ts";
+import { start } from "./lifecycle.ts";
+import { Runtime } from "./runtime.ts";
+import type { Domain } from "./runtime.ts";
+import { runtimeMetrics } from "./runtime-metrics.ts";
+import { migrate } from "./store/migrate.ts";
+import { openPostgresStore } from "./store/postgres-store.ts";
+import type { PostgresStore } from "./store/postgres-store.ts";
+import { ensureStreams, isTransient } from "./streams.ts";
+import { readVersion } from "./version.ts";
+
+/** Couriers in the index, present ones and those who left: about 150 bytes each. */
+const INDEX_CAPACITY_COURIERS = 200_000;
+/** How long streams may take to have a leader at a start: an election lasts up to 9 s. */
+const STREAMS_DEADLINE_MS = 20_000;
+const STREAMS_RETRY_MS = 500;
+/** Positions older than this are nobody's business any more. */
+const HISTORY_KEPT_H = 24 * 30;
+/** A stop that hangs all the same ends here. */
+const STOP_DEADLINE_MS = 15_000;
+
+/** The actors, the index and the search, wired for one node. */
+export function makeDomain(settings: DispatchSettings): Domain {
+  const index = new CellIndex({
+    resolution: settings.CELL_RESOLUTION,
+    capacityCouriers: INDEX_CAPACITY_COURIERS,
+  });
+  const travel = createGreatCircleTravel();
+  const search = createSearch(index, {
+    staleMs: settings.STALE_MS,
+    candidatesMax: settings.CANDIDATES_MAX,
+    travelS: (vehicle, from, to) => travel.estimateS(from, to, vehicle),
+  });
+  const delivery = deliveryActor(settings);
+  const cell = cellActor();
+  const couriers = new Map<Epoch, AnyActor>();
+  const courierUnder = (epoch: Epoch): AnyActor => {
+    const known = couriers.get(epoch) ?? courierActor(settings, epoch);
+    couriers.set(epoch, known);
+    return known;
+  };
+  return {
+    index,
+    search,
+    actors: {
+      delivery: { actorFor: () => delivery, initial: (id) => emptyDelivery(id as DeliveryId) },
+      courier: { actorFor: courierUnder, initial: (id) => emptyCourier(id as CourierId) },
+      cell: { actorFor: () => cell, initial: (id) => emptyCell(id) },
+    },
+    oldestWaiting: (state) => {
+      const backlog = state as Cell;
+      return backlog.at === "empty" ? null : (backlog.waiting[0]?.since ?? null);
+    },
+  };
+}
+
+export type Node = {
+  readonly runtime: Runtime;
+  readonly admin: Admin | null;
+  /** Ends it in order. */
+  readonly stop: () => Promise<void>;
+};
+
+/** Starts a node in this process. Rejects when it cannot: nothing is left open then. */
+export async function startNode(
+  config: Config,
+  log: Log,
+  onFenced: (shard: number) => void,
+): Promise<Node> {
+  const node = newNodeId("node");
+  const metrics = new Metrics("node");
+  const closes: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closes.toReversed()) await close();
+  };
+  try {
+    await migrate(config.postgresUrl);
+    const nc = await connectNats({ url: config.natsUrl, name: node });
+    closes.push(() => nc.close());
+    await openStreams(nc, config, log);
+    const store = openPostgresStore({ url: config.postgresUrl, applicationName: node });
+    closes.push(() => store.close());
+    const meters = runtimeMetrics(metrics);
+    const domain = makeDomain(config.settings);
+    const clock = systemClock;
+    const runtime = new Runtime({ config, node, clock, log, meters, nc, store, domain, onFenced });
+    showGauges(metrics, runtime);
+    const state = { isReady: false };
+    const admin = await openAdmin(config, metrics, runtime, state);
+    if (admin !== null) closes.push(() => admin.close());
+    const { stop, ...found } = await start(runtime, () => keepHouse(store, log));
+    state.isReady = true;
+    log.info({ node, ...found, admin: admin?.port ?? null }, "ready");
+    const stopNode = async (): Promise<void> => {
+      state.isReady = false;
+      await stop();
+      await closeAll();
+    };
+    return { runtime, admin, stop: stopNode };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** While JetStream elects a leader it refuses everything; anything else is final. */
+async function openStreams(nc: NatsConnection, config: Config, log: Log): Promise<void> {
+  const until = performance.now() + STREAMS_DEADLINE_MS;
+  for (;;) {
+    try {
+      const manager = await jetstreamManager(nc, { checkAPI: false });
+      return await ensureStreams(manager, config.natsPrefix, config.natsReplicas);
+    } catch (error) {
+      if (!isTransient(error) || performance.now() > until) throw error;
+      log.warn(errorFields(error), "the streams are not there yet");
+      await sleep(STREAMS_RETRY_MS);
+    }
+  }
+}
+
+function openAdmin(
+  { adminHost, nodeAdminPort }: Config,
+  metrics: Metrics,
+  runtime: Runtime,
+  state: { readonly isReady: boolean },
+): Promise<Admin | null> {
+  if (nodeAdminPort === 0) return Promise.resolve(null);
+  return listenAdmin({
+    host: adminHost,
+    port: nodeAdminPort,
+    version: readVersion(),
+    notReady: () => [
+      ...(state.isReady ? [] : ["start"]),
+      ...(runtime.bus.status() === "connected" ? [] : ["nats"]),
+    ],
+    metrics: () => metrics.text(),
+  });
+}
+
+function showGauges(metrics: Metrics, runtime: Runtime): void {
+  const { host, ownership, relay, supply, positions } = runtime;
+  const show = (name: string, help: string, read: () => number): void =>
+    void metrics.gauge(`hexdispatch_${name}`, help, read);
+  show("deliveries_in_memory", "Delivery actors.", () => host.count("delivery"));
+  show("couriers_in_memory", "Courier actors.", () => host.count("courier"));
+  show("cells_in_memory", "Cell actors.", () => host.count("cell"));
+  show("actors_parked", "Actors that a throwing step has stopped.", () => host.parked().length);
+  show("actors_to_run", "Actors with a message to handle.", () => host.backlog());
+  show("shards_owned", "Shards that this node owns.", () => ownership.owned().length);
+  show("outbox_lag_seconds", "Age of the oldest unpublished event.", () => relay.lagS());
+  show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
+  show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
+}
+
+/** Forgets what is old, a bite at a time. Never rejects. */
+async function keepHouse(store: PostgresStore, log: Log): Promise<void> {
+  try {
+    while ((await store.purgeIdempotency(IDEMPOTENCY_KEPT_H)) > 0);
+    while ((await store.purgeHistory(HISTORY_KEPT_H)) > 0);
+  } catch (error) {
+    log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+/** The process: runs until a signal or a failure, and sets the exit code. */
+export async function main(): Promise<void> {
+  const config = readConfigOrExit();
+  const log = createLog(config.logLevel, { role: "node" });
+  const die = (error: unknown, what: string): never => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.fatal({ ...errorFields(error), stack }, what);
+    process.exit(1);
+  };
+  process.on("uncaughtException", (error) => die(error, "uncaught exception"));
+  process.on("unhandledRejection", (error) => die(error, "unhandled rejection"));
+  log.debug({ config: printable(config) }, "settings");
+
+  let end: (code: number) => void = (code) => process.exit(code);
+  const node = await startNode(config, log, (shard) => {
+    log.error({ shard }, "another node has taken a shard; this one ends");
+    end(1);
+  }).catch((error: unknown) => die(error, "the node could not start"));
+
+  let isEnding = false;
+  end = (code) => {
+    if (isEnding) return;
+    isEnding = true;
+    setTimeout(() => die(null, "the stop hangs"), STOP_DEADLINE_MS).unref();
+    void node.stop().then(() => {
+      log.info({ code }, "stopped");
+      process.exit(code);
+    });
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, "stopping");
+      end(0);
+    });
+  }
+  process.send?.({ ready: true });
+}
+
+function readConfigOrExit(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    // For people: the log's level is among what could not be read.
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+const startedFile = process.argv[1];
+if (startedFile !== undefined && realpathSync(startedFile) === fileURLToPath(import.meta.url)) {
+  await main();
+}

@@ -1,0 +1,129 @@
+import { describe, expect, it } from "vitest";
+import type { PrincipalId } from "../proto/ids.ts";
+import { subjectsFor } from "../proto/subjects.ts";
+import { VirtualClock } from "./io/virtual-clock.ts";
+import { OutboxRelay } from "./outbox.ts";
+import type { OutboxRow } from "./store/port.ts";
+
+const row = (id: number, at = "2026-01-01T00:00:00.000Z"): OutboxRow => ({
+  owner: "acme" as PrincipalId,
+  event: {
+    id: String(id),
+    delivery_id: "del_00000000000000000000000",
+    number: id,
+    type: "created",
+    status: "pending",
+    reason: null,
+    courier_id: null,
+    external_id: null,
+    at,
+  },
+});
+
+function drive() {
+  const clock = new VirtualClock(Date.parse("2026-01-01T00:00:10.000Z"));
+  const table = new Map<string, OutboxRow>();
+  const stream: string[] = [];
+  const hints: string[] = [];
+  const state = { looks: 0, refused: new Set<string>(), isMarkingDown: false };
+  const relay = new OutboxRelay({
+    clock,
+    subjects: subjectsFor("t"),
+    store: {
+      outboxBatch: (limit) => {
+        state.looks += 1;
+        return Promise.resolve([...table.values()].slice(0, limit));
+      },
+      outboxDone: (ids) => {
+        if (state.isMarkingDown) return Promise.reject(new Error("away"));
+        for (const id of ids) table.delete(id);
+        return Promise.resolve();
+      },
+    },
+    publish: (subject, _data, id) => {
+      if (state.refused.has(id)) return Promise.reject(new Error("no ack"));
+      stream.push(`${subject} ${id}`);
+      return Promise.resolve();
+    },
+    onPublished: (event) => void hints.push(event.id),
+    onFailed: () => undefined,
+  });
+  const commit = (...ids: number[]): void => {
+    for (const id of ids) table.set(String(id), row(id));
+  };
+  return { clock, relay, table, stream, hints, state, commit };
+}
+
+const SUBJECT = "t.events.acme.del_00000000000000000000000";
+
+describe("the relay", () => {
+  it("publishes what was committed, in order, under its outbox id, and marks it", async () => {
+    const { clock, relay, table, stream, hints, commit } = drive();
+    commit(1, 2, 3);
+    relay.start();
+    await clock.settle();
+    expect(stream).toEqual([1, 2, 3].map((id) => `${SUBJECT} ${id}`));
+    expect(hints).toEqual(["1", "2", "3"]);
+    expect(table.size).toBe(0);
+  });
+
+  it("comes at a nudge, and without one after a quarter of a second", async () => {
+    const { clock, relay, stream, commit } = drive();
+    relay.start();
+    await clock.advance(20);
+    commit(1);
+    relay.nudge();
+    await clock.settle();
+    expect(stream.length).toBe(1);
+    commit(2);
+    await clock.advance(10);
+    expect(stream.length).toBe(1);
+    await clock.advance(250);
+    expect(stream.length).toBe(2);
+  });
+
+  it("does not forget a nudge that comes while it looks", async () => {
+    const { clock, relay, stream, commit } = drive();
+    relay.start();
+    relay.nudge();
+    commit(1);
+    await clock.advance(6);
+    expect(stream.length).toBe(1);
+  });
+
+  it("repeats what the stream did not take, with growing pauses, and shows the lag", async () => {
+    const { clock, relay, stream, hints, state, commit, table } = drive();
+    commit(1, 2);
+    state.refused.add("1");
+    relay.start();
+    await clock.settle();
+    expect(hints).toEqual(["2"]);
+    expect([...table.keys()]).toEqual(["1"]);
+    expect(relay.lagS()).toBe(10);
+    await clock.advance(10_000);
+    expect(state.looks).toBeLessThan(12);
+    state.refused.clear();
+    await clock.advance(2_000);
+    expect(stream.at(-1)).toBe(`${SUBJECT} 1`);
+    expect(relay.lagS()).toBe(0);
+  });
+
+  it("publishes again, under the same id, what it could not mark", async () => {
+    const { clock, relay, stream, state, commit } = drive();
+    commit(1);
+    state.isMarkingDown = true;
+    relay.start();
+    await clock.advance(150);
+    expect(stream).toEqual([`${SUBJECT} 1`, `${SUBJECT} 1`]);
+  });
+
+  it("ends where it is told to", async () => {
+    const { clock, relay, state } = drive();
+    relay.start();
+    await clock.advance(100);
+    await relay.stop();
+    const { looks } = state;
+    await clock.advance(5_000);
+    expect(state.looks).toBe(looks);
+  });
+});

@@ -1,0 +1,128 @@
+/**
+ * The relay of the outbox: committed events go to the EVENTS stream under their outbox id as message id, so that
+ * a crash between publishing and marking neither loses nor doubles one (D5). It is woken by a nudge from whoever
+ * committed, and looks by itself as well, because a nudge may be lost. Each event is also a hint for its delivery's
+ * actor, which makes a lost direct message cost milliseconds instead of a sweep.
+ */
+import type { Millis } from "../proto/ids.ts";
+import type { DeliveryEvent } from "../proto/messages.ts";
+import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
+import type { Subjects } from "../proto/subjects.ts";
+import { backOffMs } from "./io/clock.ts";
+import type { Clock } from "./io/clock.ts";
+import type { OutboxRow, Store } from "./store/port.ts";
+
+export type OutboxPorts = {
+  readonly clock: Clock;
+  readonly subjects: Subjects;
+  readonly store: Pick<Store, "outboxBatch" | "outboxDone">;
+  /** Resolves when the stream has the message; the same `id` again changes nothing. */
+  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<void>;
+  /** An event is in the stream. Called at least once for each. */
+  readonly onPublished: (event: DeliveryEvent) => void;
+  readonly onFailed: (error: unknown) => void;
+};
+
+const LOOK_MS = 250;
+/** Between two looks: at a steady stream of nudges, events share a query. */
+const GAP_MS = 5;
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 2_000;
+
+export class OutboxRelay {
+  readonly #ports: OutboxPorts;
+  #isNudged = false;
+  #isStopped = false;
+  #failures = 0;
+  #oldestAt: Millis | null = null;
+  #wake: () => void = () => undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(ports: OutboxPorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Something was committed. */
+  nudge(): void {
+    this.#isNudged = true;
+    this.#wake();
+  }
+
+  /** Age of the oldest event that is not published, seconds; 0 when there is none. */
+  lagS(): number {
+    return this.#oldestAt === null ? 0 : (this.#ports.clock.now() - this.#oldestAt) / 1_000;
+  }
+
+  /** Ends after the batch under way. What is left is published after the next start. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#wake();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopped) {
+      this.#isNudged = false;
+      const isMore = await this.#tryOnce();
+      if (isMore) continue;
+      if (this.#failures > 0) {
+        await this.#pause(backOffMs(this.#failures, RETRY_FIRST_MS, RETRY_MAX_MS), false);
+        continue;
+      }
+      await this.#pause(GAP_MS, false);
+      if (!this.#isNudged) await this.#pause(LOOK_MS, true);
+    }
+  }
+
+  /** True when there may be more at once. */
+  async #tryOnce(): Promise<boolean> {
+    try {
+      const isMore = await this.#once();
+      this.#failures = 0;
+      return isMore;
+    } catch (error) {
+      this.#failures += 1;
+      this.#ports.onFailed(error);
+      return false;
+    }
+  }
+
+  async #once(): Promise<boolean> {
+    const rows = await this.#ports.store.outboxBatch(OUTBOX_BATCH_MAX_ROWS);
+    const first = rows[0];
+    this.#oldestAt = first === undefined ? null : Date.parse(first.event.at);
+    if (first === undefined) return false;
+    const results = await Promise.allSettled(rows.map((row) => this.#publish(row)));
+    const published = rows.filter((_, i) => results[i]?.status === "fulfilled");
+    if (published.length > 0) {
+      await this.#ports.store.outboxDone(published.map((row) => row.event.id));
+    }
+    for (const { event } of published) this.#ports.onPublished(event);
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    if (rows.length < OUTBOX_BATCH_MAX_ROWS) this.#oldestAt = null;
+    return rows.length === OUTBOX_BATCH_MAX_ROWS;
+  }
+
+  #publish({ owner, event }: OutboxRow): Promise<void> {
+    const subject = this.#ports.subjects.events(owner, event.delivery_id);
+    return this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
+  }
+
+  /** Waits, but not beyond a stop, nor beyond a nudge where that counts. */
+  #pause(ms: number, untilNudge: boolean): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#ports.clock.after(ms, resolve);
+      this.#wake = () => {
+        if (!untilNudge && !this.#isStopped) return;
+        cancel();
+        resolve();
+      };
+    });
+  }
+}

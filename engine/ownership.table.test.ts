@@ -1,0 +1,139 @@
+import { describe, expect, it } from "vitest";
+import { DispatchError } from "../proto/errors.ts";
+import type { Epoch, ShardId } from "../proto/ids.ts";
+import { Ownership, STANDBY, nextShardState } from "./ownership.ts";
+import type { ShardEvent, ShardState } from "./ownership.ts";
+
+const epoch = (n: number): Epoch => n as Epoch;
+const STATES: Record<ShardState["at"], ShardState> = {
+  standby: STANDBY,
+  taking: { at: "taking" },
+  owner: { at: "owner", epoch: epoch(5) },
+  yielding: { at: "yielding", epoch: epoch(5) },
+};
+const EVENTS = {
+  take: { type: "take" },
+  taken_higher: { type: "taken", epoch: epoch(6) },
+  taken_same: { type: "taken", epoch: epoch(5) },
+  taken_lower: { type: "taken", epoch: epoch(4) },
+  failed: { type: "failed" },
+  fenced: { type: "fenced" },
+  yield: { type: "yield" },
+  yielded: { type: "yielded" },
+} as const satisfies Record<string, ShardEvent>;
+
+const SAME = "same";
+type Outcome = typeof SAME | `${ShardState["at"]}` | `owner ${number}` | `yielding ${number}`;
+
+const TABLE: Record<ShardState["at"], Record<keyof typeof EVENTS, Outcome>> = {
+  standby: {
+    take: "taking",
+    taken_higher: SAME,
+    taken_same: SAME,
+    taken_lower: SAME,
+    failed: SAME,
+    fenced: SAME,
+    yield: SAME,
+    yielded: SAME,
+  },
+  taking: {
+    take: SAME,
+    taken_higher: "owner 6",
+    taken_same: "owner 5",
+    taken_lower: "owner 4",
+    failed: "standby",
+    fenced: SAME,
+    yield: "standby",
+    yielded: SAME,
+  },
+  owner: {
+    take: SAME,
+    taken_higher: "owner 6",
+    taken_same: SAME,
+    taken_lower: SAME,
+    failed: SAME,
+    fenced: "standby",
+    yield: "yielding 5",
+    yielded: SAME,
+  },
+  yielding: {
+    take: SAME,
+    taken_higher: SAME,
+    taken_same: SAME,
+    taken_lower: SAME,
+    failed: SAME,
+    fenced: "standby",
+    yield: SAME,
+    yielded: "standby",
+  },
+};
+
+const shown = (state: ShardState): string =>
+  "epoch" in state ? `${state.at} ${state.epoch}` : state.at;
+
+describe("the life of a shard on a node", () => {
+  for (const [at, row] of Object.entries(TABLE)) {
+    for (const [name, outcome] of Object.entries(row)) {
+      it(`${at} on ${name}: ${outcome}`, () => {
+        const state = STATES[at as ShardState["at"]];
+        const next = nextShardState(state, EVENTS[name as keyof typeof EVENTS]);
+        if (outcome === SAME) expect(next).toBe(state);
+        else expect(shown(next)).toBe(outcome);
+      });
+    }
+  }
+});
+
+describe("ownership", () => {
+  const [ONE, TWO] = [1 as ShardId, 2 as ShardId];
+  const drive = (take: () => Promise<ReadonlyMap<ShardId, Epoch>>) => {
+    const listening = new Set<ShardId>();
+    const writes: (readonly [ShardId, Epoch])[] = [];
+    const ownership = new Ownership({
+      node: "node_x",
+      store: {
+        takeShards: take,
+        write: (_write, shard, epochOfWrite) => {
+          writes.push([shard, epochOfWrite]);
+          return Promise.resolve({ outcome: "recorded" });
+        },
+      },
+      listen: (shard) => {
+        listening.add(shard);
+        return () => void listening.delete(shard);
+      },
+    });
+    return { ownership, listening, writes };
+  };
+  const write = { kind: "shift", courier: "cur_1", online: true } as never;
+
+  it("listens only on what it owns, and no more after it was fenced", async () => {
+    const { ownership, listening } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
+    await ownership.take([ONE, TWO]);
+    expect(listening.size).toBe(0);
+    ownership.listen();
+    expect([...listening]).toEqual([ONE]);
+    ownership.fenced(ONE);
+    expect(listening.size).toBe(0);
+    expect(ownership.owned()).toEqual([]);
+  });
+
+  it("writes under its epoch, while it yields too, and never without one", async () => {
+    const { ownership, writes } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
+    await ownership.take([ONE]);
+    await ownership.write(write, ONE);
+    ownership.yieldAll();
+    await ownership.write(write, ONE);
+    expect(await ownership.write(write, TWO)).toEqual({ outcome: "fenced" });
+    expect(writes).toEqual([
+      [ONE, 7],
+      [ONE, 7],
+    ]);
+  });
+
+  it("has taken nothing when the store was away", async () => {
+    const { ownership } = drive(() => Promise.reject(new DispatchError("unavailable")));
+    await expect(ownership.take([ONE])).rejects.toThrow(DispatchError);
+    expect(ownership.epochOf(ONE)).toBeNull();
+  });
+});

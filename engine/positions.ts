@@ -1,0 +1,129 @@
+/**
+ * Positions for those who look on: gateways name the couriers that entitled people watch, for a while (a lease), and get
+ * once a second those who moved; `where` and `fleet` are answered from the index. Who may see whom is the gateway's
+ * business. Positions of couriers nobody watches are not sent anywhere.
+ */
+import type { CourierId, Millis, ShardId } from "../proto/ids.ts";
+import { streamMessages } from "../proto/messages.ts";
+import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
+import type { Subjects } from "../proto/subjects.ts";
+import type { Clock } from "./io/clock.ts";
+import type { Bus, BusMessage } from "./io/nats.ts";
+
+export type PositionsPorts = {
+  readonly clock: Clock;
+  readonly bus: Pick<Bus, "publish">;
+  readonly subjects: Subjects;
+  readonly get: (courier: CourierId) => CourierRecord | null;
+  /** Calls back for every courier that this node owns. */
+  readonly forEachOwned: (fn: (record: CourierRecord) => void) => void;
+};
+
+type Position = StreamMessageOf<"positions">["positions"][number];
+
+/** What one gateway watches in one shard; the number of the record that it was sent last, for each courier. */
+type Lease = {
+  readonly gateway: string;
+  readonly until: Millis;
+  readonly sent: Map<CourierId, number>;
+};
+
+/** Gateways times shards. */
+const LEASES_MAX = 65_536;
+const LEASE_MAX_MS = 300_000;
+/** Rows of one message: far below what NATS carries. */
+const ROWS_PER_MESSAGE_MAX = 5_000;
+const NEVER_SENT = -1;
+
+export class Positions {
+  readonly #ports: PositionsPorts;
+  readonly #leases = new Map<string, Lease>();
+
+  constructor(ports: PositionsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Couriers watched at present, counted once for each gateway. */
+  watched(): number {
+    let count = 0;
+    for (const lease of this.#leases.values()) count += lease.sent.size;
+    return count;
+  }
+
+  /** A `watch` message on the subject of a shard: it replaces this gateway's list for that shard. */
+  onWatch(shard: ShardId, message: BusMessage): void {
+    const watch = streamMessages.decode(message.data);
+    if (watch?.type !== "watch") return;
+    const { gateway, couriers, ttlMs } = watch;
+    const key = `${gateway}/${shard}`;
+    const known = this.#leases.get(key);
+    if (couriers.length === 0) {
+      this.#leases.delete(key);
+      return;
+    }
+    if (known === undefined && this.#leases.size >= LEASES_MAX) return;
+    const until = this.#ports.clock.now() + Math.min(ttlMs, LEASE_MAX_MS);
+    // Who was watched before has been sent; who is new is sent with the next batch.
+    const sent = new Map(
+      couriers.map((courier) => [courier, known?.sent.get(courier) ?? NEVER_SENT]),
+    );
+    this.#leases.set(key, { gateway, until, sent });
+  }
+
+  /** A `where` request. */
+  onWhere(message: BusMessage): void {
+    const where = streamMessages.decode(message.data);
+    if (where?.type !== "where") return;
+    const record = this.#ports.get(where.courier);
+    message.respond(fleetPart(record === null ? [] : [record]));
+  }
+
+  /** A `fleet` request: one answer, or several where they are many; an empty one when there is nobody. */
+  onFleet(message: BusMessage): void {
+    const fleet = streamMessages.decode(message.data);
+    if (fleet?.type !== "fleet") return;
+    const records: CourierRecord[] = [];
+    this.#ports.forEachOwned((record) => {
+      if (records.length < fleet.limit) records.push(record);
+    });
+    let from = 0;
+    do {
+      message.respond(fleetPart(records.slice(from, from + ROWS_PER_MESSAGE_MAX)));
+      from += ROWS_PER_MESSAGE_MAX;
+    } while (from < records.length);
+  }
+
+  /** Called once a second: sends what has moved and ends what has run out. */
+  publish(): void {
+    const now = this.#ports.clock.now();
+    const moved = new Map<string, Position[]>();
+    for (const [key, lease] of this.#leases) {
+      if (lease.until <= now) this.#leases.delete(key);
+      else this.#collect(lease, moved);
+    }
+    for (const [gateway, positions] of moved) this.#send(gateway, positions);
+  }
+
+  #collect(lease: Lease, moved: Map<string, Position[]>): void {
+    for (const [courier, sentNo] of lease.sent) {
+      const record = this.#ports.get(courier);
+      if (record === null || record.at === 0 || record.no <= sentNo) continue;
+      lease.sent.set(courier, record.no);
+      const { no, at, lng, lat } = record;
+      const positions = moved.get(lease.gateway);
+      if (positions === undefined) moved.set(lease.gateway, [{ courier, no, at, lng, lat }]);
+      else positions.push({ courier, no, at, lng, lat });
+    }
+  }
+
+  #send(gateway: string, all: readonly Position[]): void {
+    const subject = this.#ports.subjects.positions(gateway);
+    for (let from = 0; from < all.length; from += ROWS_PER_MESSAGE_MAX) {
+      const positions = all.slice(from, from + ROWS_PER_MESSAGE_MAX);
+      this.#ports.bus.publish(subject, streamMessages.encode({ type: "positions", positions }));
+    }
+  }
+}
+
+const fleetPart = (records: readonly CourierRecord[]): Uint8Array =>
+  streamMessages.encode({ type: "fleet_part", records });

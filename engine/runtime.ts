@@ -1,0 +1,325 @@
+/**
+ * A node without its process: wires host, ownership, router, replica, relay and the rest together over given
+ * connections. The actors and the index come in as values (`Domain`), so that nothing here knows what they mean.
+ * Bringing it up and down in order is `lifecycle.ts`.
+ */
+import { jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { SearchQuery, SearchResult } from "../actors/actor.ts";
+import type { CellId, CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
+import type { NodeId, ShardId } from "../proto/ids.ts";
+import { isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
+import type { ActorKey, CourierRecord, DeliveryEvent, Kind } from "../proto/messages.ts";
+import type { ToDelivery } from "../proto/messages.ts";
+import type { Status } from "../proto/status.ts";
+import { subjectsFor } from "../proto/subjects.ts";
+import type { Subjects } from "../proto/subjects.ts";
+import type { Config } from "./config.ts";
+import { Host } from "./host.ts";
+import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts";
+import type { Clock } from "./io/clock.ts";
+import { errorFields } from "./io/log.ts";
+import type { Log } from "./io/log.ts";
+import { natsBus } from "./io/nats.ts";
+import type { Bus, Unsubscribe } from "./io/nats.ts";
+import { Ledger } from "./ledger.ts";
+import { OutboxRelay } from "./outbox.ts";
+import { Ownership } from "./ownership.ts";
+import { Positions } from "./positions.ts";
+import { Replica } from "./replica.ts";
+import type { FleetIndex } from "./replica.ts";
+import { Router } from "./router.ts";
+import type { RuntimeMetrics } from "./runtime-metrics.ts";
+import { Sessions } from "./sessions.ts";
+import { shardOfCourier } from "./shards.ts";
+import type { Store } from "./store/port.ts";
+import { StreamPublisher } from "./stream-publisher.ts";
+import { Supply } from "./supply.ts";
+import { Sweep } from "./sweep.ts";
+import { Tracks } from "./tracks.ts";
+
+/** The actors and what they share, as the composition root makes them. */
+export type Domain = {
+  readonly index: FleetIndex & { readonly forEach: (fn: (record: CourierRecord) => void) => void };
+  readonly search: (query: SearchQuery, now: Millis) => SearchResult;
+  readonly actors: Readonly<
+    Record<
+      Kind,
+      {
+        /** The actor for the owner of a shard under this epoch. */
+        readonly actorFor: (epoch: Epoch) => AnyActor;
+        readonly initial: (id: string) => unknown;
+      }
+    >
+  >;
+  /** Since when the oldest delivery of a cell's backlog waits, null when none does. */
+  readonly oldestWaiting: (cell: unknown) => Millis | null;
+};
+
+export type RuntimeOptions = {
+  readonly config: Config;
+  readonly node: NodeId;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meters: RuntimeMetrics;
+  readonly nc: NatsConnection;
+  readonly store: Store;
+  readonly domain: Domain;
+  /** Another node has taken a shard from us. */
+  readonly onFenced: (shard: ShardId) => void;
+};
+
+/** Messages to a stream whose acks may be outstanding. */
+const CELLS_OUTSTANDING_MAX = 10_000;
+const LEDGER_OUTSTANDING_MAX = 20_000;
+const EVENT_ACK_TIMEOUT_MS = 3_000;
+
+export class Runtime {
+  readonly options: RuntimeOptions;
+  readonly bus: Bus;
+  readonly subjects: Subjects;
+  readonly host: Host;
+  readonly ownership: Ownership;
+  readonly router: Router;
+  readonly replica: Replica;
+  readonly supply: Supply;
+  readonly sessions: Sessions;
+  readonly ledger: Ledger;
+  readonly tracks: Tracks;
+  readonly positions: Positions;
+  readonly relay: OutboxRelay;
+  readonly sweep: Sweep;
+  /** Called with a shard whose batches have a gap. */
+  onGap: (shard: ShardId) => void = () => undefined;
+
+  constructor(options: RuntimeOptions) {
+    this.options = options;
+    const { config, clock, node, store, meters, nc } = options;
+    const { settings } = config;
+    this.bus = natsBus(nc);
+    this.subjects = subjectsFor(config.natsPrefix);
+    const { bus, subjects } = this;
+
+    this.ownership = new Ownership({ node, store, listen: (shard) => this.#listen(shard) });
+    this.host = new Host(this.#hostPorts());
+    this.router = new Router({
+      clock,
+      bus,
+      subjects,
+      shards: config.shards,
+      shardResolution: settings.SHARD_RESOLUTION,
+      owns: (shard) => this.ownership.epochOf(shard) !== null,
+      deliver: (key, shard, message, reply) => this.host.deliver(key, shard, message, reply),
+      onCount: meters.router,
+    });
+    this.supply = new Supply({
+      clock,
+      reachM: settings.WAVE_3_RADIUS_M,
+      tell: (cell, msg) => this.router.send({ kind: "cell", id: cell, msg }),
+    });
+    this.replica = this.#makeReplica();
+    this.sessions = new Sessions({
+      clock,
+      bus,
+      subjects,
+      onDropped: (frames) => meters.framesDropped.inc(frames),
+    });
+    this.ledger = new Ledger({
+      clock,
+      subjects,
+      publisher: new StreamPublisher(
+        bus,
+        clock,
+        LEDGER_OUTSTANDING_MAX,
+        meters.published("LEDGER"),
+      ),
+      onDropped: (lines) => meters.ledgerDropped.inc(lines),
+    });
+    this.tracks = new Tracks({
+      store,
+      onDropped: (rows) => meters.historyDropped.inc(rows),
+      onFailed: this.#failing("saving positions"),
+    });
+    this.positions = new Positions({
+      clock,
+      bus,
+      subjects,
+      get: (courier) => options.domain.index.get(courier),
+      forEachOwned: (fn) => this.#forEachOwned(fn),
+    });
+    this.relay = this.#makeRelay();
+    this.sweep = this.#makeSweep();
+  }
+
+  /** What is durable of an actor, as the message that begins it; null when there is nothing. */
+  async load({ kind, id }: ActorKey): Promise<HostMessage | null> {
+    const { store, domain } = this.options;
+    if (kind === "delivery") {
+      const snapshot = await store.snapshot(id as DeliveryId);
+      return snapshot && { type: "resumed", snapshot };
+    }
+    if (kind === "cell") return null;
+    const snapshot = await store.courierSnapshot(id as CourierId);
+    const record = domain.index.get(id as CourierId);
+    return snapshot && { type: "loaded", snapshot, record };
+  }
+
+  /** To an actor of this node, if it owns its shard. */
+  tell(key: ActorKey, msg: HostMessage): void {
+    const shard = this.router.shardOf(key.kind, key.id);
+    if (shard !== null && this.ownership.epochOf(shard) !== null) {
+      this.host.deliver(key, shard, msg);
+    }
+  }
+
+  #hostPorts(): HostPorts {
+    const { clock, meters, domain, log, onFenced } = this.options;
+    return {
+      clock,
+      kinds: {
+        delivery: this.#kind("delivery", "resumed", "created"),
+        courier: this.#kind("courier", "loaded"),
+        cell: {
+          ...this.#kind("cell"),
+          load: null,
+          observe: (id, state) =>
+            this.supply.backlog(id as CellId, state === null ? null : domain.oldestWaiting(state)),
+        },
+      },
+      write: async (write, shard) => {
+        const end = meters.commits.startTimer();
+        const outcome = await this.ownership.write(write, shard);
+        end();
+        return outcome;
+      },
+      send: (post) => this.router.send(post),
+      search: domain.search,
+      onLedger: (delivery, lines, now) => this.ledger.add(delivery, lines, now),
+      onIndex: (record, shard) => {
+        this.tracks.onRecord(record);
+        this.replica.publish(record, shard);
+      },
+      onNotify: (effect) => this.sessions.notify(effect),
+      onHistory: (effect) => this.tracks.onHistory(effect),
+      onRecorded: (write) => {
+        if (write.kind === "unfilled") this.relay.nudge();
+      },
+      onFenced: (shard) => {
+        this.ownership.fenced(shard);
+        onFenced(shard);
+      },
+      onCount: meters.host,
+      onStep: meters.step,
+      onTrouble: (what, at, error) => {
+        const stack = what === "threw" && error instanceof Error ? { stack: error.stack } : {};
+        const level = what === "store_retry" ? "warn" : "error";
+        log[level]({ ...at, ...errorFields(error), ...stack }, `actor: ${what}`);
+      },
+    };
+  }
+
+  /** `begins`: the types of messages that need nothing loaded before them. */
+  #kind(kind: Kind, ...begins: readonly string[]): KindSpec {
+    const { actorFor, initial } = this.options.domain.actors[kind];
+    return {
+      actorFor: (shard) => {
+        const epoch = this.ownership.epochOf(shard);
+        if (epoch === null) throw new Error(`an actor of shard ${shard}, which is not ours`);
+        return actorFor(epoch);
+      },
+      initial,
+      begins: ({ type }) => begins.includes(type),
+      load: (id) => this.load({ kind, id }),
+    };
+  }
+
+  #makeReplica(): Replica {
+    const { clock, node, config, domain, meters } = this.options;
+    const counts = meters.published("CELLS");
+    return new Replica({
+      clock,
+      node,
+      subjects: this.subjects,
+      publisher: new StreamPublisher(this.bus, clock, CELLS_OUTSTANDING_MAX, counts),
+      index: domain.index,
+      batchMs: config.settings.CELLS_BATCH_MS,
+      epochOf: (shard) => this.ownership.epochOf(shard),
+      onApplied: (before, after, moved) => this.supply.onRecord(before, after, moved),
+      onGap: (shard) => this.onGap(shard),
+      onCount: meters.replica,
+    });
+  }
+
+  #makeRelay(): OutboxRelay {
+    const { clock, store, nc, meters } = this.options;
+    const client = jetstream(nc, { timeout: EVENT_ACK_TIMEOUT_MS });
+    return new OutboxRelay({
+      clock,
+      store,
+      subjects: this.subjects,
+      publish: async (subject, data, msgID) =>
+        void (await client.publish(subject, data, { msgID })),
+      onPublished: (event) => {
+        meters.events.inc();
+        this.#hint(event);
+      },
+      onFailed: this.#failing("publishing events"),
+    });
+  }
+
+  /** An event tells the delivery's actor what it may have missed; where it has not, nothing changes. */
+  #hint(event: DeliveryEvent): void {
+    const id = event.delivery_id;
+    const key = { kind: "delivery", id } as const;
+    if (!isDeliveryId(id) || this.ownership.epochOf(shardOfDelivery(id)) === null) return;
+    // It was told of the create, or it is resumed now: a first message loads the row.
+    if (event.type === "created" && this.host.has("delivery", id)) return;
+    const changed: ToDelivery = {
+      type: "changed",
+      version: event.number,
+      status: event.status as Status,
+      courier: event.courier_id as CourierId | null,
+      at: Date.parse(event.at),
+      reason: event.reason,
+    };
+    this.tell(key, changed);
+  }
+
+  #makeSweep(): Sweep {
+    const { clock, store, config, meters } = this.options;
+    return new Sweep({
+      clock,
+      store,
+      intervalMs: config.settings.SWEEP_MS,
+      owned: () => this.ownership.owned(),
+      resume: (id, snapshot) => this.tell({ kind: "delivery", id }, { type: "resumed", snapshot }),
+      parked: () => this.host.parked(),
+      load: (key) => this.load(key),
+      revive: (key, msg) => this.tell(key, msg),
+      onResumed: (deliveries) => meters.resumed.inc(deliveries),
+      onFailed: this.#failing("sweeping"),
+    });
+  }
+
+  /** The subjects of one owned shard. */
+  #listen(shard: ShardId): Unsubscribe {
+    const { bus, subjects } = this;
+    const subscriptions = [
+      bus.subscribe(subjects.shard(shard), (incoming) => this.router.receive(shard, incoming)),
+      bus.subscribe(subjects.watch(shard), (incoming) => this.positions.onWatch(shard, incoming)),
+      bus.subscribe(subjects.where(shard), (incoming) => this.positions.onWhere(incoming)),
+    ];
+    return () => subscriptions.forEach((unsubscribe) => unsubscribe());
+  }
+
+  #forEachOwned(fn: (record: CourierRecord) => void): void {
+    const { domain, config } = this.options;
+    domain.index.forEach((record) => {
+      if (this.ownership.owns(shardOfCourier(record.courier, config.shards))) fn(record);
+    });
+  }
+
+  #failing(what: string): (error: unknown) => void {
+    return (error) => this.options.log.warn(errorFields(error), `${what} failed; it is repeated`);
+  }
+}

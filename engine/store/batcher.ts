@@ -1,0 +1,148 @@
+/**
+ * Group commit: commands of one kind that arrive within the same few milliseconds share one statement, and so one
+ * commit and one wait for the disk. What goes together is decided in `batch-queue.ts`; here are the timers, the
+ * promises and the failures.
+ *
+ * A statement that fails as a whole with `unavailable` fails all its commands: none was done, or it is unknown. A
+ * statement that the database refuses for another reason (one row breaks a constraint, which is a bug) is
+ * repeated command by command, so that one bad row does not take 199 good ones with it.
+ */
+import { DispatchError } from "../../proto/errors.ts";
+import { STORE_WAIT_MAX_MS, WRITE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import { WRITE_QUEUE_MAX_ROWS, WRITE_WINDOW_MS } from "../../proto/limits.ts";
+import { systemClock } from "../io/clock.ts";
+import type { CancelTimer, Clock } from "../io/clock.ts";
+import { BatchQueue } from "./batch-queue.ts";
+import type { BatchLimits, Entry } from "./batch-queue.ts";
+
+export type BatcherOptions<T, R> = {
+  /** For metrics and error texts. */
+  readonly name: string;
+  /** Conflict keys; see `batch-queue.ts`. */
+  readonly keysOf: (item: T) => readonly string[];
+  /** One statement. Answers in the order of the items, one for each. */
+  readonly run: (items: readonly T[]) => Promise<readonly R[]>;
+  readonly limits?: Partial<BatchLimits>;
+  /** A command that was not sent for so long is refused. */
+  readonly waitMaxMs?: number;
+  readonly clock?: Clock;
+  /** Told after each statement that answered. */
+  readonly observe?: BatchObserver | undefined;
+};
+export type BatchObserver = (name: string, rows: number, ms: number) => void;
+
+export type Batcher<T, R> = {
+  /** Rejects with `overloaded` when the queue is full, `unavailable` when the database is away. */
+  readonly submit: (item: T) => Promise<R>;
+  /** Commands that wait. */
+  readonly waiting: () => number;
+  /** Refuses new commands; resolves when the last one under way has its answer. */
+  readonly close: () => Promise<void>;
+};
+
+const LIMITS: BatchLimits = {
+  windowMs: WRITE_WINDOW_MS,
+  rowsMax: WRITE_BATCH_MAX_ROWS,
+  inFlightMax: 2,
+  waitingMax: WRITE_QUEUE_MAX_ROWS,
+};
+
+type Waiter<T, R> = {
+  readonly item: T;
+  readonly resolve: (result: R) => void;
+  readonly reject: (error: unknown) => void;
+};
+type Batch<T, R> = readonly Entry<Waiter<T, R>>[];
+
+export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R> {
+  const clock = options.clock ?? systemClock;
+  const waitMaxMs = options.waitMaxMs ?? STORE_WAIT_MAX_MS;
+  const queue = new BatchQueue<Waiter<T, R>>({ ...LIMITS, ...options.limits });
+  let turnArmed = false;
+  let timer: { readonly at: number; readonly cancel: CancelTimer } | null = null;
+  let onIdle: (() => void) | null = null;
+
+  const pump = (turnOver: boolean): void => {
+    for (const late of queue.expire(clock.now() - waitMaxMs)) late.item.reject(tooLate());
+    let plan = queue.plan(clock.now());
+    while (
+      (plan === "end of turn" && turnOver) ||
+      (plan !== "wait" && Number(plan) <= clock.now())
+    ) {
+      void send(queue.take());
+      plan = queue.plan(clock.now());
+    }
+    if (plan === "end of turn") armTurn();
+    const giveUpAt = queue.oldest === null ? Infinity : queue.oldest + waitMaxMs;
+    armTimer(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
+    if (queue.size === 0 && queue.inFlight === 0) onIdle?.();
+  };
+  const armTurn = (): void => {
+    if (turnArmed) return;
+    turnArmed = true;
+    clock.afterIo(() => {
+      turnArmed = false;
+      pump(true);
+    });
+  };
+  /** A timer that is early finds nothing to do and arms the next; so only a late one is replaced. */
+  const armTimer = (at: number): void => {
+    if (at === Infinity || (timer !== null && timer.at <= at)) return;
+    timer?.cancel();
+    const cancel = clock.after(at - clock.now(), () => {
+      timer = null;
+      pump(false);
+    });
+    timer = { at, cancel };
+  };
+  const send = async (batch: Batch<T, R>): Promise<void> => {
+    await runBatch(options, clock, batch);
+    queue.finish(batch);
+    pump(false);
+  };
+
+  return {
+    submit: (item) =>
+      new Promise((resolve, reject) => {
+        if (onIdle !== null)
+          return reject(new DispatchError("unavailable", "The store is closing."));
+        const added = queue.add({ item, resolve, reject }, options.keysOf(item), clock.now());
+        if (!added)
+          return reject(new DispatchError("overloaded", `Too many ${options.name} wait.`));
+        pump(false);
+      }),
+    waiting: () => queue.size,
+    close: () =>
+      new Promise((resolve) => {
+        onIdle = () => {
+          timer?.cancel();
+          resolve();
+        };
+        pump(false);
+      }),
+  };
+}
+
+const tooLate = (): DispatchError =>
+  new DispatchError("unavailable", "The database did not take this in time; it was not done.");
+
+/** Settles every command of a batch; never rejects. */
+async function runBatch<T, R>(
+  options: BatcherOptions<T, R>,
+  clock: Clock,
+  batch: Batch<T, R>,
+): Promise<void> {
+  const startedAt = clock.now();
+  try {
+    const results = await options.run(batch.map((entry) => entry.item.item));
+    if (results.length !== batch.length) throw new Error(`${options.name}: answers are missing`);
+    batch.forEach((entry, i) => entry.item.resolve(results[i] as R));
+    options.observe?.(options.name, batch.length, clock.now() - startedAt);
+  } catch (error) {
+    if (error instanceof DispatchError || batch.length === 1) {
+      for (const entry of batch) entry.item.reject(error);
+      return;
+    }
+    for (const entry of batch) await runBatch(options, clock, [entry]);
+  }
+}

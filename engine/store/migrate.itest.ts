@@ -1,0 +1,80 @@
+/** Migrations over a real Postgres. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { connectOnce } from "../../scripts/services/postgres.ts";
+import { testDatabase } from "../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../scripts/testing/services.ts";
+import { migrate } from "./migrate.ts";
+
+let database: TestDatabase;
+let folder: string;
+
+beforeEach(async () => {
+  database = await testDatabase();
+  folder = mkdtempSync(join(tmpdir(), "migrations-"));
+});
+afterEach(async () => {
+  await database.drop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const add = (name: string, text: string): void => writeFileSync(join(folder, name), text);
+const tables = async (): Promise<string[]> => {
+  const sql = connectOnce(database.url);
+  try {
+    const rows = await sql<{ name: string }[]>`
+      select tablename as name from pg_tables where schemaname = 'public' order by 1`;
+    return rows.map((row) => row.name);
+  } finally {
+    await sql.end();
+  }
+};
+
+test("an empty database gets everything, a migrated one nothing", async () => {
+  expect(await migrate(database.url)).toEqual(["0001_init.sql"]);
+  expect(await migrate(database.url)).toEqual([]);
+  expect(await tables()).toEqual([
+    ...["courier_positions", "couriers", "deliveries", "idempotency", "outbox", "ping_history"],
+    ...["schema_migrations", "shards"],
+  ]);
+});
+
+test("processes that start together migrate once", async () => {
+  const applied = await Promise.all([1, 2, 3, 4, 5].map(() => migrate(database.url)));
+  expect(applied.flat()).toEqual(["0001_init.sql"]);
+});
+
+test("a migration that fails leaves nothing behind, and those before it stand", async () => {
+  add("0001_first.sql", "create table one (id int);");
+  add("0002_second.sql", "create table two (id int); select 1 / 0;");
+  await expect(migrate(database.url, folder)).rejects.toThrow("division by zero");
+  expect(await tables()).toEqual(["one", "schema_migrations"]);
+  add("0002_second.sql", "create table two (id int);");
+  expect(await migrate(database.url, folder)).toEqual(["0002_second.sql"]);
+});
+
+test("history that was edited or renamed is refused", async () => {
+  add("0001_first.sql", "create table one (id int);\r\n");
+  await migrate(database.url, folder);
+  add("0001_first.sql", "create table one (id int);\n");
+  expect(await migrate(database.url, folder)).toEqual([]);
+  add("0001_first.sql", "create table one (id bigint);\n");
+  await expect(migrate(database.url, folder)).rejects.toThrow("must not be edited");
+  rmSync(join(folder, "0001_first.sql"));
+  add("0001_other.sql", "create table one (id int);\n");
+  await expect(migrate(database.url, folder)).rejects.toThrow("must not be edited");
+});
+
+test("a database that is newer than this code is left alone; a gap in the numbers is not", async () => {
+  add("0001_first.sql", "select 1;");
+  add("0002_second.sql", "select 1;");
+  await migrate(database.url, folder);
+  const older = mkdtempSync(join(tmpdir(), "migrations-"));
+  cpSync(join(folder, "0001_first.sql"), join(older, "0001_first.sql"));
+  expect(await migrate(database.url, older)).toEqual([]);
+  cpSync(join(folder, "0002_second.sql"), join(older, "0003_third.sql"));
+  await expect(migrate(database.url, older)).rejects.toThrow("should be migration 2");
+  rmSync(older, { recursive: true });
+});

@@ -1,0 +1,124 @@
+/**
+ * The store over Postgres: each command of the port with its statement and, where commands come in numbers, its queue.
+ * The statements stand in the files beside this one; what a file here must not do is hold state of its own. The
+ * database is the only memory.
+ */
+import { shardOfDelivery } from "../../proto/ids.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { openDatabase } from "../io/postgres.ts";
+import type { Database, DatabaseOptions } from "../io/postgres.ts";
+import { acceptAll, acceptKeys } from "./accept.ts";
+import { createBatcher } from "./batcher.ts";
+import type { BatchObserver, Batcher } from "./batcher.ts";
+import { changeAll, changeKeys } from "./change.ts";
+import * as couriers from "./couriers.ts";
+import { createAll, createKeys } from "./create.ts";
+import * as idempotency from "./idempotency.ts";
+import * as outbox from "./outbox.ts";
+import type { Store } from "./port.ts";
+import * as positions from "./positions.ts";
+import * as reads from "./reads.ts";
+import { takeShards, writeRounds, writeShifts, writeUnfilled } from "./rounds.ts";
+import type { OwnedWrite } from "./rounds.ts";
+
+export type PostgresStoreOptions = DatabaseOptions & {
+  /** For tests and benches: 1 means one statement for each command. */
+  readonly batchMax?: number;
+  /** Told after each batch: the queue's name, its rows, the milliseconds until its answer. */
+  readonly observe?: BatchObserver;
+};
+
+/** The port and what only operation needs. */
+export type PostgresStore = Store & {
+  /** Deletes a bounded number of old keys; resolves to how many. Call again while it is not 0. */
+  readonly purgeIdempotency: (olderThanH: number) => Promise<number>;
+  /** The same for the history of positions. */
+  readonly purgeHistory: (olderThanH: number) => Promise<number>;
+  /** Commands that wait, by queue. */
+  readonly waiting: () => Readonly<Record<string, number>>;
+};
+
+/** Opens the pool lazily: rejects nothing here, the first command tells. The schema must be there (`migrate`). */
+export function openPostgresStore(options: PostgresStoreOptions): PostgresStore {
+  const db = openDatabase(options);
+  const queues = openQueues(db, options);
+  return {
+    create: (command) => queues.create.submit(command),
+    accept: (command) => queues.accept.submit(command),
+    status: (command) => queues.change.submit({ do: "status", command }),
+    cancel: (command) => queues.change.submit({ do: "cancel", command }),
+    putCourier: (courier) => couriers.putCourier(db, courier),
+    storedAnswer: (key) => idempotency.storedAnswer(db, key),
+    keepAnswer: (key, status, body) => idempotency.keepAnswer(db, key, status, body),
+
+    delivery: (id) => queues.delivery.submit(id),
+    deliveryByTracking: (hash) => reads.deliveryByTracking(db, hash),
+    deliveries: (query) => reads.listDeliveries(db, query),
+    available: (near, radiusM, max) => reads.availableNear(db, near, radiusM, max),
+    courier: (id) => couriers.courierById(db, id),
+    couriers: () => couriers.allCouriers(db),
+    activeOfCourier: (id) => reads.activeOfCourier(db, id),
+    lastKnown: (id) => positions.lastKnown(db, id),
+
+    takeShards: (node, shards) => takeShards(db, node, shards),
+    write: async (write, shard, epoch) => {
+      if ("delivery" in write && shardOfDelivery(write.delivery) !== shard) {
+        throw new Error(`${write.delivery} is not of shard ${shard}`);
+      }
+      if (write.kind === "round") return queues.round.submit({ write, shard, epoch });
+      if (write.kind === "unfilled") return queues.unfilled.submit({ write, shard, epoch });
+      return queues.shift.submit({ write, shard, epoch });
+    },
+    openDeliveries: (shards, after, limit) => reads.openDeliveries(db, shards, after, limit),
+    due: (shards, now, limit) => reads.dueDeliveries(db, shards, now, limit),
+    snapshot: (id) => reads.snapshotOf(db, id),
+    courierSnapshot: (id) => couriers.courierSnapshot(db, id),
+    courierSnapshots: (after, limit) => couriers.courierSnapshots(db, after, limit),
+
+    outboxBatch: (limit) => outbox.outboxBatch(db, limit),
+    outboxDone: (ids) => outbox.outboxDone(db, ids),
+
+    saveLastKnown: (all) => positions.saveLastKnown(db, all),
+    appendHistory: (all) => positions.appendHistory(db, all),
+
+    purgeIdempotency: (olderThanH) => idempotency.purgeIdempotency(db, olderThanH),
+    purgeHistory: (olderThanH) => positions.purgeHistory(db, olderThanH),
+    waiting: () =>
+      Object.fromEntries(Object.entries(queues).map(([name, queue]) => [name, queue.waiting()])),
+    ping: async () => {
+      await db.query("select 1", [], { repeat: false });
+    },
+    close: async () => {
+      await Promise.all(Object.values(queues).map((queue) => queue.close()));
+      await db.close();
+    },
+  };
+}
+
+/** One queue for each kind of command; what they carry as conflict keys is beside their statements. */
+function openQueues(db: Database, options: PostgresStoreOptions) {
+  const queue = <T, R>(
+    name: string,
+    run: (db: Database, items: readonly T[]) => Promise<readonly R[]>,
+    keysOf: (item: T) => readonly string[],
+  ): Batcher<T, R> =>
+    createBatcher({
+      name,
+      keysOf,
+      run: (items) => run(db, items),
+      limits: options.batchMax === undefined ? {} : { rowsMax: options.batchMax },
+      observe: options.observe,
+    });
+  type OfDelivery = { readonly write: { readonly delivery: DeliveryId } };
+  const deliveryOf = ({ write }: OfDelivery): readonly string[] => [write.delivery];
+  const noKeys = (_id: DeliveryId): readonly string[] => [];
+  return {
+    create: queue("create", createAll, createKeys),
+    accept: queue("accept", acceptAll, acceptKeys),
+    change: queue("change", changeAll, changeKeys),
+    round: queue("round", writeRounds, deliveryOf),
+    unfilled: queue("unfilled", writeUnfilled, deliveryOf),
+    shift: queue("shift", writeShifts, ({ write }: OwnedWrite<"shift">) => [write.courier]),
+    delivery: queue("delivery", reads.deliveriesByIds, noKeys),
+  } as const;
+}

@@ -1,0 +1,202 @@
+/**
+ * Decisions of shard owners: rounds of the offer protocol, unfilled deliveries, shifts. Each is conditional on the
+ * shard's epoch in the same statement (D8). The shard's row is read `for share`: whoever takes the shard waits
+ * for the statements that still decide under the old epoch, and those that come later see the new one; so
+ * no write of an older epoch takes effect after one of a newer epoch. Order of locks: shards, deliveries, couriers.
+ */
+import type { Epoch, ShardId } from "../../proto/ids.ts";
+import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
+import { numberArray } from "../io/postgres.ts";
+import type { Database } from "../io/postgres.ts";
+import { NOW_SQL, SNAPSHOT_COLUMNS, isoTime, numbered, toSnapshot } from "./rows.ts";
+import type { RawSnapshot } from "./rows.ts";
+
+export type OwnedWrite<K extends ActorWrite["kind"]> = {
+  readonly write: Extract<ActorWrite, { kind: K }>;
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+};
+
+/** The writes whose shard is still at their epoch, and stays so until the commit. */
+const MINE = `
+owned as materialized (
+  select s.shard, s.epoch from shards s
+  where s.shard = any(array(select w.shard from wanted w))
+  order by s.shard for share
+),
+mine as materialized (
+  select w.* from wanted w join owned o on o.shard = w.shard and o.epoch = w.epoch
+)`;
+
+/** The deliveries of those writes, locked in the order of their ids. */
+const LOCKED_DELIVERY = `
+delivery as materialized (
+  select d.* from deliveries d
+  where d.id = any(array(select m.delivery from mine m))
+  order by d.id for update
+)`;
+
+/** How each write ended: `done` holds what was recorded, `d` is how the row stands where it was not. */
+const OUTCOMES = `
+select
+  w.ord,
+  case when m.ord is null then 'fenced' when r.id is not null then 'recorded'
+    else 'superseded' end as outcome,
+  ${SNAPSHOT_COLUMNS}
+from wanted w
+left join mine m on m.ord = w.ord
+left join done r on r.id = m.delivery
+left join delivery d on d.id = m.delivery and r.id is null
+order by w.ord`;
+
+/** A round changes no status and no version, so it is simply written again when its answer was lost. */
+const ROUND = `
+with wanted as materialized (
+  select * from json_to_recordset($1::text::json) as w(
+    ord int, shard smallint, epoch bigint, delivery text, version int, wave int, offers jsonb,
+    asked text[], next_attempt_at timestamptz, replacing boolean, reason text)
+),
+${MINE},
+${LOCKED_DELIVERY},
+done as (
+  update deliveries d set
+    wave = m.wave, offers = m.offers, asked = m.asked, next_attempt_at = m.next_attempt_at,
+    replacing = m.replacing, status_reason = m.reason, epoch = m.epoch,
+    -- No change, but what the constraints look at must come from the locked row (see accept.ts).
+    status = l.status, courier_id = l.courier_id
+  from mine m join delivery l on l.id = m.delivery
+  where d.id = m.delivery and l.version = m.version and l.epoch <= m.epoch
+    -- "replacing" false on an assigned delivery: its courier is well again, the search is called off.
+    and (l.status = 'assigned' or (l.status = 'pending' and not m.replacing))
+  returning d.id
+)
+${OUTCOMES}`;
+
+/** A row that this very owner has already made unfilled is recorded: the answer of the first time was lost. */
+const UNFILLED = `
+with wanted as materialized (
+  select * from json_to_recordset($1::text::json) as w(
+    ord int, shard smallint, epoch bigint, delivery text, reason text)
+),
+${MINE},
+${LOCKED_DELIVERY},
+ended as (
+  update deliveries d set
+    status = 'unfilled', status_reason = m.reason, version = l.version + 1, ended_at = ${NOW_SQL},
+    offers = '[]', next_attempt_at = null, epoch = m.epoch
+  from mine m join delivery l on l.id = m.delivery
+  where d.id = m.delivery and l.status = 'pending' and l.epoch <= m.epoch
+  returning d.*
+),
+event as (
+  insert into outbox (delivery_id, owner, number, type, status, reason, external_id, at)
+  select id, owner, version, 'unfilled', 'unfilled', status_reason, external_id, ended_at
+  from ended
+),
+done as (
+  select id from ended
+  union all
+  select l.id from delivery l join mine m on m.delivery = l.id
+  where l.status = 'unfilled' and l.epoch = m.epoch
+)
+${OUTCOMES}`;
+
+const SHIFT = `
+with wanted as materialized (
+  select * from json_to_recordset($1::text::json) as w(
+    ord int, shard smallint, epoch bigint, courier text, online boolean)
+),
+${MINE},
+courier as materialized (
+  select c.* from couriers c
+  where c.id = any(array(select m.courier from mine m))
+  order by c.id for update
+),
+done as (
+  update couriers c set online = m.online, epoch = m.epoch
+  from mine m join courier l on l.id = m.courier
+  where c.id = m.courier and l.epoch <= m.epoch
+  returning c.id
+)
+select
+  w.ord,
+  case when m.ord is null or (r.id is null and l.id is not null) then 'fenced'
+    when r.id is not null then 'recorded' else 'superseded' end as outcome,
+  null::text as id
+from wanted w
+left join mine m on m.ord = w.ord
+left join courier l on l.id = m.courier
+left join done r on r.id = m.courier
+order by w.ord`;
+
+/** Locked one after the other in the order of the numbers, like everywhere. */
+const TAKE = `
+insert into shards (shard, epoch, node, taken_at)
+select s, 1, $1, ${NOW_SQL} from unnest($2::smallint[]) s order by s
+on conflict (shard) do update set
+  epoch = shards.epoch + 1, node = excluded.node, taken_at = excluded.taken_at
+returning shard, epoch`;
+
+/** Without a row to show, its columns are null, the id among them. */
+type Answer = { readonly outcome: WriteOutcome["outcome"] } & (RawSnapshot | { readonly id: null });
+
+const toOutcome = (answer: Answer): WriteOutcome =>
+  answer.outcome === "superseded"
+    ? { outcome: "superseded", snapshot: answer.id === null ? null : toSnapshot(answer) }
+    : { outcome: answer.outcome };
+
+export async function writeRounds(
+  db: Database,
+  writes: readonly OwnedWrite<"round">[],
+): Promise<readonly WriteOutcome[]> {
+  const records = writes.map(({ write, shard, epoch }) => ({
+    shard,
+    epoch,
+    delivery: write.delivery,
+    version: write.version,
+    wave: write.wave,
+    offers: write.offers,
+    asked: write.asked,
+    next_attempt_at: isoTime(write.nextAttemptAt),
+    replacing: write.replacing,
+    reason: write.reason,
+  }));
+  return (await db.query<Answer>(ROUND, [numbered(records)])).map(toOutcome);
+}
+
+export async function writeUnfilled(
+  db: Database,
+  writes: readonly OwnedWrite<"unfilled">[],
+): Promise<readonly WriteOutcome[]> {
+  const records = writes.map(({ write: { delivery, reason }, shard, epoch }) => ({
+    shard,
+    epoch,
+    delivery,
+    reason,
+  }));
+  return (await db.query<Answer>(UNFILLED, [numbered(records)])).map(toOutcome);
+}
+
+export async function writeShifts(
+  db: Database,
+  writes: readonly OwnedWrite<"shift">[],
+): Promise<readonly WriteOutcome[]> {
+  const records = writes.map(({ write: { courier, online }, shard, epoch }) => ({
+    shard,
+    epoch,
+    courier,
+    online,
+  }));
+  return (await db.query<Answer>(SHIFT, [numbered(records)])).map(toOutcome);
+}
+
+/** `epoch + 1` for each shard. A repeat after a lost answer takes them once more, which fences nobody but ourselves. */
+export async function takeShards(
+  db: Database,
+  node: string,
+  shards: readonly ShardId[],
+): Promise<ReadonlyMap<ShardId, Epoch>> {
+  type Taken = { readonly shard: ShardId; readonly epoch: string };
+  const rows = await db.query<Taken>(TAKE, [node, numberArray([...new Set(shards)])]);
+  return new Map(rows.map(({ shard, epoch }) => [shard, Number(epoch) as Epoch]));
+}

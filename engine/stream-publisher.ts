@@ -1,0 +1,71 @@
+/**
+ * Publishing to a stream without waiting: for replicas and explanations, whose loss costs little. The acks come
+ * back to one inbox and are only counted; when too many are outstanding the stream is not keeping up, or is away,
+ * and what comes next is dropped and counted instead of piling up.
+ */
+import type { Millis } from "../proto/ids.ts";
+import type { Clock } from "./io/clock.ts";
+import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
+
+export type PublishCount = "published" | "dropped" | "refused";
+
+/** Acks that did not come for so long will not come any more. */
+const ACK_LOST_MS = 5_000;
+const ERROR_MARK = Buffer.from('"error"');
+
+export class StreamPublisher {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #onCount: (what: PublishCount) => void;
+  readonly #outstandingMax: number;
+  readonly #inbox: string;
+  readonly #stop: Unsubscribe;
+  #outstanding = 0;
+  #lastAckAt: Millis = 0;
+
+  constructor(
+    bus: Bus,
+    clock: Clock,
+    outstandingMax: number,
+    onCount: (what: PublishCount) => void,
+  ) {
+    this.#bus = bus;
+    this.#clock = clock;
+    this.#outstandingMax = outstandingMax;
+    this.#onCount = onCount;
+    this.#inbox = bus.inbox();
+    this.#stop = bus.subscribe(this.#inbox, (ack) => this.#acked(ack));
+  }
+
+  /** False when it was dropped. */
+  publish(subject: string, data: Uint8Array): boolean {
+    const isSent = this.#hasRoom() && this.#bus.publish(subject, data, this.#inbox);
+    if (isSent) this.#outstanding += 1;
+    this.#onCount(isSent ? "published" : "dropped");
+    return isSent;
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #hasRoom(): boolean {
+    const now = this.#clock.now();
+    if (this.#outstanding === 0) this.#lastAckAt = now;
+    if (this.#outstanding < this.#outstandingMax) return true;
+    if (now - this.#lastAckAt < ACK_LOST_MS) return false;
+    this.#outstanding = 0;
+    this.#lastAckAt = now;
+    return true;
+  }
+
+  /** An empty answer is the server's "no responders": there is no such stream at the moment. */
+  #acked({ data }: BusMessage): void {
+    this.#outstanding = Math.max(0, this.#outstanding - 1);
+    this.#lastAckAt = this.#clock.now();
+    const isError =
+      data.length === 0 ||
+      Buffer.from(data.buffer, data.byteOffset, data.length).includes(ERROR_MARK);
+    if (isError) this.#onCount("refused");
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * The sockets of this gateway: runs the session machine of each, welcomes who is verified, keeps one session for each
+ * courier, and writes the frames that nodes send to sessions. Every rule about when a session ends is in
+ * `gateway/session.ts`; what frames do is in `gateway/frame-service.ts`.
+ */
+import { shardOfCourier } from "../engine/shards.ts";
+import { newSessionId } from "../engine/ids.ts";
+import { errorFields } from "../engine/io/log.ts";
+import { CLOSE_CODES } from "../proto/errors.ts";
+import type { CloseReason } from "../proto/errors.ts";
+import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../proto/frames.ts";
+import type { ServerFrame } from "../proto/frames.ts";
+import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
+import { SOCKET_IDLE_S } from "../proto/limits.ts";
+import { decodeSessionPosts } from "../proto/messages.ts";
+import type { Auth, Principal } from "./auth.ts";
+import type { Deps } from "./deps.ts";
+import { errorFrame } from "./frame-service.ts";
+import type { ServeFrame } from "./frame-service.ts";
+import type { Link } from "./link.ts";
+import type { Mail } from "./mail.ts";
+import { nowUs } from "./now-us.ts";
+import { asDispatchError } from "./problem.ts";
+import { deadline, openSession, step } from "./session.ts";
+import type { Session, SessionEffect, SessionMsg } from "./session.ts";
+import type { WsPeer, WsReceiver } from "./socket.ts";
+import { assignmentView } from "./views.ts";
+
+/** A reader with more than this unsent gets no positions until it has caught up. */
+const BEHIND_BYTES = 16_384;
+const ASSIGNMENTS_MAX = 64;
+
+type Connection = {
+  readonly id: SessionId;
+  readonly peer: WsPeer;
+  state: Session;
+  link: Link | null;
+  /** For which time the alarm is armed; null: for none. */
+  armedAt: Millis | null;
+  cancelAlarm: () => void;
+};
+
+export type ConnectionParts = {
+  readonly deps: Deps;
+  readonly auth: Auth;
+  readonly mail: Mail;
+  /** Told when a session has ended. */
+  readonly onLeave: (session: SessionId) => void;
+};
+
+export class Connections {
+  readonly #parts: ConnectionParts;
+  readonly #deps: Deps;
+  readonly #byId = new Map<SessionId, Connection>();
+  readonly #byCourier = new Map<CourierId, Connection>();
+  readonly #unsubscribe: () => void;
+  #serve: ServeFrame = () => undefined;
+  #isDraining = false;
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+    this.#deps = parts.deps;
+    const { bus, subjects, gateway } = parts.deps;
+    this.#unsubscribe = bus.subscribe(subjects.gateway(gateway), ({ data }) => this.#deliver(data));
+  }
+
+  /** Connects what frames do; once, before the first connection. */
+  serveWith(serve: ServeFrame): void {
+    this.#serve = serve;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** A socket was opened. */
+  open(peer: WsPeer): WsReceiver {
+    const state = openSession(this.#deps.clock.now());
+    const connection: Connection = {
+      id: newSessionId(),
+      peer,
+      state,
+      link: null,
+      armedAt: null,
+      cancelAlarm: () => undefined,
+    };
+    this.#byId.set(connection.id, connection);
+    this.#arm(connection);
+    if (this.#isDraining) {
+      this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
+    }
+    return {
+      message: (bytes, isBinary) => {
+        const frame = isBinary ? clientFrames.decode(bytes) : null;
+        this.#deps.metrics.frames.inc({ type: frame?.type ?? "bad" });
+        this.#run(connection, { type: "frame", frame });
+      },
+      closed: (code) => {
+        this.#deps.metrics.disconnects.inc({ code: String(code) });
+        this.#run(connection, { type: "gone" });
+      },
+    };
+  }
+
+  /** All pings of a session up to `seq` were handed on. */
+  acknowledge(session: SessionId, seq: number): void {
+    this.#byId.get(session)?.link?.offer(serverFrames.encode({ type: "ping_ack", seq }));
+  }
+
+  /** A node took these shards: tell it which couriers are connected here. */
+  announce(shards: readonly number[]): void {
+    const wanted = new Set(shards);
+    for (const [courier, { id }] of this.#byCourier) {
+      if (wanted.has(shardOfCourier(courier, this.#deps.config.shards)))
+        this.#tellOpened(courier, id);
+    }
+  }
+
+  /** Says goodbye to all and closes them in batches, so that they do not all come back at one moment. */
+  async drain(batch: number, pauseMs: number): Promise<void> {
+    this.#isDraining = true;
+    const { clock } = this.#deps;
+    const all = [...this.#byId.values()];
+    for (let i = 0; i < all.length; i++) {
+      const closeAt = clock.now() + Math.floor(i / batch) * pauseMs;
+      this.#run(all[i] as Connection, { type: "stop", closeAt });
+    }
+    const batches = Math.ceil(all.length / batch);
+    await new Promise<void>((resolve) => clock.after(batches * pauseMs, resolve));
+    this.#unsubscribe();
+  }
+
+  #run(connection: Connection, msg: SessionMsg): void {
+    const [next, ...effects] = step(connection.state, msg, this.#deps.clock.now());
+    connection.state = next;
+    for (const effect of effects) this.#perform(connection, effect);
+    this.#arm(connection);
+    if (next.at === "closed") this.#byId.delete(connection.id);
+  }
+
+  #perform(connection: Connection, effect: SessionEffect): void {
+    switch (effect.do) {
+      case "verify":
+        this.#verify(connection, effect.credential);
+        return;
+      case "enter":
+        this.#enter(connection, effect.principal);
+        return;
+      case "serve":
+        if (connection.link !== null) this.#serve(connection.link, effect.frame);
+        return;
+      case "send":
+        connection.peer.send(serverFrames.encode(effect.frame));
+        return;
+      case "announceEnd":
+        sendBye(connection.peer, "going_away");
+        return;
+      case "close":
+        sendBye(connection.peer, effect.reason);
+        connection.peer.close(CLOSE_CODES[effect.reason].code, CLOSE_CODES[effect.reason].text);
+        return;
+      case "leave":
+        this.#leave(connection, effect.principal);
+        return;
+    }
+  }
+
+  #arm(connection: Connection): void {
+    const at = deadline(connection.state);
+    if (at === connection.armedAt) return;
+    connection.cancelAlarm();
+    connection.armedAt = at;
+    if (at === null) return;
+    connection.cancelAlarm = this.#deps.clock.after(at - this.#deps.clock.now(), () => {
+      connection.armedAt = null;
+      this.#run(connection, { type: "woke" });
+    });
+  }
+
+  #verify(connection: Connection, credential: string): void {
+    this.#parts.auth.verify(credential).then(
+      (principal) => this.#run(connection, { type: "verified", principal }),
+      (error: unknown) => {
+        const { code } = asDispatchError(error);
+        this.#deps.metrics.authFailures.inc({ code });
+        if (code === "internal") this.#deps.log.error(errorFields(error), "a hello failed");
+        this.#run(connection, { type: "refused", code });
+      },
+    );
+  }
+
+  #enter(connection: Connection, principal: Principal): void {
+    this.#deps.metrics.connections.inc({ session_role: principal.role });
+    const link = this.#linkOf(connection, principal);
+    connection.link = link;
+    if (principal.role !== "courier") {
+      link.send(this.#welcome(connection, principal, null, []));
+      return;
+    }
+    const older = this.#byCourier.get(principal.subject);
+    this.#byCourier.set(principal.subject, connection);
+    if (older !== undefined) this.#run(older, { type: "replaced" });
+    this.#welcomeCourier(connection, principal, link).catch((error: unknown) => {
+      this.#deps.log.warn(errorFields(error), "a courier could not be welcomed");
+      if (!link.isOpen()) return;
+      // Without its deliveries the app would show none: it shall come back and ask again.
+      link.send(errorFrame(asDispatchError(error), null));
+      this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
+    });
+  }
+
+  async #welcomeCourier(
+    connection: Connection,
+    principal: Extract<Principal, { role: "courier" }>,
+    link: Link,
+  ): Promise<void> {
+    const { store } = this.#deps;
+    const id = principal.subject;
+    const [courier, rows] = await Promise.all([store.courier(id), store.activeOfCourier(id)]);
+    if (!link.isOpen()) return;
+    const assignments = rows.slice(0, ASSIGNMENTS_MAX).map(assignmentView);
+    link.send(this.#welcome(connection, principal, courier?.online ?? null, assignments));
+    // After the welcome, so that the offers that the actor shows again come behind it.
+    this.#tellOpened(id, connection.id);
+  }
+
+  #welcome(
+    { id }: Connection,
+    { role, subject }: Principal,
+    online: boolean | null,
+    assignments: readonly ReturnType<typeof assignmentView>[],
+  ): ServerFrame {
+    const { settings } = this.#deps.config;
+    return {
+      type: "welcome",
+      version: PROTOCOL_VERSION,
+      session: id,
+      role,
+      subject,
+      now: this.#deps.clock.now(),
+      pingIntervalMs: settings.PING_INTERVAL_MS,
+      idleMs: SOCKET_IDLE_S * 1000,
+      pingSpeedMaxMps: settings.PING_SPEED_MAX_MPS,
+      online,
+      assignments,
+    };
+  }
+
+  #tellOpened(courier: CourierId, session: SessionId): void {
+    const { gateway } = this.#deps;
+    this.#parts.mail.tellCourier(courier, { type: "opened", gateway, session });
+  }
+
+  #leave(connection: Connection, principal: Principal): void {
+    this.#parts.onLeave(connection.id);
+    if (principal.role !== "courier") return;
+    const courier = principal.subject;
+    // A newer connection of the courier is not ours to take away.
+    if (this.#byCourier.get(courier) === connection) this.#byCourier.delete(courier);
+    this.#parts.mail.tellCourier(courier, { type: "closed", session: connection.id });
+  }
+
+  #linkOf(connection: Connection, principal: Principal): Link {
+    const { peer, id } = connection;
+    const { dropped } = this.#deps.metrics;
+    const sendBytes = (bytes: Uint8Array): void => {
+      if (connection.state.at === "closed" || peer.send(bytes) !== "dropped") return;
+      dropped.inc({ reason: "slow_reader" });
+      this.#run(connection, { type: "lagged" });
+    };
+    return {
+      id,
+      principal,
+      isOpen: () => connection.state.at !== "closed",
+      send: (frame) => sendBytes(serverFrames.encode(frame)),
+      sendBytes,
+      offer: (bytes) => {
+        if (connection.state.at === "closed") return false;
+        if (peer.bufferedBytes() > BEHIND_BYTES) {
+          dropped.inc({ reason: "behind" });
+          return false;
+        }
+        return peer.send(bytes) !== "dropped";
+      },
+    };
+  }
+
+  /** Frames from nodes, each for one session. Those for sessions that have ended are nobody's any more. */
+  #deliver(data: Uint8Array): void {
+    const posts = decodeSessionPosts(data);
+    if (posts === null) {
+      this.#deps.log.error("frames from a node could not be read");
+      return;
+    }
+    for (const { session, frame, receivedAtUs, ordinal } of posts) {
+      const link = this.#byId.get(session as SessionId)?.link ?? null;
+      if (link === null) {
+        this.#deps.metrics.dropped.inc({ reason: "gone" });
+        continue;
+      }
+      link.send(frame);
+      if (receivedAtUs > 0) this.#measure(receivedAtUs, ordinal);
+    }
+  }
+
+  /** From the receipt of the create to here, by the offer's ordinal: the first, the second, or a later one. */
+  #measure(receivedAtUs: number, ordinal: number): void {
+    const delayS = Math.max(0, nowUs() - receivedAtUs) / 1_000_000;
+    this.#deps.metrics.offerDelay.observe({ ordinal: String(Math.min(ordinal, 10)) }, delayS);
+  }
+}
+
+/** Whoever is already behind learns it from the close code alone. */
+function sendBye(peer: WsPeer, reason: CloseReason): void {
+  const { code, retry, text } = CLOSE_CODES[reason];
+  peer.send(serverFrames.encode({ type: "bye", code, retry, text }));
+}

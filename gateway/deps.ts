@@ -1,0 +1,36 @@
+/**
+ * What the parts of a gateway share, made once in `gateway/gateway.ts` and handed down: ports and settings, no state
+ * of its own.
+ */
+import type { Config } from "../engine/config.ts";
+import type { Geocoder } from "../engine/geo/geocoder.ts";
+import type { TravelTime } from "../engine/geo/travel-time.ts";
+import type { Clock } from "../engine/io/clock.ts";
+import type { Log } from "../engine/io/log.ts";
+import type { Bus } from "../engine/io/nats.ts";
+import type { Store } from "../engine/store/port.ts";
+import type { DeliveryId, NodeId } from "../proto/ids.ts";
+import type { Subjects } from "../proto/subjects.ts";
+import type { LedgerEntry } from "../proto/views.ts";
+import type { GatewayMetrics } from "./gateway-metrics.ts";
+
+export type GatewayConfig = Pick<
+  Config,
+  "publicHost" | "publicPort" | "publicUrl" | "authKey" | "serviceArea" | "shards" | "settings"
+>;
+
+export type Deps = {
+  /** This run of this process; nodes send frames to it by this name. */
+  readonly gateway: NodeId;
+  readonly config: GatewayConfig;
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: GatewayMetrics;
+  readonly geocoder: Geocoder;
+  readonly travel: TravelTime;
+  /** The decisions about one delivery, oldest first. Rejects with `unavailable` while the ledger is away. */
+  readonly ledger: (delivery: DeliveryId) => Promise<readonly LedgerEntry[]>;
+};

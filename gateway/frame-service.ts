@@ -1,0 +1,121 @@
+/**
+ * What the frames of a verified session do. Requests (with a `ref`) are answered by `ok` or `error`; the functions behind
+ * them are those of REST. A courier is who its token says: frames carry no courier id.
+ */
+import { errorFields } from "../engine/io/log.ts";
+import { DispatchError, ERRORS } from "../proto/errors.ts";
+import { serverFrames } from "../proto/frames.ts";
+import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
+import type { CourierId } from "../proto/ids.ts";
+import type { Commands } from "./commands.ts";
+import type { Deps } from "./deps.ts";
+import type { Ingest } from "./ingest.ts";
+import type { Link } from "./link.ts";
+import { asDispatchError } from "./problem.ts";
+import type { Tracking } from "./tracking.ts";
+import { assignmentView } from "./views.ts";
+
+export type FrameParts = {
+  readonly deps: Pick<Deps, "clock" | "log">;
+  readonly commands: Commands;
+  readonly ingest: Ingest;
+  readonly tracking: Tracking;
+};
+
+/** Serves one frame. Never throws; what goes wrong is told to the client. */
+export type ServeFrame = (link: Link, frame: ClientFrame) => void;
+
+/** `pointer` is null: a frame that decodes has no single bad field. */
+export function errorFrame(error: DispatchError, ref: number | null) {
+  const { code, message, retryAfterS, errors } = error;
+  const text = code === "internal" ? ERRORS.internal.text : message.slice(0, 500);
+  const pointer = errors[0]?.pointer.slice(0, 200) ?? null;
+  return { type: "error", ref, code, text, retryAfterS, pointer } as const;
+}
+
+export function createFrameService(parts: FrameParts): ServeFrame {
+  const { deps } = parts;
+  const refuse = (link: Link, frame: ClientFrame, error: unknown): void => {
+    const known = asDispatchError(error);
+    if (known.code === "internal") {
+      const stack = error instanceof Error ? error.stack : undefined;
+      deps.log.error({ frame: frame.type, ...errorFields(error), stack }, "a frame failed");
+    }
+    if (link.isOpen()) link.send(errorFrame(known, "ref" in frame ? frame.ref : null));
+  };
+  return (link, frame) => {
+    serve(parts, link, frame).catch((error: unknown) => refuse(link, frame, error));
+  };
+}
+
+/** The rejection is the answer. The synchronous part runs at once, so that pings keep their order. */
+async function serve(parts: FrameParts, link: Link, frame: ClientFrame): Promise<void> {
+  switch (frame.type) {
+    case "ping":
+    case "pings":
+      return takePings(parts, link, frame);
+    case "shift": {
+      const online = await parts.commands.shift(courierOf(link), frame.online);
+      return ok(link, frame.ref, { online });
+    }
+    case "accept":
+      return accept(parts, link, frame);
+    case "decline":
+      await parts.commands.decline(courierOf(link), frame.delivery, frame.reason);
+      return ok(link, frame.ref, null);
+    case "status": {
+      const { status, at: claimedAt, reason } = frame;
+      const report = { status, claimedAt, reason };
+      await parts.commands.status(courierOf(link), frame.delivery, report);
+      return ok(link, frame.ref, null);
+    }
+    case "track":
+      if (link.principal.role === "courier") throw new DispatchError("forbidden");
+      return parts.tracking.track(link, frame.delivery, frame.ref);
+    case "untrack":
+      parts.tracking.untrack(link.id, frame.delivery);
+      return ok(link, frame.ref, null);
+    case "hello":
+      throw new DispatchError("bad_request");
+  }
+}
+
+function courierOf(link: Link): CourierId {
+  if (link.principal.role !== "courier") throw new DispatchError("forbidden");
+  return link.principal.subject;
+}
+
+function ok(link: Link, ref: number, result: object | null): void {
+  if (link.isOpen()) link.send({ type: "ok", ref, result });
+}
+
+async function accept(
+  { commands }: FrameParts,
+  link: Link,
+  frame: ClientFrameOf<"accept">,
+): Promise<void> {
+  const row = await commands.accept(courierOf(link), frame.delivery);
+  const assignment = assignmentView(row);
+  const { assigned_at } = assignment;
+  if (!link.isOpen()) return;
+  link.send({ type: "ok", ref: frame.ref, result: { accepted: true, assigned_at } });
+  link.send({ type: "assignment", assignment });
+}
+
+function takePings(
+  { ingest, deps }: FrameParts,
+  link: Link,
+  frame: ClientFrameOf<"ping"> | ClientFrameOf<"pings">,
+): void {
+  const courier = courierOf(link);
+  const receivedAt = deps.clock.now();
+  const session = link.id;
+  const waitS =
+    frame.type === "ping"
+      ? ingest.take({ courier, session, ping: frame, newest: true, receivedAt })
+      : ingest.takeAll(courier, session, frame.pings, receivedAt);
+  if (waitS === 0) return;
+  // Not acknowledged, so the app sends them again; a reader that is behind need not hear it twice.
+  const error = new DispatchError("rate_limited", undefined, { retryAfterS: waitS });
+  link.offer(serverFrames.encode(errorFrame(error, null)));
+}

@@ -1,0 +1,60 @@
+/**
+ * The gateway's own metrics, named in one place. Labels hold routes, roles and codes; never an id.
+ */
+import { offerDelayHistogram } from "../engine/io/metrics.ts";
+import type { Metrics } from "../engine/io/metrics.ts";
+
+export type GatewayMetrics = ReturnType<typeof gatewayMetrics>;
+
+/** Makes them; once for each registry. */
+export function gatewayMetrics(metrics: Metrics) {
+  return {
+    offerDelay: offerDelayHistogram(metrics),
+    requests: metrics.histogram(
+      "hexdispatch_http_request_duration_seconds",
+      "From the headers of a request to its answer.",
+      ["route", "status"],
+    ),
+    connections: metrics.counter(
+      "hexdispatch_ws_connections_total",
+      "Sessions that said a valid hello.",
+      ["session_role"],
+    ),
+    disconnects: metrics.counter(
+      "hexdispatch_ws_disconnects_total",
+      "WebSockets that ended, by close code.",
+      ["code"],
+    ),
+    frames: metrics.counter(
+      "hexdispatch_ws_frames_total",
+      "Frames received, by type; `bad` for what could not be read.",
+      ["type"],
+    ),
+    dropped: metrics.counter(
+      "hexdispatch_ws_dropped_total",
+      "Frames that were not sent, by reason.",
+      ["reason"],
+    ),
+    pings: metrics.counter("hexdispatch_pings_total", "Position reports, by what became of them.", [
+      "outcome",
+    ]),
+    authFailures: metrics.counter(
+      "hexdispatch_auth_failures_total",
+      "Credentials that were refused, by code.",
+      ["code"],
+    ),
+    limited: metrics.counter(
+      "hexdispatch_rate_limited_total",
+      "Requests refused for being too many, by scope.",
+      ["scope"],
+    ),
+    replayed: metrics.counter(
+      "hexdispatch_idempotent_replays_total",
+      "Answers that were given again under their key.",
+    ),
+    unsaid: metrics.counter(
+      "hexdispatch_unsaid_messages_total",
+      "Messages to actors that were dropped because NATS was away; the relay or the sweep heals them.",
+    ),
+  };
+}

@@ -1,0 +1,255 @@
+/**
+ * The REST door: from an HTTP exchange to a route of the table and back. For every route it owns, in this order: path and
+ * method, credential, rate, role, body and query by their schemas, idempotency, the handler, the answer or problem. No
+ * handler writes to the socket, and none can end the process.
+ */
+import type { z } from "zod";
+import { errorFields } from "../engine/io/log.ts";
+import { DispatchError, ERRORS } from "../proto/errors.ts";
+import type { Role } from "../proto/ids.ts";
+import { BODY_MAX_BYTES } from "../proto/limits.ts";
+import { bearerOf } from "./auth.ts";
+import type { Auth, Principal } from "./auth.ts";
+import type { Deps } from "./deps.ts";
+import { keyOf } from "./idempotency.ts";
+import type { Idempotency, KeptAnswer } from "./idempotency.ts";
+import { parseJsonBody, parseQuery } from "./json-body.ts";
+import { PROBLEM_TYPE, asDispatchError, problemHeaders, problemOf } from "./problem.ts";
+import { validationError } from "./problem.ts";
+import {
+  REFUSALS_BURST,
+  REFUSALS_PER_ADDRESS_PER_S,
+  REQUESTS_BURST,
+  REQUESTS_PER_PRINCIPAL_PER_S,
+  RateLimit,
+} from "./rate-limit.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import type { HttpExchange } from "./socket.ts";
+
+/** On every answer: nothing of it may be kept, guessed at or framed. */
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "cache-control": "no-store",
+  "referrer-policy": "no-referrer",
+};
+const REPLAY_HEADER = "idempotent-replayed";
+const JSON_TYPE = "application/json";
+const NO_BYTES = new Uint8Array(0);
+const PREFIX = "/v1";
+
+/** Stands for whoever calls a route that is open to all. */
+const ANYONE: Principal = {
+  role: "customer",
+  subject: "anyone" as Extract<Principal, { role: "customer" }>["subject"],
+  expiresAt: 0,
+};
+
+/** What a body turned out to be; a rejected promise that nobody awaits would end the process. */
+type BodyResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
+
+export class HttpDoor {
+  readonly #deps: Pick<Deps, "log" | "clock" | "metrics">;
+  readonly #auth: Auth;
+  readonly #idempotency: Idempotency;
+  readonly #routes = new Map<string, Map<string, Route>>();
+  readonly #perPrincipal = new RateLimit({
+    ratePerS: REQUESTS_PER_PRINCIPAL_PER_S,
+    burst: REQUESTS_BURST,
+  });
+  readonly #refusals = new RateLimit({
+    ratePerS: REFUSALS_PER_ADDRESS_PER_S,
+    burst: REFUSALS_BURST,
+  });
+
+  constructor(
+    deps: Pick<Deps, "log" | "clock" | "metrics">,
+    auth: Auth,
+    idempotency: Idempotency,
+    routes: readonly Route[],
+  ) {
+    this.#deps = deps;
+    this.#auth = auth;
+    this.#idempotency = idempotency;
+    for (const row of routes) {
+      const shape = shapeOf(row.path);
+      const methods = this.#routes.get(shape) ?? new Map<string, Route>();
+      if (methods.has(row.method)) throw new Error(`${row.method} ${row.path} stands twice`);
+      methods.set(row.method, row);
+      this.#routes.set(shape, methods);
+    }
+  }
+
+  /** Answers one request. Never rejects. */
+  async serve(exchange: HttpExchange): Promise<void> {
+    const startedAt = performance.now();
+    let name = "none";
+    let answer: Answer;
+    try {
+      const { row, id, path } = this.#find(exchange);
+      name = row.name;
+      answer = await this.#run(exchange, row, id, path);
+    } catch (error) {
+      answer = this.#refusal(error, exchange, name);
+    }
+    this.#write(exchange, answer);
+    const seconds = (performance.now() - startedAt) / 1000;
+    this.#deps.metrics.requests.observe({ route: name, status: String(answer.status) }, seconds);
+  }
+
+  #find(exchange: HttpExchange): { row: Route; id: string; path: string } {
+    const { path: full, method } = exchange;
+    const path = full.startsWith(`${PREFIX}/`) ? full.slice(PREFIX.length) : full;
+    let methods = this.#routes.get(path);
+    let id = "";
+    if (methods === undefined) {
+      const segments = path.split("/");
+      id = segments[2] ?? "";
+      segments[2] = "*";
+      if (id !== "") methods = this.#routes.get(segments.join("/"));
+    }
+    if (methods === undefined) throw new DispatchError("not_found");
+    const row = methods.get(method === "HEAD" ? "GET" : method);
+    if (row !== undefined) return { row, id, path };
+    throw new MethodError([...methods.keys()]);
+  }
+
+  async #run(exchange: HttpExchange, row: Route, id: string, path: string): Promise<Answer> {
+    // Before the first await: afterwards the library would have thrown the body away.
+    const reading = row.method === "GET" ? null : readBody(exchange);
+    const principal = row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles);
+    const bytes = reading === null ? NO_BYTES : bytesOf(await reading);
+    const body =
+      row.body === null ? null : parsed(row.body, parseJsonBody(exchange.headers, bytes));
+    const query = row.query === null ? null : parsed(row.query, parseQuery(exchange.query));
+    const route = `${row.method} ${path}`;
+    const isPost = row.idempotency !== "none";
+    const header = isPost ? exchange.headers["idempotency-key"] : undefined;
+    const call: Call = {
+      principal,
+      id,
+      body,
+      bodyBytes: bytes,
+      query,
+      headers: exchange.headers,
+      receivedAtUs: exchange.receivedAtUs,
+      route,
+      key: keyOf(header, principal, route, bytes),
+    };
+    return row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call);
+  }
+
+  /** The caller's principal, within its rate and in one of the roles. */
+  async #enter(exchange: HttpExchange, roles: readonly Role[]): Promise<Principal> {
+    const now = this.#deps.clock.now();
+    const { remoteAddress } = exchange;
+    this.#limit("refusals", this.#refusals.wait(remoteAddress, now));
+    let principal: Principal;
+    try {
+      principal = await this.#auth.verify(bearerOf(exchange.headers["authorization"]));
+    } catch (error) {
+      if (error instanceof DispatchError && ERRORS[error.code].status === 401) {
+        this.#refusals.take(remoteAddress, now);
+        this.#deps.metrics.authFailures.inc({ code: error.code });
+      }
+      throw error;
+    }
+    const name = `${principal.role}:${principal.subject}`;
+    this.#limit("principal", this.#perPrincipal.take(name, now));
+    if (!roles.includes(principal.role)) throw new DispatchError("forbidden");
+    return principal;
+  }
+
+  #limit(scope: string, waitS: number): void {
+    if (waitS === 0) return;
+    this.#deps.metrics.limited.inc({ scope });
+    throw new DispatchError("rate_limited", undefined, { retryAfterS: Math.max(1, waitS) });
+  }
+
+  async #kept(call: Call, row: Route, instance: string): Promise<Answer> {
+    const work = async (): Promise<KeptAnswer> => {
+      try {
+        const { status, json } = await row.handle(call);
+        return { status, body: json ?? null };
+      } catch (error) {
+        // A refusal that the command decided is its answer, and a repetition gets the same one.
+        if (!(error instanceof DispatchError) || call.key === null) throw error;
+        const { status, retryable } = ERRORS[error.code];
+        if (status !== 409 || retryable) throw error;
+        return { status, body: problemOf(error, instance) };
+      }
+    };
+    const { status, body, isReplay } = await this.#idempotency.once(call.key, () =>
+      this.#idempotency.kept(call.key, work),
+    );
+    return replayable(status, body, isReplay);
+  }
+
+  #refusal(error: unknown, exchange: HttpExchange, name: string): Answer {
+    const known = asDispatchError(error);
+    if (known.code === "internal" || known.code === "unavailable") {
+      const cause = known.cause ?? error;
+      const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
+      this.#deps.log.error({ route: name, ...errorFields(cause), stack }, "a request failed");
+    }
+    const headers = problemHeaders(known);
+    if (error instanceof MethodError) headers["allow"] = error.allow;
+    const content = JSON.stringify(problemOf(known, exchange.path.slice(0, 200)));
+    const status = ERRORS[known.code].status;
+    return { status, headers, raw: { type: PROBLEM_TYPE, content } };
+  }
+
+  #write(exchange: HttpExchange, answer: Answer): void {
+    const headers: Record<string, string> = { ...SECURITY_HEADERS, ...answer.headers };
+    if (answer.headers?.[REPLAY_HEADER] === "true") this.#deps.metrics.replayed.inc();
+    if (answer.raw !== undefined) {
+      headers["content-type"] = answer.raw.type;
+      exchange.respond(answer.status, headers, answer.raw.content);
+      return;
+    }
+    if (answer.json === undefined || answer.json === null) {
+      exchange.respond(answer.status, headers, null);
+      return;
+    }
+    headers["content-type"] ??= JSON_TYPE;
+    exchange.respond(answer.status, headers, JSON.stringify(answer.json));
+  }
+}
+
+/** A stored or fresh answer, marked when it is a replay. */
+export const replayable = (status: number, body: unknown, isReplay: boolean): Answer => ({
+  status,
+  json: body,
+  headers: {
+    "content-type": status >= 400 ? PROBLEM_TYPE : JSON_TYPE,
+    ...(isReplay ? { [REPLAY_HEADER]: "true" } : {}),
+  },
+});
+
+/** The path is known, the method is not among its own. */
+class MethodError extends DispatchError {
+  readonly allow: string;
+
+  constructor(methods: readonly string[]) {
+    super("method_not_allowed");
+    this.allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : [])].join(", ");
+  }
+}
+
+const shapeOf = (path: string): string => path.replace(/\{[a-z]+\}/, "*");
+
+const readBody = (exchange: HttpExchange): Promise<BodyResult> =>
+  exchange.readBody(BODY_MAX_BYTES).then(
+    (bytes) => ({ bytes }),
+    (error: unknown) => ({ error }),
+  );
+
+function bytesOf(result: BodyResult): Uint8Array {
+  if ("error" in result) throw result.error;
+  return result.bytes;
+}
+
+function parsed(schema: z.ZodType, value: unknown): unknown {
+  const result = schema.safeParse(value);
+  if (!result.success) throw validationError(result.error.issues);
+  return result.data;
+}

@@ -1,0 +1,167 @@
+/**
+ * The gateway as a process: settings from the environment, the ports opened, the gateway and its admin listener
+ * started, and an orderly end at SIGTERM or SIGINT: not ready any more, no new connections, goodbye to the sockets,
+ * everything handed on, exit. A bug that nobody caught ends the process; whoever runs it starts it again.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { ConfigError, printable, readConfig } from "../engine/config.ts";
+import type { Config } from "../engine/config.ts";
+import { loadCityGeocoder } from "../engine/geo/city-geocoder.ts";
+import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
+import { newNodeId } from "../engine/ids.ts";
+import { systemClock } from "../engine/io/clock.ts";
+import { createLog, errorFields } from "../engine/io/log.ts";
+import type { Log } from "../engine/io/log.ts";
+import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
+import { connectNats, natsBus } from "../engine/io/nats.ts";
+import { readLedger } from "../engine/ledger-reader.ts";
+import { openPostgresStore } from "../engine/store/postgres-store.ts";
+import { subjectsFor } from "../proto/subjects.ts";
+import { listenAdmin } from "./admin.ts";
+import { gatewayMetrics } from "./gateway-metrics.ts";
+import { startGateway } from "./gateway.ts";
+
+/** How long load balancers get to see that we are not ready, before we stop listening. */
+const UNREADY_MS = 200;
+/** An end that takes longer is cut short. */
+const STOP_DEADLINE_MS = 20_000;
+/** A readiness question to Postgres may take so long. */
+const READY_TIMEOUT_MS = 1_000;
+
+type Running = { readonly stop: () => Promise<void> };
+
+async function start(config: Config, log: Log, gateway: ReturnType<typeof newNodeId>) {
+  const version = readVersion();
+  const metrics = new Metrics("gateway");
+  const nc = await connectNats({ url: config.natsUrl, name: gateway });
+  const bus = natsBus(nc);
+  const store = openPostgresStore({ url: config.postgresUrl, applicationName: gateway });
+  const subjects = subjectsFor(config.natsPrefix);
+  const deps = {
+    gateway,
+    config,
+    store,
+    bus,
+    subjects,
+    clock: systemClock,
+    log,
+    metrics: gatewayMetrics(metrics),
+    geocoder: await loadCityGeocoder(config.cityDir),
+    travel: createGreatCircleTravel(),
+    ledger: (id: Parameters<typeof readLedger>[2]) => readLedger(nc, config.natsPrefix, id),
+  };
+  const door = await startGateway(deps, version);
+  metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
+  const stopWatching = watchEventLoop(metrics);
+
+  let isDraining = false;
+  const admin = await listenAdmin({
+    host: config.adminHost,
+    port: config.adminPort,
+    version,
+    metrics: () => metrics.text(),
+    async notReady() {
+      const missing: string[] = [];
+      if (isDraining) missing.push("draining");
+      if (bus.status() !== "connected") missing.push("nats");
+      if (!(await answers(store.ping()))) missing.push("postgres");
+      return missing;
+    },
+  });
+  log.info({ port: door.port, adminPort: admin.port, settings: printable(config) }, "ready");
+
+  const stop = async (): Promise<void> => {
+    isDraining = true;
+    await new Promise((resolve) => setTimeout(resolve, UNREADY_MS));
+    await door.stop();
+    // The last messages to actors are on their way before the connection goes.
+    if (bus.status() === "connected") await bus.flush();
+    await store.close();
+    await bus.close();
+    await admin.close();
+    stopWatching();
+  };
+  return { stop };
+}
+
+/** Whether the promise is kept within the deadline. */
+async function answers(promise: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), READY_TIMEOUT_MS);
+  });
+  const answered = promise.then(
+    () => true,
+    () => false,
+  );
+  const result = await Promise.race([answered, late]);
+  clearTimeout(timer);
+  return result;
+}
+
+/** From the package.json above this file, in the source and in dist/ alike. */
+function readVersion(): string {
+  for (const above of ["../package.json", "../../package.json"]) {
+    const file = fileURLToPath(new URL(above, import.meta.url));
+    if (!existsSync(file)) continue;
+    return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+  }
+  throw new Error("no package.json above the gateway");
+}
+
+/** Ends the process in order at the first signal; a second one changes nothing, the deadline stands. */
+function endOnSignal(running: Running, log: Log): void {
+  let isEnding = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (isEnding) return;
+    isEnding = true;
+    log.info({ signal }, "stopping");
+    setTimeout(() => {
+      log.error("the end took too long");
+      process.exit(1);
+    }, STOP_DEADLINE_MS).unref();
+    running.stop().then(
+      () => {
+        log.info("stopped");
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error(errorFields(error), "the end failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+async function main(): Promise<void> {
+  let config: Config;
+  try {
+    config = readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(2);
+  }
+  const gateway = newNodeId("gw");
+  const log = createLog(config.logLevel, { role: "gateway", node: gateway });
+  const onBug = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.fatal({ ...errorFields(error), stack }, "a bug ends this process");
+    process.exit(1);
+  };
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", onBug);
+  try {
+    const running = await start(config, log, gateway);
+    endOnSignal(running, log);
+  } catch (error) {
+    log.fatal(errorFields(error), "the gateway cannot start");
+    process.exit(1);
+  }
+  process.send?.({ ready: true });
+}
+
+await main();

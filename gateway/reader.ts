@@ -1,0 +1,69 @@
+/**
+ * A delivery as somebody may see it now: the row, the courier's position if the policy allows it, and estimates
+ * computed from both. The same function feeds REST and the WebSocket, so that polling and pushing show one state.
+ */
+import { createHash } from "node:crypto";
+import type { TravelTime } from "../engine/geo/travel-time.ts";
+import type { Clock } from "../engine/io/clock.ts";
+import type { DeliveryRow, Position } from "../engine/store/port.ts";
+import type { DeliveryView } from "../proto/views.ts";
+import type { Principal } from "./auth.ts";
+import { current } from "./estimates.ts";
+import { allowed } from "./policy.ts";
+import { audienceOf, deliveryView } from "./views.ts";
+import type { Whereabouts } from "./whereabouts.ts";
+
+export class Reader {
+  readonly #whereabouts: Whereabouts;
+  readonly #travel: TravelTime;
+  readonly #clock: Clock;
+
+  constructor(whereabouts: Whereabouts, travel: TravelTime, clock: Clock) {
+    this.#whereabouts = whereabouts;
+    this.#travel = travel;
+    this.#clock = clock;
+  }
+
+  /** The view of a row that `principal` may read. */
+  async view(row: DeliveryRow, principal: Principal): Promise<DeliveryView> {
+    const now = this.#clock.now();
+    const mayLocate = row.courierId !== null && allowed(principal, "position", row, now);
+    const position =
+      mayLocate && row.courierId !== null ? await this.#whereabouts.of(row.courierId) : null;
+    return this.#viewAt(row, principal, position);
+  }
+
+  #viewAt(row: DeliveryRow, principal: Principal, position: Position | null): DeliveryView {
+    const now = this.#clock.now();
+    const estimates = current(
+      this.#travel,
+      {
+        status: row.status,
+        pickup: { lng: row.pickupLng, lat: row.pickupLat },
+        dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
+        vehicle: row.courierVehicle ?? row.vehicle,
+        readyAt: row.readyAt,
+        promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
+      },
+      position,
+      now,
+    );
+    return deliveryView(row, audienceOf(principal), position, estimates, now);
+  }
+}
+
+/** A strong ETag of the content. The age of the position is left out: it changes by itself, the position does not. */
+export function etagOf(view: DeliveryView): string {
+  const still =
+    view.courier_location === null
+      ? view
+      : { ...view, courier_location: { ...view.courier_location, age_s: 0 } };
+  return `"${createHash("sha1").update(JSON.stringify(still)).digest("base64url")}"`;
+}
+
+/** Whether If-None-Match names the tag (RFC 9110, 13.1.2: compared weakly). */
+export function matchesEtag(header: string | undefined, etag: string): boolean {
+  if (header === undefined || header === "") return false;
+  if (header.trim() === "*") return true;
+  return header.split(",").some((part) => part.trim().replace(/^W\//, "") === etag);
+}

@@ -1,0 +1,112 @@
+/**
+ * What operators do over REST: make and change couriers, look at the live fleet, read why a delivery went where it went.
+ */
+import type { CourierRow, Position } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { isCourierId } from "../../proto/ids.ts";
+import type { Deps } from "../deps.ts";
+import type { Mail } from "../mail.ts";
+import { permitted } from "../policy.ts";
+import { fieldProblem } from "../problem.ts";
+import { deliveryIdOf, route } from "../route.ts";
+import type { Route } from "../route.ts";
+import { courierAnswer, fleetAnswer, ledgerAnswer } from "../schemas-answers.ts";
+import { courierBody } from "../schemas.ts";
+import { courierView } from "../views.ts";
+import type { Whereabouts } from "../whereabouts.ts";
+
+export type OperatorParts = {
+  readonly deps: Pick<Deps, "store" | "clock" | "ledger">;
+  readonly mail: Mail;
+  readonly whereabouts: Whereabouts;
+};
+
+export const operatorRoutes = (parts: OperatorParts): readonly Route[] => [
+  putCourierRoute(parts),
+  fleetRoute(parts),
+  ledgerRoute(parts),
+];
+
+const putCourierRoute = ({ deps, mail, whereabouts }: OperatorParts): Route =>
+  route({
+    method: "PUT",
+    path: "/couriers/{id}",
+    name: "putCourier",
+    roles: ["operator"],
+    body: courierBody,
+    query: null,
+    idempotency: "none",
+    doc: {
+      summary: "Make a courier, or change one.",
+      answers: { 200: courierAnswer },
+      errors: ["invalid_field"],
+    },
+    async handle({ id, body }) {
+      if (!isCourierId(id)) {
+        throw fieldProblem("/id", "invalid_field", "A courier's id is cur_ and up to 40 letters.");
+      }
+      const row = await deps.store.putCourier({ id, ...body });
+      const { vehicle, capacity } = row;
+      mail.tellCourier(id, { type: "profile", vehicle, capacity });
+      const position = await whereabouts.of(id);
+      return { status: 200, json: courierView(row, position, deps.clock.now()) };
+    },
+  });
+
+const fleetRoute = ({ deps, mail }: OperatorParts): Route =>
+  route({
+    method: "GET",
+    path: "/couriers",
+    name: "listCouriers",
+    roles: ["operator"],
+    body: null,
+    query: null,
+    idempotency: "none",
+    doc: {
+      summary: "All couriers, with the position of those that a node knows.",
+      answers: { 200: fleetAnswer },
+      errors: [],
+    },
+    async handle() {
+      const [rows, records] = await Promise.all([deps.store.couriers(), mail.fleet()]);
+      const positions = new Map<string, Position>();
+      for (const { courier, at, lng, lat } of records) {
+        const isNewer = at > (positions.get(courier)?.at ?? 0);
+        if (isNewer) positions.set(courier, { courier, at, lng, lat });
+      }
+      const now = deps.clock.now();
+      const view = (row: CourierRow) => courierView(row, positions.get(row.id) ?? null, now);
+      return { status: 200, json: { couriers: rows.map(view) } };
+    },
+  });
+
+const ledgerRoute = ({ deps }: OperatorParts): Route =>
+  route({
+    method: "GET",
+    path: "/deliveries/{id}/ledger",
+    name: "getLedger",
+    roles: ["operator"],
+    body: null,
+    query: null,
+    idempotency: "none",
+    doc: {
+      summary: "Why the delivery went where it went: every decision with its reason, oldest first.",
+      answers: { 200: ledgerAnswer },
+      errors: ["not_found", "unavailable"],
+    },
+    async handle(call) {
+      const id = deliveryIdOf(call);
+      permitted(call.principal, "ledger", await deps.store.delivery(id), deps.clock.now());
+      const entries = await readLedger(deps, id);
+      return { status: 200, json: { delivery_id: id, entries } };
+    },
+  });
+
+async function readLedger(deps: OperatorParts["deps"], id: Parameters<Deps["ledger"]>[0]) {
+  try {
+    return await deps.ledger(id);
+  } catch (cause) {
+    if (cause instanceof DispatchError) throw cause;
+    throw new DispatchError("unavailable", undefined, { cause });
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What answers look like: the schemas behind the answers of the OpenAPI page. The tests hold every answer of the
+ * running gateway against them; the gateway itself does not check what it has just made.
+ */
+import { z } from "zod";
+import { ERRORS } from "../proto/errors.ts";
+import type { ErrorCode } from "../proto/errors.ts";
+import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
+import { STATUSES } from "../proto/status.ts";
+
+const time = z.iso.datetime().meta({ example: "2026-05-03T14:15:00Z" });
+const deliveryId = z.string().meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
+const stop = z.strictObject({
+  address: z.string().nullable().meta({ example: "123 Market St, SF" }),
+  lat: z.number().meta({ example: 37.79 }),
+  lng: z.number().meta({ example: -122.39 }),
+});
+const location = z.strictObject({
+  lat: z.number().meta({ example: 37.7749 }),
+  lng: z.number().meta({ example: -122.4194 }),
+  updated_at: time,
+  age_s: z.number().meta({ example: 4 }),
+});
+
+export const createdAnswer = z
+  .strictObject({
+    delivery_id: deliveryId,
+    status: z.literal("pending"),
+    estimated_pickup_time: time,
+    estimated_arrival: time,
+    tracking_url: z.string().meta({ example: "http://127.0.0.1:8080/t/Zm9vYmFyYmF6cXV4MTIzNA" }),
+  })
+  .meta({ id: "Created" });
+
+export const deliveryAnswer = z
+  .strictObject({
+    id: deliveryId,
+    version: z.int().meta({ example: 3 }),
+    status: z.enum(STATUSES).meta({ example: "picked_up" }),
+    status_reason: z.string().nullable().meta({ example: null }),
+    origin: stop,
+    destination: stop,
+    package_size: z.enum(PACKAGE_SIZES),
+    external_id: z.string().nullable(),
+    courier: z
+      .strictObject({
+        id: z.string().meta({ example: "cur_1" }),
+        name: z.string().nullable().meta({ example: "Alice" }),
+        phone: z.string().nullable().meta({ example: "+1-555-0101" }),
+        vehicle: z.enum(VEHICLES),
+      })
+      .nullable(),
+    courier_location: location.nullable(),
+    estimated_pickup_time: time.nullable(),
+    estimated_arrival: time.nullable(),
+    created_at: time,
+    assigned_at: time.nullable(),
+    picked_up_at: time.nullable(),
+    delivered_at: time.nullable(),
+    ended_at: time.nullable(),
+  })
+  .meta({ id: "Delivery" });
+
+export const listAnswer = z.strictObject({
+  deliveries: z.array(deliveryAnswer),
+  next_cursor: z.string().nullable(),
+});
+
+export const availableAnswer = z.strictObject({
+  deliveries: z.array(
+    z.strictObject({
+      id: deliveryId,
+      origin: stop,
+      destination: stop,
+      distance_km: z.number().meta({ example: 0.8 }),
+      estimated_pickup_time: time,
+      package_size: z.enum(PACKAGE_SIZES),
+    }),
+  ),
+});
+
+export const acceptedAnswer = z.strictObject({ accepted: z.literal(true), assigned_at: time });
+export const declinedAnswer = z.strictObject({ declined: z.literal(true) });
+export const successAnswer = z.strictObject({ success: z.literal(true) });
+export const canceledAnswer = z.strictObject({
+  canceled: z.literal(true),
+  status: z.literal("canceled"),
+});
+export const shiftAnswer = z.strictObject({ online: z.boolean() });
+
+export const courierAnswer = z
+  .strictObject({
+    id: z.string().meta({ example: "cur_1" }),
+    name: z.string().meta({ example: "Alice Example" }),
+    phone: z.string().meta({ example: "+1-555-0101" }),
+    vehicle: z.enum(VEHICLES),
+    capacity: z.int(),
+    online: z.boolean(),
+    active_deliveries: z.int(),
+    location: location.nullable(),
+  })
+  .meta({ id: "Courier" });
+export const fleetAnswer = z.strictObject({ couriers: z.array(courierAnswer) });
+
+export const ledgerAnswer = z.strictObject({
+  delivery_id: deliveryId,
+  entries: z.array(z.looseObject({ at: time, type: z.string() })),
+});
+
+const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]];
+export const problemAnswer = z
+  .strictObject({
+    type: z.string().meta({ example: "urn:hexdispatch:problem:invalid_field" }),
+    title: z.string(),
+    status: z.int().meta({ example: 422 }),
+    code: z.enum(codes),
+    detail: z.string(),
+    instance: z.string().meta({ example: "/v1/deliveries" }),
+    errors: z
+      .array(
+        z.strictObject({
+          pointer: z.string().meta({ example: "/origin/lat" }),
+          code: z.enum(codes),
+          detail: z.string(),
+        }),
+      )
+      .optional(),
+  })
+  .meta({ id: "Problem" });

@@ -1,0 +1,174 @@
+/**
+ * What requests may contain: one schema for each body and query, built once. The same schemas check requests
+ * (`gateway/http.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
+ * Objects are strict: a key that is not listed is refused, `__proto__` and `constructor` included.
+ *
+ * Texts that Postgres cannot store (NUL) or that are no Unicode (lone surrogates) are refused here, at the door.
+ */
+import { z } from "zod";
+import { REPORTED_STATUSES } from "../proto/frames.ts";
+import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
+import { COURIER_ID_PATTERN } from "../proto/ids.ts";
+import {
+  ADDRESS_MAX_CHARS,
+  COURIER_CAPACITY_MAX_DELIVERIES,
+  EXTERNAL_ID_MAX_CHARS,
+  NAME_MAX_CHARS,
+  NOTES_MAX_CHARS,
+  PAGE_DEFAULT_ROWS,
+  PAGE_MAX_ROWS,
+  PHONE_MAX_CHARS,
+  REASON_MAX_CHARS,
+  WEIGHT_MAX_KG,
+} from "../proto/limits.ts";
+import { STATUSES } from "../proto/status.ts";
+
+/** Metres of uncertainty above which a fix says nothing. */
+const ACCURACY_MAX_M = 10_000;
+const PHONE_MIN_CHARS = 5;
+/** 2100-01-01: later than any time that makes sense here. */
+const TIME_MAX_MS = 4_102_444_800_000;
+/** A canceller's own words are appended to the reason's code, and both must fit. */
+const CANCEL_REASON_MAX_CHARS = REASON_MAX_CHARS - 40;
+
+/** Control characters, which have no place in a line of text, and halves of a surrogate pair. */
+const NOT_A_LINE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
+const NOT_A_TEXT = /[\0\p{Cs}]/u;
+
+const line = (minChars: number, maxChars: number) =>
+  z
+    .string()
+    .min(minChars)
+    .max(maxChars)
+    .refine((text) => !NOT_A_LINE.test(text), "must be one line of text");
+const filled = (maxChars: number) =>
+  line(1, maxChars).refine((text) => text.trim() !== "", "must not be empty");
+
+const address = (example: string) => filled(ADDRESS_MAX_CHARS).meta({ example });
+const phone = z
+  .string()
+  .min(PHONE_MIN_CHARS)
+  .max(PHONE_MAX_CHARS)
+  .regex(/^(?=(?:[^0-9]*[0-9]){5})[0-9+\-(). ]+$/, "must be a phone number")
+  .meta({ example: "+1-555-0100" });
+const time = z.iso
+  .datetime({ offset: true })
+  .max(40)
+  .refine((text) => isTime(Date.parse(text)), "must be a time between 1970 and 2100")
+  .meta({ example: "2026-05-03T14:15:00Z" });
+const isTime = (ms: number): boolean => ms >= 0 && ms <= TIME_MAX_MS;
+const vehicle = z.enum(VEHICLES).meta({ example: "bike" });
+const size = z.enum(PACKAGE_SIZES).meta({ example: "small" });
+const lat = z.number().min(-90).max(90).meta({ example: 37.7749 });
+const lng = z.number().min(-180).max(180).meta({ example: -122.4194 });
+const reason = line(1, REASON_MAX_CHARS);
+/** May repeat the token's subject, never replace it. */
+const courierId = z.string().regex(COURIER_ID_PATTERN).meta({ example: "cur_1" });
+
+export const point = z.strictObject({ lat, lng });
+
+type Stops = { readonly [field in Stop | `${Stop}_address`]?: unknown };
+type Stop = "origin" | "destination";
+
+/** A stop is given as a point, an address or both. Checked even when other fields are bad, to name all at once. */
+const eitherForm = (stop: Stop) =>
+  [
+    (body: Stops) => body[stop] !== undefined || body[`${stop}_address`] !== undefined,
+    {
+      path: [`${stop}_address`] as PropertyKey[],
+      message: `Give ${stop}_address or ${stop}.`,
+      when: ({ value }: { value: unknown }) =>
+        typeof value === "object" && value !== null && !Array.isArray(value),
+    },
+  ] as const;
+
+export const createBody = z
+  .strictObject({
+    origin_address: address("123 Market St, SF").optional(),
+    destination_address: address("456 Valencia St, SF").optional(),
+    origin: point.optional(),
+    destination: point.optional(),
+    package_size: size,
+    phone,
+    weight_kg: z.number().positive().max(WEIGHT_MAX_KG).optional(),
+    recipient_phone: phone.optional(),
+    external_id: filled(EXTERNAL_ID_MAX_CHARS).optional(),
+    ready_at: time.optional(),
+    notes: z
+      .string()
+      .max(NOTES_MAX_CHARS)
+      .refine((text) => !NOT_A_TEXT.test(text), "must be text")
+      .optional(),
+    vehicle: vehicle.optional(),
+  })
+  .refine(...eitherForm("origin"))
+  .refine(...eitherForm("destination"));
+export type CreateBody = z.infer<typeof createBody>;
+
+export const acceptBody = z.strictObject({ courier_id: courierId.optional() });
+export const declineBody = z.strictObject({
+  courier_id: courierId.optional(),
+  reason: reason.optional(),
+});
+export const statusBody = z.strictObject({
+  status: z.enum(REPORTED_STATUSES),
+  timestamp: time.optional(),
+  reason: reason.optional(),
+  courier_id: courierId.optional(),
+});
+export type StatusBody = z.infer<typeof statusBody>;
+export const cancelBody = z.strictObject({ reason: line(1, CANCEL_REASON_MAX_CHARS).optional() });
+
+export const courierBody = z.strictObject({
+  name: filled(NAME_MAX_CHARS).meta({ example: "Alice Example" }),
+  phone,
+  vehicle,
+  capacity: z.int().min(1).max(COURIER_CAPACITY_MAX_DELIVERIES).meta({ example: 2 }),
+});
+export const shiftBody = z.strictObject({
+  online: z.boolean(),
+  courier_id: courierId.optional(),
+});
+export const locationBody = z.strictObject({
+  lat,
+  lng,
+  accuracy_m: z.number().min(0).max(ACCURACY_MAX_M).optional(),
+  timestamp: time.optional(),
+  /** Rises by one with each report of a courier; without it the time alone orders the reports. */
+  seq: z.int().min(0).max(4_294_967_295).optional(),
+  courier_id: courierId.optional(),
+});
+export type LocationBody = z.infer<typeof locationBody>;
+
+/** Numbers in a query are text; only the plain decimal notation is taken. */
+const decimal = (limit: number, example: number) =>
+  z
+    .string()
+    .max(24)
+    .regex(/^-?\d{1,3}(\.\d{1,18})?$/, "must be a decimal number")
+    .refine((text) => Math.abs(Number(text)) <= limit, `must be from -${limit} to ${limit}`)
+    .meta({ example: String(example) });
+
+export const listQuery = z.strictObject({
+  status: z.enum(STATUSES).optional(),
+  cursor: z.string().max(80).optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, "must be a whole number")
+    .refine(
+      (text) => Number(text) >= 1 && Number(text) <= PAGE_MAX_ROWS,
+      `must be 1 to ${PAGE_MAX_ROWS}`,
+    )
+    .optional()
+    .meta({ example: String(PAGE_DEFAULT_ROWS) }),
+});
+export type ListQuery = z.infer<typeof listQuery>;
+export const availableQuery = z.strictObject({
+  lat: decimal(90, 37.7749),
+  lng: decimal(180, -122.4194),
+  courier_id: courierId.optional(),
+});
+export type AvailableQuery = z.infer<typeof availableQuery>;
+
+/** For calls that take no body fields or no parameters at all. */
+export const nothing = z.strictObject({});

@@ -1,0 +1,71 @@
+/**
+ * Where a courier is, as well as this gateway can know without delay: the newest of what was pushed to it, what the
+ * courier's owner says, and what the database keeps. For one courier an older position is never given after a
+ * newer one (D6), and many readers of one courier cost one question.
+ *
+ * Whether the reader may know is the policy's business, not ours.
+ */
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../engine/io/clock.ts";
+import type { Position, Store } from "../engine/store/port.ts";
+import type { CourierId } from "../proto/ids.ts";
+import type { Mail } from "./mail.ts";
+
+const COURIERS_MAX = 50_000;
+/** An answer of the owner serves all readers for so long. */
+const ASKED_MS = 500;
+
+export class Whereabouts {
+  readonly #mail: Pick<Mail, "where">;
+  readonly #store: Pick<Store, "lastKnown">;
+  readonly #clock: Clock;
+  readonly #latest = new LRUCache<CourierId, Position>({ max: COURIERS_MAX });
+  readonly #asked = new LRUCache<CourierId, Promise<Position | null>>({
+    max: COURIERS_MAX,
+    ttl: ASKED_MS,
+  });
+
+  constructor(mail: Pick<Mail, "where">, store: Pick<Store, "lastKnown">, clock: Clock) {
+    this.#mail = mail;
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** Takes in a position that came by itself. False when a newer one is known. */
+  learn(position: Position): boolean {
+    const known = this.#latest.get(position.courier);
+    if (known !== undefined && known.at >= position.at) return false;
+    this.#latest.set(position.courier, position);
+    return true;
+  }
+
+  /** What is known right now, without asking. */
+  latest(courier: CourierId): Position | null {
+    return this.#latest.get(courier) ?? null;
+  }
+
+  /** The position, asked for if what is known is not fresh. Null when nobody knows. */
+  async of(courier: CourierId): Promise<Position | null> {
+    const known = this.latest(courier);
+    if (known !== null && this.#clock.now() - known.at < ASKED_MS) return known;
+    let asked = this.#asked.get(courier);
+    if (asked === undefined) {
+      asked = this.#ask(courier);
+      this.#asked.set(courier, asked);
+    }
+    await asked;
+    return this.latest(courier);
+  }
+
+  async #ask(courier: CourierId): Promise<Position | null> {
+    const record = await this.#mail.where(courier);
+    if (record !== null && record.at > 0) {
+      const { at, lng, lat } = record;
+      this.learn({ courier, at, lng, lat });
+    } else if (this.latest(courier) === null) {
+      const kept = await this.#store.lastKnown(courier);
+      if (kept !== null) this.learn(kept);
+    }
+    return this.latest(courier);
+  }
+}

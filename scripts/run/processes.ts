@@ -1,0 +1,114 @@
+// The processes of a local start: one node and one gateway. Knows their environment, when they are
+// ready and in which order they end; keeping one alive is child.ts.
+
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SetupError } from "../services/process.ts";
+import { Child } from "./child.ts";
+import type { ProcessList } from "./state.ts";
+
+const READY_DEADLINE_MS = 30_000;
+const POLL_MS = 100;
+
+export interface ProcessesOptions {
+  readonly root: string;
+  readonly stateFolder: string;
+  readonly list: ProcessList;
+  readonly env: {
+    readonly natsUrl: string;
+    readonly postgresUrl: string;
+    readonly authKey: string;
+    readonly publicPort: number;
+    readonly adminPort: number;
+    /** The node's own admin listener, for its health and metrics. */
+    readonly nodeAdminPort: number;
+  };
+  readonly say: (line: string) => void;
+}
+
+export interface Processes {
+  /** Resolves when both are ready; throws a SetupError with the last log lines when one is not. */
+  ready(): Promise<void>;
+  /** Ends the gateway, then the node. Names those that had to be killed. */
+  stop(deadlineMs?: number): Promise<string[]>;
+}
+
+export function startProcesses(options: ProcessesOptions): Processes {
+  const node = startOne(options, "node");
+  const gateway = startOne(options, "gateway");
+  const readyUrl = `http://127.0.0.1:${options.env.adminPort}/readyz`;
+  const gatewayReady = (): Promise<boolean> => answersOk(readyUrl);
+  return {
+    async ready() {
+      await Promise.all([
+        untilReady("node", node, () => Promise.resolve(node.saidReady)),
+        untilReady("gateway", gateway, gatewayReady),
+      ]);
+    },
+    async stop(deadlineMs) {
+      const killed: string[] = [];
+      if (await gateway.stop(deadlineMs)) killed.push("gateway");
+      if (await node.stop(deadlineMs)) killed.push("node");
+      return killed;
+    },
+  };
+}
+
+/** The compiled entry of a role; the override lets a trial run other programs in their place. */
+function scriptOf(root: string, role: "node" | "gateway"): string {
+  const folder = process.env["HEXDISPATCH_DIST_DIR"] || join(root, "dist");
+  return join(folder, role === "node" ? "engine/node.js" : "gateway/main.js");
+}
+
+function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
+  const { env, list } = options;
+  return new Child({
+    name: role,
+    script: scriptOf(options.root, role),
+    env: {
+      ...process.env,
+      HEXDISPATCH_NATS_URL: env.natsUrl,
+      HEXDISPATCH_POSTGRES_URL: env.postgresUrl,
+      HEXDISPATCH_AUTH_KEY: env.authKey,
+      HEXDISPATCH_PUBLIC_PORT: String(env.publicPort),
+      HEXDISPATCH_ADMIN_PORT: String(env.adminPort),
+      HEXDISPATCH_NODE_ADMIN_PORT: String(env.nodeAdminPort),
+    },
+    logFile: join(options.stateFolder, "logs", `${role}.log`),
+    say: options.say,
+    onSpawn: (record) => list.add(record),
+    onEnd: (name) => list.remove(name),
+  });
+}
+
+async function untilReady(
+  name: string,
+  child: Child,
+  isReady: () => Promise<boolean>,
+): Promise<void> {
+  const deadline = Date.now() + READY_DEADLINE_MS;
+  // Polling: a listener that is not there yet cannot say when it will be.
+  for (;;) {
+    const answered = await isReady();
+    // Looked at second: whoever answered, a process that is dead is not ready.
+    const late = Date.now() >= deadline ? "was not ready within 30 s" : null;
+    const why = child.death ?? (answered ? null : late);
+    if (why !== null) {
+      const lines = child.lastLines.map((line) => `    ${line}`).join("\n");
+      throw new SetupError(`${name} ${why}; its last lines:\n${lines}`);
+    }
+    if (answered) break;
+    await sleep(POLL_MS);
+  }
+  child.markReady();
+}
+
+async function answersOk(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await answer.body?.cancel();
+    return answer.status === 200;
+  } catch {
+    return false; // Not listening yet.
+  }
+}

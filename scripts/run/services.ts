@@ -1,0 +1,91 @@
+// The services that a local start leans on: NATS and Postgres, each either named by the environment
+// or brought up here with its data in the state folder. How a server is run is in ../services/.
+
+import { join } from "node:path";
+import { findNatsServer } from "../services/nats-binary.ts";
+import { checkNats, startNatsServer } from "../services/nats.ts";
+import type { NatsServer } from "../services/nats.ts";
+import { canEnter, findPostgres, pathHash, reachableFolder } from "../services/postgres-binary.ts";
+import { checkPostgres, ensureDatabase, startPostgres } from "../services/postgres.ts";
+import { firstFreePort } from "../services/ports.ts";
+import { RememberedPorts, cacheFolder, keptSecret } from "./state.ts";
+import { keepRunning } from "./keep-running.ts";
+import type { ProcessList } from "./state.ts";
+
+const NATS_PORT = 4222;
+const POSTGRES_PORT = 5432;
+const DATABASE = "hexdispatch";
+
+export interface Service {
+  readonly name: string;
+  readonly url: string;
+  /** For people: whose server it is and where its data lies. */
+  readonly note: string;
+  readonly stop: () => Promise<boolean>;
+}
+
+export interface ServicesOptions {
+  readonly root: string;
+  readonly stateFolder: string;
+  readonly list: ProcessList;
+  readonly say: (line: string) => void;
+}
+
+const notOurs = (): Promise<boolean> => Promise.resolve(false);
+
+/** NATS, ready. Throws a SetupError when there is no way to have it. */
+export async function bringUpNats(options: ServicesOptions): Promise<Service> {
+  const name = "nats-server";
+  const given = process.env["HEXDISPATCH_NATS_URL"];
+  if (given) {
+    const version = await checkNats(given);
+    return { name, url: given, note: `nats-server ${version}, yours`, stop: notOurs };
+  }
+  const binary = await findNatsServer(cacheFolder(options.stateFolder), options.say);
+  const folder = join(options.stateFolder, "nats");
+  const port = await choosePort(options.stateFolder, "nats", NATS_PORT);
+  const onSpawn = options.list.add.bind(options.list);
+  const start = (): Promise<NatsServer> => startNatsServer({ binary, folder, port, onSpawn });
+  const { server, stop } = await keepRunning(name, start, options.say);
+  return { name, url: server.url, note: `nats-server ${server.version}`, stop };
+}
+
+/** Postgres, ready. Throws a SetupError when there is no way to have it. */
+export async function bringUpPostgres(options: ServicesOptions): Promise<Service> {
+  const { root, stateFolder, say } = options;
+  const name = "postgres";
+  const given = process.env["HEXDISPATCH_POSTGRES_URL"];
+  if (given) {
+    await checkPostgres(given);
+    return { name, url: given, note: "yours", stop: notOurs };
+  }
+  const binaries = findPostgres(root, say);
+  let folder = join(stateFolder, "postgres");
+  if (!canEnter(stateFolder, binaries.user)) {
+    folder = join(reachableFolder(root), `data-${pathHash(stateFolder)}`);
+    say(`Postgres runs as "nobody", who cannot enter ${stateFolder}: its data is in ${folder}`);
+  }
+  const settings = {
+    binaries,
+    folder,
+    password: keptSecret(stateFolder, "postgres-password"),
+    port: await choosePort(stateFolder, "postgres", POSTGRES_PORT),
+    onSpawn: options.list.add.bind(options.list),
+  };
+  const { server, stop } = await keepRunning(name, () => startPostgres(settings), say);
+  try {
+    const url = await ensureDatabase(server, DATABASE);
+    return { name, url, note: `data in ${folder}`, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The port of the last start if it is still free, else the usual one, else any. */
+export async function choosePort(folder: string, name: string, usual: number): Promise<number> {
+  const ports = new RememberedPorts(folder);
+  const port = await firstFreePort([ports.get(name), usual]);
+  ports.set(name, port);
+  return port;
+}

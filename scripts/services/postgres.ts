@@ -1,0 +1,181 @@
+// One Postgres on the loopback, for a local start or a test: makes the data folder when there is
+// none, clears what a kill -9 left in it, starts the server and waits until it answers queries.
+// Settings are those that never lose a committed transaction. Runs the packaged programs as they
+// are found by postgres-binary.ts and keeps the data out of root's hands.
+
+import { spawnSync } from "node:child_process";
+import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import postgres from "postgres";
+import { freePort } from "./ports.ts";
+import { makeOwnFolder } from "./postgres-binary.ts";
+import type { PostgresBinaries } from "./postgres-binary.ts";
+import { STOP_DEADLINE_MS, SetupError, commandLine, endProcess, isAlive } from "./process.ts";
+import { endChild, exitOf, startServer, waitUntilReady } from "./process.ts";
+import type { ProcessRecord } from "./process.ts";
+
+/** A crash recovery of a busy database may take a while. */
+const READY_DEADLINE_MS = 60_000;
+const ORPHANS_DEADLINE_MS = 10_000;
+const ORPHANS_POLL_MS = 250;
+const DATABASE_USER = "hexdispatch";
+
+export interface PostgresServer {
+  /** The address of a database on this server. */
+  urlOf(database: string): string;
+  readonly port: number;
+  readonly pid: number;
+  readonly record: ProcessRecord;
+  /** Resolves with how it ended, whoever ended it. */
+  readonly exited: Promise<string>;
+  /** Fast shutdown: open transactions are rolled back; true when it had to be killed. */
+  readonly stop: () => Promise<boolean>;
+}
+
+export interface PostgresServerOptions {
+  readonly binaries: PostgresBinaries;
+  /** Holds data and log; made when missing, and then owned by the user that the server runs as. */
+  readonly folder: string;
+  readonly password: string;
+  /** Default: a free one. */
+  readonly port?: number;
+  /** More settings, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Called as soon as the process exists, before it answers. */
+  readonly onSpawn?: (record: ProcessRecord) => void;
+}
+
+const SETTINGS: Readonly<Record<string, string>> = {
+  listen_addresses: "127.0.0.1",
+  // No socket files: they would collide between servers, and nothing here uses them.
+  unix_socket_directories: "",
+  fsync: "on",
+  synchronous_commit: "on",
+  shared_buffers: "128MB",
+  max_connections: "100",
+  timezone: "UTC",
+  log_timezone: "UTC",
+};
+
+/** Starts a server and waits until it answers. Throws a SetupError with its log when it does not. */
+export async function startPostgres(options: PostgresServerOptions): Promise<PostgresServer> {
+  const port = options.port ?? (await freePort());
+  const data = join(options.folder, "data");
+  makeOwnFolder(options.folder, options.binaries.user);
+  if (!existsSync(data)) initialize(options, data);
+  await clearStalePid(data);
+  const deadline = Date.now() + ORPHANS_DEADLINE_MS;
+  for (;;) {
+    try {
+      return await startOnce(options, data, port);
+    } catch (error) {
+      // The backends of a killed server need a moment to notice, and until then none may start.
+      const waits = error instanceof SetupError && error.message.includes("pre-existing shared");
+      if (!waits || Date.now() >= deadline) throw error;
+      await sleep(ORPHANS_POLL_MS);
+    }
+  }
+}
+
+async function startOnce(
+  options: PostgresServerOptions,
+  data: string,
+  port: number,
+): Promise<PostgresServer> {
+  const { binaries, folder, password } = options;
+  const settings = { ...SETTINGS, port: String(port), ...options.settings };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const logFile = join(folder, "postgres.log");
+  const command = join(binaries.folder, "bin", "postgres");
+  const { user } = binaries;
+  const child = startServer({ command, args: ["-D", data, ...flags], logFile, user });
+  const record = { name: "postgres", pid: child.pid ?? 0, marker: `-D ${data}` };
+  if (child.pid !== undefined) options.onSpawn?.(record);
+  const urlOf = (database: string): string =>
+    `postgres://${DATABASE_USER}:${password}@127.0.0.1:${port}/${database}`;
+  await waitUntilReady(child, () => answers(urlOf("postgres")), {
+    name: "postgres",
+    deadlineMs: READY_DEADLINE_MS,
+    logFile,
+  });
+  const stop = (): Promise<boolean> => endChild(child, "SIGINT");
+  return { urlOf, port, pid: record.pid, record, exited: exitOf(child), stop };
+}
+
+/** Makes the data folder beside its final place, so that a broken attempt is never taken for one. */
+function initialize(options: PostgresServerOptions, data: string): void {
+  const { binaries, folder, password } = options;
+  const attempt = `${data}.new`;
+  const passwordFile = join(folder, "password.tmp");
+  rmSync(attempt, { recursive: true, force: true });
+  writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
+  if (binaries.user) chownSync(passwordFile, binaries.user.uid, binaries.user.gid);
+  // The built-in locale sorts the same on every machine and needs nothing installed.
+  const flags = "--auth=scram-sha-256 --encoding=UTF8 --locale=C --locale-provider=builtin";
+  const args = [...flags.split(" "), "--builtin-locale=C.UTF-8", `--username=${DATABASE_USER}`];
+  const result = spawnSync(
+    join(binaries.folder, "bin", "initdb"),
+    [...args, `--pgdata=${attempt}`, `--pwfile=${passwordFile}`],
+    { cwd: "/", encoding: "utf8", ...binaries.user },
+  );
+  rmSync(passwordFile, { force: true });
+  if (result.status !== 0) {
+    throw new SetupError(`initdb failed: ${result.error?.message ?? result.stderr.trim()}`);
+  }
+  renameSync(attempt, data);
+}
+
+/**
+ * After a kill -9 the data folder still names the dead server's process id. Ends a server of ours
+ * that is still there. A note whose id now belongs to somebody else is removed, since Postgres
+ * would take that one for a server; any other note is left, because Postgres finds through it the
+ * backends of a dead server that still run.
+ */
+async function clearStalePid(data: string): Promise<void> {
+  const file = join(data, "postmaster.pid");
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
+  if (!isAlive(pid)) return;
+  if (commandLine(pid).includes(`-D ${data}`)) await endProcess(pid, "SIGINT", STOP_DEADLINE_MS);
+  else rmSync(file, { force: true });
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    await checkPostgres(url, 2);
+    return true;
+  } catch {
+    return false; // Asked again until the deadline, which reports the server's log.
+  }
+}
+
+/** One connection for a few statements of set-up; the caller ends it. */
+export function connectOnce(url: string, timeoutS = 5): postgres.Sql {
+  return postgres(url, { max: 1, connect_timeout: timeoutS, onnotice: () => undefined });
+}
+
+/** Connects once and runs a query. Throws a SetupError when that fails within `timeoutS`. */
+export async function checkPostgres(url: string, timeoutS = 5): Promise<void> {
+  const sql = connectOnce(url, timeoutS);
+  try {
+    await sql`select 1`;
+  } catch (error) {
+    const { message } = error as Error;
+    throw new SetupError(`Postgres does not answer: ${message}`, { cause: error });
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+/** Makes a database when there is none of this name. */
+export async function ensureDatabase(server: PostgresServer, name: string): Promise<string> {
+  const sql = connectOnce(server.urlOf("postgres"));
+  try {
+    const found = await sql`select 1 from pg_database where datname = ${name}`;
+    if (found.length === 0) await sql`create database ${sql(name)}`;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+  return server.urlOf(name);
+}

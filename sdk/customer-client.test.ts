@@ -1,0 +1,160 @@
+/** Stories of a customer's app: one stream of events from the socket and from polling. */
+import { beforeEach, describe, expect, test } from "vitest";
+import { CustomerClient } from "./customer-client.ts";
+import { DELIVERY, FakeGateway, deliveryView } from "./testing/fake-gateway.ts";
+import type { RestAnswer } from "./testing/fake-gateway.ts";
+import { VirtualClock, settle } from "./testing/virtual-clock.ts";
+import { positionAgeMs } from "./tracking.ts";
+import type { TrackEvent, Tracking } from "./tracking.ts";
+
+let clock: VirtualClock;
+let gateway: FakeGateway;
+let customer: CustomerClient;
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  gateway = new FakeGateway();
+  customer = new CustomerClient({
+    url: "http://gateway.test",
+    getToken: () => "token",
+    webSocket: gateway.webSocket,
+    fetch: gateway.fetch,
+    clock,
+    random: () => 0.5,
+  });
+});
+
+/** Everything a reader sees, as it comes; a failure is the last entry. */
+function read(tracking: Tracking): (TrackEvent | unknown)[] {
+  const seen: unknown[] = [];
+  const run = async (): Promise<void> => {
+    for await (const event of tracking) seen.push(event);
+    seen.push("end");
+  };
+  run().catch((error: unknown) => seen.push(error));
+  return seen;
+}
+const push = (view: ReturnType<typeof deliveryView>): void =>
+  gateway.send({ type: "delivery", delivery: DELIVERY, version: view.version, view });
+const position = (at: number) => ({ delivery: DELIVERY, lng: -122.41, lat: 37.78, at, ageMs: 800 });
+const assigned = deliveryView({ version: 2, status: "assigned" });
+
+describe("creating", () => {
+  const created = { status: 201, body: { delivery_id: DELIVERY, status: "pending" } };
+  const input = { package_size: "small", phone: "+1-415-555-0100" } as const;
+
+  test("is repeated with one key until it is answered", async () => {
+    let calls = 0;
+    gateway.rest = () => (++calls < 4 ? null : created);
+    const promise = customer.createDelivery(input);
+    await clock.advance(20_000);
+    expect((await promise).delivery_id).toBe(DELIVERY);
+    expect(new Set(gateway.requests.map((request) => request.key)).size).toBe(1);
+  });
+
+  test("throws the server's refusal with its pointers", async () => {
+    const errors = [{ pointer: "/phone", code: "invalid_field", detail: "too long" }];
+    gateway.rest = () => ({ status: 422, body: { code: "invalid_field", detail: "No.", errors } });
+    await expect(customer.createDelivery(input)).rejects.toMatchObject({
+      code: "invalid_field",
+      errors,
+    });
+    expect(gateway.requests).toHaveLength(1);
+  });
+});
+
+describe("following", () => {
+  test("shows states and positions from the socket and ends with the delivery", async () => {
+    const seen = read(customer.track(DELIVERY));
+    await settle();
+    push(assigned);
+    gateway.send({ type: "positions", positions: [position(1000)] });
+    push(deliveryView({ version: 4, status: "delivered" }));
+    await settle();
+    expect(seen).toMatchObject([
+      { type: "delivery", source: "socket", delivery: { version: 2 } },
+      { type: "position", source: "socket", position: { at: 1000 } },
+      { type: "delivery", delivery: { version: 4 } },
+      "end",
+    ]);
+    expect(gateway.sent("untrack")).toHaveLength(1);
+  });
+
+  test("D6: nothing older is shown after anything newer, and it is counted", async () => {
+    const tracking = customer.track(DELIVERY);
+    const seen = read(tracking);
+    await settle();
+    push(assigned);
+    push(deliveryView());
+    gateway.send({ type: "positions", positions: [position(2000)] });
+    gateway.send({ type: "positions", positions: [position(1000)] });
+    await settle();
+    expect(seen).toHaveLength(2);
+    expect(tracking.stale).toEqual({ socket: 2, polling: 0 });
+  });
+
+  test("falls back to polling after 2.5 s without a socket, with the ETag, and returns to the socket", async () => {
+    gateway.reachable = false;
+    const polled: (string | null)[] = [];
+    gateway.rest = (request): RestAnswer => {
+      polled.push(request.etag);
+      if (request.etag === '"2"') return { status: 304 };
+      return { status: 200, body: assigned, etag: '"2"' };
+    };
+    const seen = read(customer.track(DELIVERY));
+    await clock.advance(2_400);
+    expect(polled).toEqual([]);
+    await clock.advance(200);
+    expect(seen).toMatchObject([{ type: "delivery", source: "polling" }]);
+    await clock.advance(10_000);
+    expect(polled).toEqual([null, '"2"', '"2"']);
+    gateway.reachable = true;
+    await clock.advance(20_000);
+    const polls = polled.length;
+    push(deliveryView({ version: 3, status: "picked_up" }));
+    await clock.advance(20_000);
+    expect(seen[1]).toMatchObject({ source: "socket", delivery: { version: 3 } });
+    expect(polled).toHaveLength(polls);
+  });
+
+  test("follows again after a reconnect", async () => {
+    read(customer.track(DELIVERY));
+    await settle();
+    gateway.drop(4001);
+    await clock.advance(2_000);
+    expect(gateway.sent("track").map((frame) => frame.delivery)).toEqual([DELIVERY, DELIVERY]);
+  });
+
+  test("a delivery that is not ours ends the stream with not_found", async () => {
+    const none = { retryAfterS: null, pointer: null };
+    gateway.answer = ({ ref }) => ({ type: "error", ref, code: "not_found", text: "", ...none });
+    const seen = read(customer.track(DELIVERY));
+    await settle();
+    expect(seen).toMatchObject([{ code: "not_found" }]);
+  });
+
+  test("a reader that is slow finds the newest position, not a queue of them", async () => {
+    const tracking = customer.track(DELIVERY);
+    await settle();
+    push(assigned);
+    for (let at = 1; at <= 500; at++) {
+      gateway.send({ type: "positions", positions: [position(at)] });
+    }
+    const seen = read(tracking);
+    await settle();
+    expect(seen).toMatchObject([{ type: "delivery" }, { position: { at: 500 } }]);
+  });
+
+  test("a position tells its age at any later moment", () => {
+    const spot = { lng: 0, lat: 0, at: 0, ageMs: 800, receivedAt: 10_000 };
+    expect(positionAgeMs(spot, 12_000)).toBe(2_800);
+  });
+
+  test("frames about deliveries that nobody follows are counted, not shown", async () => {
+    read(customer.track(DELIVERY));
+    await settle();
+    const other = deliveryView({ id: "del_00000000000000000000009" });
+    gateway.send({ type: "delivery", delivery: other.id as never, version: 1, view: other });
+    expect(customer.foreignFrames).toBe(1);
+  });
+});

@@ -1,0 +1,110 @@
+/** Rows of the store in memory, and what is read off them. The rules are in `fake-store.ts`. */
+import { shortenAddress } from "../proto/address.ts";
+import { shardOfDelivery } from "../proto/ids.ts";
+import type { CourierId, Epoch, Millis } from "../proto/ids.ts";
+import { FIRST_SWEEP_AFTER_MS } from "../proto/limits.ts";
+import type { Job } from "../proto/messages.ts";
+import type { ActorWrite, DeliverySnapshot, OfferRecord } from "../proto/writes.ts";
+import type { CourierRow, CreateCommand, DeliveryRow } from "../engine/store/port.ts";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Row = Mutable<Omit<DeliveryRow, "courierName" | "courierPhone" | "courierVehicle">> & {
+  /** What no door sees. */
+  readonly own: {
+    readonly job: Job;
+    readonly trackingHash: string;
+    offers: readonly OfferRecord[];
+    asked: readonly CourierId[];
+    nextAttemptAt: Millis | null;
+    epoch: number;
+  };
+};
+export type Courier = Mutable<CourierRow> & { epoch: number };
+
+/** Bytes as hexadecimal text. */
+export const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** Conditional on version, status and epoch, as the statement is. */
+export function writeRound(
+  row: Row,
+  write: Extract<ActorWrite, { kind: "round" }>,
+  epoch: Epoch,
+): boolean {
+  const mayBe = row.status === "assigned" || (row.status === "pending" && !write.replacing);
+  if (!mayBe || row.version !== write.version || row.own.epoch > epoch) return false;
+  row.wave = write.wave;
+  row.own.offers = write.offers;
+  row.own.asked = write.asked;
+  row.own.nextAttemptAt = write.nextAttemptAt;
+  row.replacing = write.replacing;
+  row.statusReason = write.reason;
+  row.own.epoch = epoch;
+  return true;
+}
+
+/** What an owner resumes from: addresses are shortened, the measurement's time is gone. */
+export const snapshotOf = (row: Row): DeliverySnapshot => ({
+  job: row.own.job,
+  status: row.status,
+  version: row.version,
+  courier: row.courierId,
+  assignedAt: row.assignedAt,
+  wave: row.wave,
+  offers: row.own.offers,
+  asked: row.own.asked,
+  nextAttemptAt: row.own.nextAttemptAt,
+  replacing: row.replacing,
+});
+
+/** A new delivery's row. */
+export const rowOf = (command: CreateCommand): Row => {
+  const { job } = command;
+  return {
+    id: job.id,
+    shard: shardOfDelivery(job.id),
+    version: 1,
+    status: "pending",
+    statusReason: null,
+    owner: job.owner,
+    externalId: command.externalId,
+    pickupAddress: command.pickupAddress,
+    pickupLng: job.pickupLng,
+    pickupLat: job.pickupLat,
+    dropoffAddress: command.dropoffAddress,
+    dropoffLng: job.dropoffLng,
+    dropoffLat: job.dropoffLat,
+    size: job.size,
+    weightKg: command.weightKg,
+    vehicle: job.vehicle,
+    phone: command.phone,
+    recipientPhone: command.recipientPhone,
+    notes: command.notes,
+    readyAt: command.readyAt,
+    createdAt: job.createdAt,
+    searchUntil: job.searchUntil,
+    estimatedPickupAt: command.estimatedPickupAt,
+    estimatedArrivalAt: command.estimatedArrivalAt,
+    assignedAt: null,
+    pickedUpAt: null,
+    deliveredAt: null,
+    endedAt: null,
+    pickedUpClaimedAt: null,
+    deliveredClaimedAt: null,
+    courierId: null,
+    wave: 0,
+    replacing: false,
+    own: {
+      job: {
+        ...job,
+        pickupArea: shortenAddress(command.pickupAddress),
+        dropoffArea: shortenAddress(command.dropoffAddress),
+        receivedAtUs: 0,
+      },
+      trackingHash: hexOf(command.trackingHash),
+      offers: [],
+      asked: [],
+      nextAttemptAt: job.createdAt + FIRST_SWEEP_AFTER_MS,
+      epoch: 0,
+    },
+  };
+};

@@ -1,0 +1,398 @@
+/**
+ * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their concurrency: each
+ * call is one indivisible step, as each statement is one transaction. It must pass the same contract suite. The
+ * simulator calls it directly and adds latency, lost answers and outages itself; `asStore` gives the port.
+ */
+import { canCarry } from "../actors/matching.ts";
+import { distanceM } from "../actors/geo.ts";
+import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
+import { isTerminal } from "../proto/status.ts";
+import type { EventType, Status } from "../proto/status.ts";
+import type { ActorWrite, CourierSnapshot, DeliverySnapshot } from "../proto/writes.ts";
+import type { WriteOutcome } from "../proto/writes.ts";
+import type {
+  AcceptCommand,
+  AcceptOutcome,
+  CancelCommand,
+  ChangeOutcome,
+} from "../engine/store/port.ts";
+import type {
+  CourierRow,
+  CreateCommand,
+  CreateOutcome,
+  DeliveryRow,
+} from "../engine/store/port.ts";
+import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
+import type { StatusCommand, Store, StoredAnswer } from "../engine/store/port.ts";
+import { hexOf, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import type { Courier, Row } from "./fake-rows.ts";
+
+const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
+const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
+
+export class FakeStore {
+  readonly #now: () => Millis;
+  readonly #deliveries = new Map<DeliveryId, Row>();
+  readonly #couriers = new Map<CourierId, Courier>();
+  readonly #positions = new Map<CourierId, Position>();
+  readonly #epochs = new Map<ShardId, Epoch>();
+  readonly #answers = new Map<string, StoredAnswer>();
+  #outbox: OutboxRow[] = [];
+  #events = 0;
+
+  /** `now`: the server's own clock. */
+  constructor(now: () => Millis) {
+    this.#now = now;
+  }
+
+  create(command: CreateCommand): CreateOutcome {
+    const { job, idempotency, answer } = command;
+    if (this.#deliveries.has(job.id)) return { outcome: "created" };
+    if (idempotency !== null) {
+      const before = this.#answers.get(keyText(idempotency));
+      if (before !== undefined) return { outcome: "replayed", answer: before };
+      this.keepAnswer(idempotency, answer.status, answer.body);
+    }
+    const row = rowOf(command);
+    this.#deliveries.set(job.id, row);
+    this.#event(row, "created", null);
+    return { outcome: "created" };
+  }
+
+  accept({ delivery, courier: courierId }: AcceptCommand): AcceptOutcome {
+    const row = this.#deliveries.get(delivery);
+    const courier = this.#couriers.get(courierId);
+    if (row === undefined || courier === undefined) return refused("not_found");
+    const hadIt = row.courierId === courierId;
+    if (hadIt && row.status !== "pending" && !["canceled", "unfilled"].includes(row.status)) {
+      return { outcome: "accepted", changed: false, row: this.#full(row) };
+    }
+    if (isTerminal(row.status)) return refused("delivery_over");
+    if (row.status === "picked_up" || (row.status === "assigned" && !row.replacing)) {
+      return refused("delivery_taken");
+    }
+    if (!courier.online) return refused("courier_off_shift");
+    if (courier.load >= courier.capacity) return refused("courier_busy");
+    const isFit = row.vehicle === null || row.vehicle === courier.vehicle;
+    if (!isFit || !canCarry(courier.vehicle, row.size)) return refused("vehicle_unfit");
+    this.#assign(row, courier);
+    return { outcome: "accepted", changed: true, row: this.#full(row) };
+  }
+
+  #assign(row: Row, courier: Courier): void {
+    const before = row.courierId === null ? undefined : this.#couriers.get(row.courierId);
+    const reason = before === undefined ? null : row.statusReason;
+    if (before !== undefined) before.load -= 1;
+    courier.load += 1;
+    row.courierId = courier.id;
+    row.assignedAt = this.#now();
+    this.#move(row, "assigned", null);
+    this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
+  }
+
+  /** Into a new status: the search is over. */
+  #move(row: Row, status: Status, reason: string | null): void {
+    row.status = status;
+    row.statusReason = reason;
+    row.version += 1;
+    row.replacing = false;
+    row.own.offers = [];
+    row.own.nextAttemptAt = null;
+    if (isTerminal(status)) row.endedAt = this.#now();
+  }
+
+  status(command: StatusCommand): ChangeOutcome {
+    const { delivery, courier, status, claimedAt, reason } = command;
+    const row = this.#deliveries.get(delivery);
+    if (row === undefined || row.courierId !== courier) return refused("not_found");
+    if (row.status === status) return { outcome: "changed", changed: false, row: this.#full(row) };
+    if (row.status !== (status === "picked_up" ? "assigned" : "picked_up")) {
+      return refused("wrong_status");
+    }
+    if (status === "picked_up") {
+      row.pickedUpAt = this.#now();
+      row.pickedUpClaimedAt = claimedAt;
+    }
+    if (status === "delivered") {
+      row.deliveredAt = this.#now();
+      row.deliveredClaimedAt = claimedAt;
+    }
+    return this.#change(
+      row,
+      status,
+      status === "returned" ? (reason ?? "returned_by_courier") : reason,
+    );
+  }
+
+  cancel({ delivery, by, reason }: CancelCommand): ChangeOutcome {
+    const row = this.#deliveries.get(delivery);
+    if (row === undefined) return refused("not_found");
+    if (by.role === "owner" && by.owner !== row.owner) return refused("not_found");
+    if (row.status === "canceled") {
+      return { outcome: "changed", changed: false, row: this.#full(row) };
+    }
+    const mayCancel = by.role === "operator" || row.status !== "picked_up";
+    if (isTerminal(row.status) || !mayCancel) return refused("wrong_status");
+    return this.#change(row, "canceled", reason);
+  }
+
+  #change(
+    row: Row,
+    status: Exclude<Status, "pending" | "assigned">,
+    reason: string | null,
+  ): ChangeOutcome {
+    const courier = row.courierId === null ? undefined : this.#couriers.get(row.courierId);
+    if (isTerminal(status) && courier !== undefined) courier.load -= 1;
+    this.#move(row, status, reason);
+    this.#event(row, status, reason);
+    return { outcome: "changed", changed: true, row: this.#full(row) };
+  }
+
+  #event(row: Row, type: EventType, reason: string | null): void {
+    this.#outbox.push({
+      owner: row.owner,
+      event: {
+        id: String(++this.#events),
+        delivery_id: row.id,
+        number: row.version,
+        type,
+        status: row.status,
+        reason,
+        courier_id: row.courierId,
+        external_id: row.externalId,
+        at: new Date(this.#now()).toISOString(),
+      },
+    });
+  }
+
+  putCourier(courier: Omit<CourierRow, "online" | "load">): CourierRow {
+    const before = this.#couriers.get(courier.id);
+    const kept = before ?? { online: false, load: 0, epoch: 0 };
+    const { id, name, phone, vehicle, capacity } = courier;
+    const { online, load, epoch } = kept;
+    this.#couriers.set(id, { id, name, phone, vehicle, capacity, online, load, epoch });
+    return { id, name, phone, vehicle, capacity, online, load };
+  }
+
+  storedAnswer(key: IdempotencyKey): StoredAnswer | null {
+    return this.#answers.get(keyText(key)) ?? null;
+  }
+
+  keepAnswer(key: IdempotencyKey, status: number, body: unknown): void {
+    if (this.#answers.has(keyText(key))) return;
+    this.#answers.set(keyText(key), { fingerprint: key.fingerprint, status, body });
+  }
+
+  /* Decisions of owners. */
+
+  takeShards(_node: string, shards: readonly ShardId[]): ReadonlyMap<ShardId, Epoch> {
+    const taken = new Map<ShardId, Epoch>();
+    for (const shard of new Set(shards)) {
+      const epoch = ((this.#epochs.get(shard) ?? 0) + 1) as Epoch;
+      this.#epochs.set(shard, epoch);
+      taken.set(shard, epoch);
+    }
+    return taken;
+  }
+
+  write(write: ActorWrite, shard: ShardId, epoch: Epoch): WriteOutcome {
+    if (this.#epochs.get(shard) !== epoch) return { outcome: "fenced" };
+    if (write.kind === "shift") return this.#writeShift(write, epoch);
+    const row = this.#deliveries.get(write.delivery);
+    if (row === undefined) return { outcome: "superseded", snapshot: null };
+    const isDone =
+      write.kind === "round" ? writeRound(row, write, epoch) : this.#unfill(row, write, epoch);
+    if (isDone) return { outcome: "recorded" };
+    return { outcome: "superseded", snapshot: snapshotOf(row) };
+  }
+
+  #unfill(row: Row, write: Extract<ActorWrite, { kind: "unfilled" }>, epoch: Epoch): boolean {
+    if (row.status === "unfilled") return row.own.epoch === epoch;
+    if (row.status !== "pending" || row.own.epoch > epoch) return false;
+    row.own.epoch = epoch;
+    this.#move(row, "unfilled", write.reason);
+    this.#event(row, "unfilled", write.reason);
+    return true;
+  }
+
+  #writeShift(write: Extract<ActorWrite, { kind: "shift" }>, epoch: Epoch): WriteOutcome {
+    const courier = this.#couriers.get(write.courier);
+    if (courier === undefined) return { outcome: "superseded", snapshot: null };
+    if (courier.epoch > epoch) return { outcome: "fenced" };
+    courier.online = write.online;
+    courier.epoch = epoch;
+    return { outcome: "recorded" };
+  }
+
+  openDeliveries(shards: readonly ShardId[], after: string, limit: number): DeliverySnapshot[] {
+    return [...this.#deliveries.values()]
+      .filter((row) => row.id > after && shards.includes(row.shard) && !isTerminal(row.status))
+      .sort((a, b) => byText(a.id, b.id))
+      .slice(0, limit)
+      .map(snapshotOf);
+  }
+
+  due(shards: readonly ShardId[], now: Millis, limit: number): DeliverySnapshot[] {
+    const dueAt = (row: Row): number => row.own.nextAttemptAt ?? Infinity;
+    return [...this.#deliveries.values()]
+      .filter((row) => row.status === "pending" || row.replacing)
+      .filter((row) => shards.includes(row.shard) && dueAt(row) < now)
+      .sort((a, b) => dueAt(a) - dueAt(b))
+      .slice(0, limit)
+      .map(snapshotOf);
+  }
+
+  snapshot(id: DeliveryId): DeliverySnapshot | null {
+    const row = this.#deliveries.get(id);
+    return row === undefined ? null : snapshotOf(row);
+  }
+
+  courierSnapshot(id: CourierId): CourierSnapshot | null {
+    const courier = this.#couriers.get(id);
+    return courier === undefined ? null : this.#courierSnapshot(courier);
+  }
+
+  #courierSnapshot({ id, vehicle, capacity, online }: Courier): CourierSnapshot {
+    const active = this.#carriedBy(id).map((row) => ({
+      delivery: row.id,
+      pickupLng: row.pickupLng,
+      pickupLat: row.pickupLat,
+      dropoffLng: row.dropoffLng,
+      dropoffLat: row.dropoffLat,
+      pickedUp: row.status === "picked_up",
+    }));
+    const last = this.#positions.get(id);
+    const lastKnown = last === undefined ? null : { lng: last.lng, lat: last.lat, at: last.at };
+    return { courier: id, vehicle, capacity, online, active, lastKnown };
+  }
+
+  #carriedBy(courier: CourierId): Row[] {
+    return [...this.#deliveries.values()]
+      .filter((row) => row.courierId === courier)
+      .filter((row) => row.status === "assigned" || row.status === "picked_up")
+      .sort((a, b) => (a.assignedAt ?? 0) - (b.assignedAt ?? 0) || byText(a.id, b.id));
+  }
+
+  courierSnapshots(after: string, limit: number): CourierSnapshot[] {
+    return [...this.#couriers.values()]
+      .filter((courier) => courier.id > after && (courier.online || courier.load > 0))
+      .sort((a, b) => byText(a.id, b.id))
+      .slice(0, limit)
+      .map((courier) => this.#courierSnapshot(courier));
+  }
+
+  /* Reads of the doors. */
+
+  delivery(id: DeliveryId): DeliveryRow | null {
+    const row = this.#deliveries.get(id);
+    return row === undefined ? null : this.#full(row);
+  }
+
+  deliveryByTracking(hash: Uint8Array): DeliveryRow | null {
+    const row = [...this.#deliveries.values()].find((one) => one.own.trackingHash === hexOf(hash));
+    return row === undefined ? null : this.#full(row);
+  }
+
+  deliveries({ owner, courier, status, before, limit }: ListQuery): DeliveryRow[] {
+    return [...this.#deliveries.values()]
+      .filter((row) => owner === null || row.owner === owner)
+      .filter((row) => courier === null || row.courierId === courier)
+      .filter((row) => status === null || row.status === status)
+      .sort((a, b) => b.createdAt - a.createdAt || byText(b.id, a.id))
+      .filter((row) => before === null || isOlder(row, before))
+      .slice(0, limit)
+      .map((row) => this.#full(row));
+  }
+
+  available(near: { lng: number; lat: number }, radiusM: number, max: number): DeliveryRow[] {
+    const awayM = (row: Row): number => distanceM(near, { lng: row.pickupLng, lat: row.pickupLat });
+    return [...this.#deliveries.values()]
+      .filter((row) => row.status === "pending" && awayM(row) <= radiusM)
+      .sort((a, b) => awayM(a) - awayM(b) || byText(a.id, b.id))
+      .slice(0, max)
+      .map((row) => this.#full(row));
+  }
+
+  courier(id: CourierId): CourierRow | null {
+    return this.couriers().find((courier) => courier.id === id) ?? null;
+  }
+
+  couriers(): CourierRow[] {
+    return [...this.#couriers.values()]
+      .sort((a, b) => byText(a.id, b.id))
+      .map(({ epoch: _epoch, ...courier }) => courier);
+  }
+
+  activeOfCourier(id: CourierId): DeliveryRow[] {
+    return this.#carriedBy(id).map((row) => this.#full(row));
+  }
+
+  lastKnown(id: CourierId): Position | null {
+    return this.#positions.get(id) ?? null;
+  }
+
+  outboxBatch(limit: number): OutboxRow[] {
+    return this.#outbox.slice(0, limit);
+  }
+
+  outboxDone(ids: readonly string[]): void {
+    this.#outbox = this.#outbox.filter((row) => !ids.includes(row.event.id));
+  }
+
+  saveLastKnown(positions: readonly Position[]): void {
+    for (const position of positions) {
+      const before = this.#positions.get(position.courier);
+      if (before === undefined || before.at < position.at) {
+        this.#positions.set(position.courier, position);
+      }
+    }
+  }
+
+  #full(row: Row): DeliveryRow {
+    const { own: _own, ...rest } = row;
+    const courier = row.courierId === null ? undefined : this.#couriers.get(row.courierId);
+    return {
+      ...rest,
+      courierName: courier?.name ?? null,
+      courierPhone: courier?.phone ?? null,
+      courierVehicle: courier?.vehicle ?? null,
+    };
+  }
+}
+
+const refused = <C extends string>(code: C) => ({ outcome: "refused", code }) as const;
+
+const isOlder = (row: Row, before: { createdAt: Millis; id: string }): boolean =>
+  row.createdAt < before.createdAt || (row.createdAt === before.createdAt && row.id < before.id);
+
+/** The fake behind the port, for the contract suite and for whoever awaits. Unlike the real one it never fails. */
+export const asStore = (fake: FakeStore): Store => ({
+  create: async (command) => fake.create(command),
+  accept: async (command) => fake.accept(command),
+  status: async (command) => fake.status(command),
+  cancel: async (command) => fake.cancel(command),
+  putCourier: async (courier) => fake.putCourier(courier),
+  storedAnswer: async (key) => fake.storedAnswer(key),
+  keepAnswer: async (key, status, body) => fake.keepAnswer(key, status, body),
+  delivery: async (id) => fake.delivery(id),
+  deliveryByTracking: async (hash) => fake.deliveryByTracking(hash),
+  deliveries: async (query) => fake.deliveries(query),
+  available: async (near, radiusM, max) => fake.available(near, radiusM, max),
+  courier: async (id) => fake.courier(id),
+  couriers: async () => fake.couriers(),
+  activeOfCourier: async (id) => fake.activeOfCourier(id),
+  lastKnown: async (id) => fake.lastKnown(id),
+  takeShards: async (node, shards) => fake.takeShards(node, shards),
+  write: async (write, shard, epoch) => fake.write(write, shard, epoch),
+  openDeliveries: async (shards, after, limit) => fake.openDeliveries(shards, after, limit),
+  due: async (shards, now, limit) => fake.due(shards, now, limit),
+  snapshot: async (id) => fake.snapshot(id),
+  courierSnapshot: async (id) => fake.courierSnapshot(id),
+  courierSnapshots: async (after, limit) => fake.courierSnapshots(after, limit),
+  outboxBatch: async (limit) => fake.outboxBatch(limit),
+  outboxDone: async (ids) => fake.outboxDone(ids),
+  saveLastKnown: async (positions) => fake.saveLastKnown(positions),
+  appendHistory: async () => undefined,
+  ping: async () => undefined,
+  close: async () => undefined,
+});
