@@ -59,18 +59,25 @@ function drive(options: { mailboxMaxMsgs?: number; loads?: Map<string, HostMessa
   const counts: HostCount[] = [];
   const writes: Deferred[] = [];
   const states = new Map<string, Toy | null>();
+  const hooks = { onSend: (): void => undefined, onState: (_id: string): void => undefined };
   const kind = (actor: Actor<Toy, ToyMessage>, loads?: Map<string, HostMessage | null>) => ({
     actorFor: () => actor,
     initial: () => ({ seen: [], wakeAt: null }),
     begins: (m: HostMessage) => m.type === "say" || m.type === "resumed",
     load: loads === undefined ? null : (id: string) => Promise.resolve(loads.get(id) ?? null),
-    observe: (id: string, state: unknown) => void states.set(id, state as Toy | null),
+    observe: (id: string, state: unknown) => {
+      states.set(id, state as Toy | null);
+      hooks.onState(id);
+    },
   });
   const ports: HostPorts = {
     clock,
     kinds: { delivery: kind(toy, options.loads), courier: kind(stuck), cell: kind(toy) },
     write: () => new Promise((resolve, reject) => writes.push({ resolve, reject })),
-    send: (post: Posted) => void log.push(`send ${post.id}`),
+    send: (post: Posted) => {
+      log.push(`send ${post.id}`);
+      hooks.onSend();
+    },
     search: () => ({ radiusM: 1, candidates: [], gates: {} }),
     onLedger: () => void log.push("ledger"),
     onIndex: () => void log.push("index"),
@@ -86,7 +93,7 @@ function drive(options: { mailboxMaxMsgs?: number; loads?: Map<string, HostMessa
   const ask = (key: ActorKey, message: HostMessage): void =>
     host.deliver(key, SHARD, message, (code, online) => void log.push(`answer ${code} ${online}`));
   const seen = (id: string): readonly string[] | undefined => states.get(id)?.seen;
-  return { host, clock, log, counts, writes, seen, ask, states };
+  return Object.assign(hooks, { host, clock, log, counts, writes, seen, ask, states });
 }
 
 let world: ReturnType<typeof drive>;
@@ -250,6 +257,22 @@ describe("alarms (H4)", () => {
     expect(woken).toBeGreaterThan(5);
     expect(woken).toBeLessThan(15);
     expect(world.counts).toContain("stuck_deadline");
+  });
+});
+
+describe("overload (H6)", () => {
+  it("what was begun is finished before anything new, even an alarm", async () => {
+    const order: string[] = [];
+    const post = { kind: "cell", id: "c", msg: { type: "leave", delivery: DELIVERY } } as const;
+    world.onSend = () => {
+      order.push("asked");
+      world.host.deliver({ kind: "cell", id: "c" }, SHARD, say("reply"));
+    };
+    world.onState = (id) => void order.push(id);
+    world.host.deliver(A, SHARD, say("x", [{ do: "send", post }], world.clock.now()));
+    world.host.deliver(B, SHARD, say("new"));
+    await world.clock.advance(1);
+    expect(order).toEqual(["a", "asked", "c", "b", "a"]);
   });
 });
 

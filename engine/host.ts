@@ -8,6 +8,8 @@
  *  H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded anew.
  *  H4  The alarm follows from the state after every step, so nothing but the state must survive.
  *  H5  A request is answered exactly once.
+ *  H6  What a step has begun is finished before anything new: messages that steps send run before those from outside
+ *      and before alarms. An overloaded host is late with new work, but what it does is not in vain.
  */
 import type { Effect } from "../actors/actor.ts";
 import { DispatchError } from "../proto/errors.ts";
@@ -61,7 +63,9 @@ export class Host {
   readonly #residents = new Residents();
   readonly #idle: IdleSweep;
   readonly #alarms = new Alarms<Resident>();
-  readonly #toRun = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
+  readonly #new = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
+  readonly #begun = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
+  #inStep = false;
   readonly #loader: Loader;
   #commits = 0;
   #scheduled = false;
@@ -111,7 +115,7 @@ export class Host {
 
   /** Actors with something to do. */
   backlog(): number {
-    return this.#toRun.size;
+    return this.#new.size + this.#begun.size;
   }
 
   /** Drops all actors of a shard; requests that wait are answered `unavailable`. */
@@ -128,7 +132,7 @@ export class Host {
 
   /** Whether nothing is queued, being loaded or being written. */
   isQuiet(): boolean {
-    return this.#toRun.size === 0 && this.#loader.isIdle() && this.#commits === 0;
+    return this.backlog() === 0 && this.#loader.isIdle() && this.#commits === 0;
   }
 
   /** No alarm and no step after this. */
@@ -188,29 +192,47 @@ export class Host {
   }
 
   #wake(resident: Resident): void {
-    if (resident.queued || resident.mode !== "ready" || resident.mailbox.size === 0) return;
-    resident.queued = true;
-    this.#toRun.push(resident);
+    if (resident.mode !== "ready" || resident.mailbox.size === 0) return;
+    this.#queue(resident, this.#inStep ? "begun" : "new");
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
     this.#ports.clock.soon(() => this.#run());
   }
 
+  /** Into that queue, unless it stands there or in the faster one. */
+  #queue(resident: Resident, queue: "new" | "begun"): void {
+    if (resident.queued === queue || resident.queued === "begun") return;
+    resident.queued = queue;
+    if (queue === "begun") this.#begun.push(resident);
+    else this.#new.push(resident);
+  }
+
   #run(): void {
     const { clock } = this.#ports;
     const until = clock.now() + RUN_AT_ONCE_MS;
+    this.#inStep = true;
     for (let steps = 1; steps <= STEPS_AT_ONCE && !this.#closed; steps++) {
-      const resident = this.#toRun.shift();
-      if (resident === undefined) break;
-      resident.queued = false;
-      const envelope = resident.mode === "ready" ? resident.mailbox.shift() : undefined;
-      if (envelope !== undefined) this.#step(resident, envelope);
-      this.#wake(resident);
+      if (!this.#runOne()) break;
       if (steps % STEPS_PER_TIME_CHECK === 0 && clock.now() >= until) break;
     }
-    this.#scheduled = this.#toRun.size > 0 && !this.#closed;
+    this.#inStep = false;
+    this.#scheduled = this.backlog() > 0 && !this.#closed;
     if (this.#scheduled) clock.afterIo(() => this.#run());
     this.#armTimer();
+  }
+
+  /** One step of the actor whose turn it is; false when nothing is left to do. */
+  #runOne(): boolean {
+    const begun = this.#begun.shift();
+    const resident = begun ?? this.#new.shift();
+    if (resident === undefined) return false;
+    const queue = begun === undefined ? "new" : "begun";
+    if (resident.queued !== queue) return true; // It has moved on to the faster queue.
+    resident.queued = "no";
+    const envelope = resident.mode === "ready" ? resident.mailbox.shift() : undefined;
+    if (envelope !== undefined) this.#step(resident, envelope);
+    if (resident.mode === "ready" && resident.mailbox.size > 0) this.#queue(resident, queue);
+    return true;
   }
 
   #step(resident: Resident, envelope: Envelope): void {
@@ -317,6 +339,7 @@ export class Host {
       this.giveUp(resident.shard);
       return this.#ports.onFenced(resident.shard);
     }
+    this.#inStep = true;
     if (outcome.outcome === "recorded") {
       recorded();
       this.#ports.onRecorded(write);
@@ -324,6 +347,7 @@ export class Host {
       this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, request);
     }
     this.#wake(resident);
+    this.#inStep = false;
     this.#armTimer();
   }
 
@@ -372,7 +396,9 @@ export class Host {
       const resident = this.#alarms.takeDue(now);
       if (resident === null) break;
       resident.wokeQueued = true;
-      this.#pushUrgent(resident, WOKE, null);
+      // Behind what has already come: a late host must not let time run out on an answer that is there.
+      resident.mailbox.pushAnyway({ message: WOKE, request: null });
+      this.#wake(resident);
     }
     this.#armTimer();
   }

@@ -28,6 +28,11 @@ export class Mailbox<T> {
     return true;
   }
 
+  /** At the end, full or not: for what comes at most once. */
+  pushAnyway(item: T): void {
+    this.#items.push(item);
+  }
+
   /** Before everything that waits, behind other urgent ones. */
   pushUrgent(item: T): void {
     if (this.#urgent === null) this.#urgent = [item];

@@ -20,8 +20,8 @@ export type Resident = Alarmed & {
   readonly mailbox: Mailbox<Envelope>;
   state: unknown;
   mode: "loading" | "ready" | "committing" | "parked" | "gone";
-  /** It stands in the host's run queue. */
-  queued: boolean;
+  /** In which of the host's run queues it stands. A leftover in the other one is passed over. */
+  queued: "no" | "new" | "begun";
   /** A wake-up stands in its mailbox. */
   wokeQueued: boolean;
   /** Its row is being read again at its own wish. */
@@ -56,7 +56,7 @@ export class Residents {
       mailbox,
       state: spec.initial(key.id),
       mode: "ready",
-      queued: false,
+      queued: "no",
       wokeQueued: false,
       reloading: false,
       lastAt: now,
@@ -132,7 +132,7 @@ export class IdleSweep {
   #isIdle(resident: Resident, now: Millis): boolean {
     return (
       resident.mode === "ready" &&
-      !resident.queued &&
+      resident.queued === "no" &&
       resident.mailbox.size === 0 &&
       now - resident.lastAt >= this.#idleMs
     );

@@ -3,7 +3,6 @@
  * connections. The actors and the index come in as values (`Domain`), so that nothing here knows what they mean.
  * Bringing it up and down in order is `lifecycle.ts`.
  */
-import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { CellId, CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
@@ -15,6 +14,7 @@ import type { Status } from "../proto/status.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Config } from "./config.ts";
+import { EventPublisher } from "./event-publisher.ts";
 import { Host } from "./host.ts";
 import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts";
 import type { Clock } from "./io/clock.ts";
@@ -251,14 +251,13 @@ export class Runtime {
   }
 
   #makeRelay(): OutboxRelay {
-    const { clock, store, nc, meters } = this.options;
-    const client = jetstream(nc, { timeout: EVENT_ACK_TIMEOUT_MS });
+    const { clock, store, meters } = this.options;
+    const publisher = new EventPublisher(this.bus, clock, EVENT_ACK_TIMEOUT_MS);
     return new OutboxRelay({
       clock,
       store,
       subjects: this.subjects,
-      publish: async (subject, data, msgID) =>
-        void (await client.publish(subject, data, { msgID })),
+      publish: (subject, data, id) => publisher.publish(subject, data, id),
       onPublished: (event) => {
         meters.events.inc();
         this.#hint(event);

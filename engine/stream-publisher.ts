@@ -3,6 +3,7 @@
  * back to one inbox and are only counted; when too many are outstanding the stream is not keeping up, or is away,
  * and what comes next is dropped and counted instead of piling up.
  */
+import { refusalIn } from "./event-publisher.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
@@ -11,7 +12,6 @@ export type PublishCount = "published" | "dropped" | "refused";
 
 /** Acks that did not come for so long will not come any more. */
 const ACK_LOST_MS = 5_000;
-const ERROR_MARK = Buffer.from('"error"');
 
 export class StreamPublisher {
   readonly #bus: Bus;
@@ -59,13 +59,9 @@ export class StreamPublisher {
     return true;
   }
 
-  /** An empty answer is the server's "no responders": there is no such stream at the moment. */
   #acked({ data }: BusMessage): void {
     this.#outstanding = Math.max(0, this.#outstanding - 1);
     this.#lastAckAt = this.#clock.now();
-    const isError =
-      data.length === 0 ||
-      Buffer.from(data.buffer, data.byteOffset, data.length).includes(ERROR_MARK);
-    if (isError) this.#onCount("refused");
+    if (refusalIn(data) !== null) this.#onCount("refused");
   }
 }

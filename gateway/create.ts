@@ -3,10 +3,10 @@
  * pickup gives the shard and the shard the id. Durable first: the actors are told only after the commit, and if that
  * telling is lost, the sweep finds the delivery. The answer is stored with the key in the same statement (D4).
  */
-import { randomBytes } from "node:crypto";
 import { inBox } from "../actors/geo.ts";
 import type { GeocodeResult } from "../engine/geo/geocoder.ts";
 import { newDeliveryId } from "../engine/ids.ts";
+import { systemRandom } from "../engine/io/random.ts";
 import { shardOfPoint } from "../engine/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../engine/store/port.ts";
 import { shortenAddress } from "../proto/address.ts";
@@ -66,7 +66,7 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
   const readyAt = readyAtOf(body, now);
   const vehicle = body.vehicle ?? null;
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
-  const secret = randomBytes(SECRET_BYTES).toString("base64url");
+  const secret = Buffer.from(systemRandom(SECRET_BYTES)).toString("base64url");
   const { settings, shards } = deps.config;
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {

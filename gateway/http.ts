@@ -26,11 +26,10 @@ import {
 import type { Answer, Call, Route } from "./route.ts";
 import type { HttpExchange } from "./socket.ts";
 
-/** On every answer: nothing of it may be kept, guessed at or framed. */
+/** On every answer: nothing of it may be kept or guessed at. */
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
   "cache-control": "no-store",
-  "referrer-policy": "no-referrer",
 };
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";

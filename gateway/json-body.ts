@@ -4,11 +4,11 @@
  *
  * A key that stands twice in one object: the last one wins, as everywhere in JavaScript (documented in the OpenAPI page).
  */
+import { isUtf8 } from "node:buffer";
 import { DispatchError } from "../proto/errors.ts";
 import type { Headers } from "./socket.ts";
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The value of the body; `{}` when there is none. Throws DispatchError 400 or 415. */
 export function parseJsonBody(headers: Headers, bytes: Uint8Array): unknown {
@@ -20,12 +20,8 @@ export function parseJsonBody(headers: Headers, bytes: Uint8Array): unknown {
   if (!JSON_TYPE.test(headers["content-type"] ?? "")) {
     throw new DispatchError("unsupported_media_type");
   }
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch (cause) {
-    throw new DispatchError("bad_request", "The body is not UTF-8.", { cause });
-  }
+  if (!isUtf8(bytes)) throw new DispatchError("bad_request", "The body is not UTF-8.");
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {

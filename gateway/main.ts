@@ -3,8 +3,6 @@
  * started, and an orderly end at SIGTERM or SIGINT: not ready any more, no new connections, goodbye to the sockets,
  * everything handed on, exit. A bug that nobody caught ends the process; whoever runs it starts it again.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { ConfigError, printable, readConfig } from "../engine/config.ts";
 import type { Config } from "../engine/config.ts";
 import { loadCityGeocoder } from "../engine/geo/city-geocoder.ts";
@@ -17,6 +15,7 @@ import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../engine/io/nats.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
+import { readVersion } from "../engine/version.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { listenAdmin } from "./admin.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
@@ -98,16 +97,6 @@ async function answers(promise: Promise<void>): Promise<boolean> {
   const result = await Promise.race([answered, late]);
   clearTimeout(timer);
   return result;
-}
-
-/** From the package.json above this file, in the source and in dist/ alike. */
-function readVersion(): string {
-  for (const above of ["../package.json", "../../package.json"]) {
-    const file = fileURLToPath(new URL(above, import.meta.url));
-    if (!existsSync(file)) continue;
-    return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
-  }
-  throw new Error("no package.json above the gateway");
 }
 
 /** Ends the process in order at the first signal; a second one changes nothing, the deadline stands. */

@@ -11,7 +11,8 @@ import { CLOSE_CODES } from "../proto/errors.ts";
 import { freePort } from "../scripts/services/ports.ts";
 import { privateNats, privatePostgres } from "../scripts/testing/services.ts";
 import type { PrivateServer } from "../scripts/testing/services.ts";
-import { BODY, Rest, TEST_KEY, openClient, tokenOf, until } from "./testing.ts";
+import { Rest, openClient, until } from "./testing/clients.ts";
+import { BODY, TEST_KEY, tokenOf } from "./testing/gateway.ts";
 
 let nats: PrivateServer;
 let postgres: PrivateServer;
@@ -23,12 +24,13 @@ let customer: string;
 let operator: string;
 let saidReady = false;
 const output: string[] = [];
+const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([privateNats(), privatePostgres()]);
   await migrate(postgres.url);
   const [port, adminPort] = [await freePort(), await freePort()];
-  child = fork(fileURLToPath(new URL("main.ts", import.meta.url)), [], {
+  child = fork(MAIN, [], {
     execArgv: ["--import", "tsx"],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: {
@@ -106,7 +108,7 @@ describe("a gateway process", () => {
   });
 
   it("refuses a port that is taken, with a line that says so", async () => {
-    const second = fork(child.spawnargs[3] as string, [], {
+    const second = fork(MAIN, [], {
       execArgv: ["--import", "tsx"],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: {

@@ -84,6 +84,8 @@ export const TRACKING_PAGE_HEADERS: Readonly<Record<string, string>> = {
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join("; "),
+  // The address is the secret: it goes to nobody else, search engines included.
+  "referrer-policy": "no-referrer",
   "x-robots-tag": "noindex",
 };
 

@@ -4,8 +4,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLOSE_CODES } from "../proto/errors.ts";
 import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
-import { BODY, HERE, openClient, startTestGateway, tokenOf, until } from "./testing.ts";
-import type { Client, TestGateway } from "./testing.ts";
+import { openClient, until } from "./testing/clients.ts";
+import type { Client } from "./testing/clients.ts";
+import { BODY, HERE, goOnShift, startTestGateway, tokenOf } from "./testing/gateway.ts";
+import type { TestGateway } from "./testing/gateway.ts";
 
 let t: TestGateway;
 let customer: string;
@@ -22,9 +24,7 @@ afterAll(() => t.close());
 async function courier(id: string): Promise<string> {
   const body = { name: "Alice Anderson", phone: "+1-555-0101", vehicle: "bike", capacity: 5 };
   await t.rest.put(`/v1/couriers/${id}`, operator, body);
-  const shards = await t.store.takeShards("node_test", [0 as never]);
-  const write = { kind: "shift", courier: id as never, online: true } as const;
-  await t.store.write(write, 0 as never, [...shards.values()][0] as never);
+  await goOnShift(t.store, id);
   return tokenOf("courier", id);
 }
 async function create(): Promise<{ id: string; secret: string }> {

@@ -5,6 +5,7 @@
  */
 import { canCarry } from "../actors/matching.ts";
 import { distanceM } from "../actors/geo.ts";
+import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
 import type { EventType, Status } from "../proto/status.ts";
@@ -167,9 +168,8 @@ export class FakeStore {
 
   putCourier(courier: Omit<CourierRow, "online" | "load">): CourierRow {
     const before = this.#couriers.get(courier.id);
-    const kept = before ?? { online: false, load: 0, epoch: 0 };
+    const { online, load, epoch } = before ?? { online: false, load: 0, epoch: 0 };
     const { id, name, phone, vehicle, capacity } = courier;
-    const { online, load, epoch } = kept;
     this.#couriers.set(id, { id, name, phone, vehicle, capacity, online, load, epoch });
     return { id, name, phone, vehicle, capacity, online, load };
   }
@@ -196,6 +196,9 @@ export class FakeStore {
   }
 
   write(write: ActorWrite, shard: ShardId, epoch: Epoch): WriteOutcome {
+    if (write.kind !== "shift" && shardOfDelivery(write.delivery) !== shard) {
+      throw new Error(`${write.delivery} is not of shard ${shard}`);
+    }
     if (this.#epochs.get(shard) !== epoch) return { outcome: "fenced" };
     if (write.kind === "shift") return this.#writeShift(write, epoch);
     const row = this.#deliveries.get(write.delivery);
@@ -341,10 +344,8 @@ export class FakeStore {
 
   saveLastKnown(positions: readonly Position[]): void {
     for (const position of positions) {
-      const before = this.#positions.get(position.courier);
-      if (before === undefined || before.at < position.at) {
-        this.#positions.set(position.courier, position);
-      }
+      const isNewer = (this.#positions.get(position.courier)?.at ?? -Infinity) < position.at;
+      if (isNewer) this.#positions.set(position.courier, position);
     }
   }
 

@@ -6,8 +6,8 @@
  * features we ask for.
  */
 import { ClosedConnectionError, connect, ConnectionError } from "@nats-io/transport-node";
-import { createInbox, NoRespondersError, TimeoutError } from "@nats-io/transport-node";
-import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import { createInbox, headers, NoRespondersError, TimeoutError } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import { NATS_REQUEST_TIMEOUT_MS, NATS_VERSION_MIN } from "../../proto/limits.ts";
 
 /** A message as a subscriber sees it. `respond` does nothing when nobody waits for an answer. */
@@ -37,8 +37,16 @@ export class BusError extends Error {
 }
 
 export type Bus = {
-  /** False when it was dropped because the connection is down. `reply` is where answers go. */
-  readonly publish: (subject: string, data: Uint8Array, reply?: string) => boolean;
+  /**
+   * False when it was dropped because the connection is down. `reply` is where answers go; a stream takes a message
+   * of the same `messageId` only once.
+   */
+  readonly publish: (
+    subject: string,
+    data: Uint8Array,
+    reply?: string,
+    messageId?: string,
+  ) => boolean;
   /** `onMessage` must not throw. With `queue`, one member of that group gets each message. */
   readonly subscribe: (
     subject: string,
@@ -129,9 +137,12 @@ export function natsBus(nc: NatsConnection): Bus {
   });
 
   return {
-    publish(subject, data, reply) {
+    publish(subject, data, reply, messageId) {
       if (status !== "connected" || nc.isClosed()) return false;
-      nc.publish(subject, data, reply === undefined ? {} : { reply });
+      nc.publish(subject, data, {
+        ...(reply === undefined ? {} : { reply }),
+        ...(messageId === undefined ? {} : { headers: idHeader(messageId) }),
+      });
       return true;
     },
     subscribe(subject, onMessage, queue) {
@@ -163,6 +174,12 @@ export function natsBus(nc: NatsConnection): Bus {
       if (!nc.isClosed()) await nc.close();
     },
   };
+}
+
+function idHeader(messageId: string): MsgHdrs {
+  const all = headers();
+  all.set("Nats-Msg-Id", messageId);
+  return all;
 }
 
 function asBusMessage(message: Msg): BusMessage {

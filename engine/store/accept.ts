@@ -59,13 +59,15 @@ decided as materialized (
   left join delivery l on l.id = w.delivery
   left join courier c on c.id = w.courier
 ),
+-- It gives back what the next parts need, so that they join nothing: the planner expects one row of each part and
+-- would compare all with all.
 taken as (
   update deliveries d set
     status = 'assigned', status_reason = null, version = x.number, courier_id = x.courier,
     assigned_at = x.at, replacing = false, offers = '[]', next_attempt_at = null
   from decided x
   where d.id = x.id and x.code = 'accepted'
-  returning d.*
+  returning d.*, x.replaced, x.reason as replaced_because
 ),
 -- One update a courier, even where somebody wins one delivery and loses another in the same batch.
 load as (
@@ -74,8 +76,7 @@ load as (
     select courier, sum(change) as change from (
       select t.courier_id as courier, 1 as change from taken t
       union all
-      select x.replaced, -1 from taken t join decided x on x.id = t.id
-      where x.replaced is not null and x.code = 'accepted'
+      select t.replaced, -1 from taken t where t.replaced is not null
     ) changes group by courier
   ) s on s.courier = l.id
   where c.id = l.id
@@ -84,14 +85,16 @@ event as (
   insert into outbox
     (delivery_id, owner, number, type, status, reason, courier_id, external_id, at)
   select
-    t.id, t.owner, t.version, case when x.replaced is null then 'assigned' else 'reassigned' end,
-    t.status, case when x.replaced is not null then x.reason end, t.courier_id, t.external_id, x.at
-  from taken t join decided x on x.id = t.id and x.code = 'accepted'
+    t.id, t.owner, t.version, case when t.replaced is null then 'assigned' else 'reassigned' end,
+    t.status, case when t.replaced is not null then t.replaced_because end, t.courier_id,
+    t.external_id, t.assigned_at
+  from taken t
 )
 select x.ord, x.code, ${DELIVERY_COLUMNS}
 from decided x
 left join (
-  select 'accepted' as code, t.* from taken t union all select 'same', l.* from delivery l
+  select 'accepted' as code, t.* from taken t
+  union all select 'same', l.*, null, null from delivery l
 ) d on d.id = x.id and d.code = x.code
 left join courier c on c.id = d.courier_id
 order by x.ord`;

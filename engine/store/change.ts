@@ -56,13 +56,12 @@ changed as (
     ended_at = case when x.goal <> 'picked_up' then x.at end
   from decided x
   where d.id = x.id and x.code = 'changed'
-  returning d.*
+  returning d.*, x.freed, x.at as changed_at
 ),
 load as (
   update couriers c set load = f.load - s.ended
   from freed f join (
-    select x.freed, count(*) as ended
-    from changed k join decided x on x.id = k.id and x.code = 'changed' group by x.freed
+    select k.freed, count(*) as ended from changed k group by k.freed
   ) s on s.freed = f.id
   where c.id = f.id
 ),
@@ -70,13 +69,14 @@ event as (
   insert into outbox
     (delivery_id, owner, number, type, status, reason, courier_id, external_id, at)
   select k.id, k.owner, k.version, k.status, k.status, k.status_reason, k.courier_id,
-    k.external_id, x.at
-  from changed k join decided x on x.id = k.id and x.code = 'changed'
+    k.external_id, k.changed_at
+  from changed k
 )
 select x.ord, x.code, ${DELIVERY_COLUMNS}
 from decided x
 left join (
-  select 'changed' as code, k.* from changed k union all select 'same', l.* from delivery l
+  select 'changed' as code, k.* from changed k
+  union all select 'same', l.*, null, null from delivery l
 ) d on d.id = x.id and d.code = x.code
 left join couriers c on c.id = d.courier_id
 order by x.ord`;

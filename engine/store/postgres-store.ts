@@ -8,6 +8,7 @@ import type { DeliveryId } from "../../proto/ids.ts";
 import { openDatabase } from "../io/postgres.ts";
 import type { Database, DatabaseOptions } from "../io/postgres.ts";
 import { acceptAll, acceptKeys } from "./accept.ts";
+import type { BatchLimits } from "./batch-queue.ts";
 import { createBatcher } from "./batcher.ts";
 import type { BatchObserver, Batcher } from "./batcher.ts";
 import { changeAll, changeKeys } from "./change.ts";
@@ -22,8 +23,8 @@ import { takeShards, writeRounds, writeShifts, writeUnfilled } from "./rounds.ts
 import type { OwnedWrite } from "./rounds.ts";
 
 export type PostgresStoreOptions = DatabaseOptions & {
-  /** For tests and benches: 1 means one statement for each command. */
-  readonly batchMax?: number;
+  /** Of each queue, over the defaults; for tests and benches. */
+  readonly limits?: Partial<BatchLimits>;
   /** Told after each batch: the queue's name, its rows, the milliseconds until its answer. */
   readonly observe?: BatchObserver;
 };
@@ -106,7 +107,7 @@ function openQueues(db: Database, options: PostgresStoreOptions) {
       name,
       keysOf,
       run: (items) => run(db, items),
-      limits: options.batchMax === undefined ? {} : { rowsMax: options.batchMax },
+      limits: options.limits ?? {},
       observe: options.observe,
     });
   type OfDelivery = { readonly write: { readonly delivery: DeliveryId } };

@@ -17,37 +17,41 @@ export type OwnedWrite<K extends ActorWrite["kind"]> = {
   readonly epoch: Epoch;
 };
 
-/** The writes whose shard is still at their epoch, and stays so until the commit. */
-const MINE = `
+/**
+ * Which writes have a shard that is still at their epoch, and stays so until the commit. All of them are kept, with the
+ * verdict, and looked up in sets: the planner expects a single row of a join here and would compare all with all.
+ */
+const JUDGED = `
 owned as materialized (
   select s.shard, s.epoch from shards s
   where s.shard = any(array(select w.shard from wanted w))
   order by s.shard for share
 ),
-mine as materialized (
-  select w.* from wanted w join owned o on o.shard = w.shard and o.epoch = w.epoch
+judged as materialized (
+  select w.*, (w.shard, w.epoch) in (select o.shard, o.epoch from owned o) as is_mine
+  from wanted w
 )`;
 
 /** The deliveries of those writes, locked in the order of their ids. */
 const LOCKED_DELIVERY = `
 delivery as materialized (
   select d.* from deliveries d
-  where d.id = any(array(select m.delivery from mine m))
+  where d.id = any(array(select j.delivery from judged j where j.is_mine))
   order by d.id for update
 )`;
 
-/** How each write ended: `done` holds what was recorded, `d` is how the row stands where it was not. */
+/** How each write ended; `done` holds the ids of what was recorded. Superseded ones come with the row as it stands. */
 const OUTCOMES = `
-select
-  w.ord,
-  case when m.ord is null then 'fenced' when r.id is not null then 'recorded'
-    else 'superseded' end as outcome,
-  ${SNAPSHOT_COLUMNS}
-from wanted w
-left join mine m on m.ord = w.ord
-left join done r on r.id = m.delivery
-left join delivery d on d.id = m.delivery and r.id is null
-order by w.ord`;
+select a.ord, a.outcome, ${SNAPSHOT_COLUMNS}
+from (
+  select
+    j.ord, j.delivery,
+    case when not j.is_mine then 'fenced' when j.delivery in (select id from done) then 'recorded'
+      else 'superseded' end as outcome
+  from judged j
+) a
+left join delivery d on d.id = a.delivery and a.outcome = 'superseded'
+order by a.ord`;
 
 /** A round changes no status and no version, so it is simply written again when its answer was lost. */
 const ROUND = `
@@ -56,18 +60,18 @@ with wanted as materialized (
     ord int, shard smallint, epoch bigint, delivery text, version int, wave int, offers jsonb,
     asked text[], next_attempt_at timestamptz, replacing boolean, reason text)
 ),
-${MINE},
+${JUDGED},
 ${LOCKED_DELIVERY},
 done as (
   update deliveries d set
-    wave = m.wave, offers = m.offers, asked = m.asked, next_attempt_at = m.next_attempt_at,
-    replacing = m.replacing, status_reason = m.reason, epoch = m.epoch,
+    wave = j.wave, offers = j.offers, asked = j.asked, next_attempt_at = j.next_attempt_at,
+    replacing = j.replacing, status_reason = j.reason, epoch = j.epoch,
     -- No change, but what the constraints look at must come from the locked row (see accept.ts).
     status = l.status, courier_id = l.courier_id
-  from mine m join delivery l on l.id = m.delivery
-  where d.id = m.delivery and l.version = m.version and l.epoch <= m.epoch
+  from judged j join delivery l on l.id = j.delivery
+  where d.id = j.delivery and j.is_mine and l.version = j.version and l.epoch <= j.epoch
     -- "replacing" false on an assigned delivery: its courier is well again, the search is called off.
-    and (l.status = 'assigned' or (l.status = 'pending' and not m.replacing))
+    and (l.status = 'assigned' or (l.status = 'pending' and not j.replacing))
   returning d.id
 )
 ${OUTCOMES}`;
@@ -78,14 +82,14 @@ with wanted as materialized (
   select * from json_to_recordset($1::text::json) as w(
     ord int, shard smallint, epoch bigint, delivery text, reason text)
 ),
-${MINE},
+${JUDGED},
 ${LOCKED_DELIVERY},
 ended as (
   update deliveries d set
-    status = 'unfilled', status_reason = m.reason, version = l.version + 1, ended_at = ${NOW_SQL},
-    offers = '[]', next_attempt_at = null, epoch = m.epoch
-  from mine m join delivery l on l.id = m.delivery
-  where d.id = m.delivery and l.status = 'pending' and l.epoch <= m.epoch
+    status = 'unfilled', status_reason = j.reason, version = l.version + 1, ended_at = ${NOW_SQL},
+    offers = '[]', next_attempt_at = null, epoch = j.epoch
+  from judged j join delivery l on l.id = j.delivery
+  where d.id = j.delivery and j.is_mine and l.status = 'pending' and l.epoch <= j.epoch
   returning d.*
 ),
 event as (
@@ -96,8 +100,8 @@ event as (
 done as (
   select id from ended
   union all
-  select l.id from delivery l join mine m on m.delivery = l.id
-  where l.status = 'unfilled' and l.epoch = m.epoch
+  select l.id from delivery l join judged j on j.delivery = l.id
+  where l.status = 'unfilled' and j.is_mine and l.epoch = j.epoch
 )
 ${OUTCOMES}`;
 
@@ -106,28 +110,28 @@ with wanted as materialized (
   select * from json_to_recordset($1::text::json) as w(
     ord int, shard smallint, epoch bigint, courier text, online boolean)
 ),
-${MINE},
+${JUDGED},
 courier as materialized (
   select c.* from couriers c
-  where c.id = any(array(select m.courier from mine m))
+  where c.id = any(array(select j.courier from judged j where j.is_mine))
   order by c.id for update
 ),
 done as (
-  update couriers c set online = m.online, epoch = m.epoch
-  from mine m join courier l on l.id = m.courier
-  where c.id = m.courier and l.epoch <= m.epoch
+  update couriers c set online = j.online, epoch = j.epoch
+  from judged j join courier l on l.id = j.courier
+  where c.id = j.courier and j.is_mine and l.epoch <= j.epoch
   returning c.id
 )
 select
-  w.ord,
-  case when m.ord is null or (r.id is null and l.id is not null) then 'fenced'
-    when r.id is not null then 'recorded' else 'superseded' end as outcome,
+  j.ord,
+  case when not j.is_mine then 'fenced'
+    when j.courier in (select id from done) then 'recorded'
+    -- A row of a newer epoch than the shard's: this owner is not the newest.
+    when j.courier in (select id from courier) then 'fenced'
+    else 'superseded' end as outcome,
   null::text as id
-from wanted w
-left join mine m on m.ord = w.ord
-left join courier l on l.id = m.courier
-left join done r on r.id = m.courier
-order by w.ord`;
+from judged j
+order by j.ord`;
 
 /** Locked one after the other in the order of the numbers, like everywhere. */
 const TAKE = `

@@ -77,7 +77,8 @@ export class CourierBot {
       tales.count(`assignment over: ${reason}`);
     });
     client.on("state", (state) => {
-      if (state.at === "disconnected") tales.count("courier reconnects");
+      // The first connection was made before there was a bot.
+      if (state.at === "connected") tales.count("courier reconnects");
       if (state.at === "closed" && state.reason.code !== 101) {
         tales.count(`courier closed: ${state.reason.code}`);
       }

@@ -45,8 +45,9 @@ export class Customers {
     for (const { client } of options.clients) {
       client.on("healed", (error) => options.tales.heal("customer", error));
       client.on("error", (error) => options.tales.error("customer socket", error));
-      client.on("state", (state) => {
-        if (state.at === "disconnected") options.tales.count("customer reconnects");
+      let connections = 0;
+      client.on("state", ({ at }) => {
+        if (at === "connected" && connections++ > 0) options.tales.count("customer reconnects");
       });
     }
   }
@@ -180,7 +181,7 @@ export class Customers {
 
 /** Notes that a delivery is over; what was noted first stands. */
 export function end(tale: Tale, status: DeliveryView["status"], reason: string | null): void {
-  if (tale.status !== "open" || !isTerminal(status)) return;
+  if (tale.status !== "open" || tale.cutOff || !isTerminal(status)) return;
   tale.status = status as Tale["status"];
   tale.reason = reason;
   tale.endedAt ??= Date.now();

@@ -11,6 +11,8 @@ export type ReplayOptions = {
   readonly compression: number;
   /** Minutes of the clock in which deliveries are created. */
   readonly minutes: number;
+  /** Seconds of the clock that open deliveries have to finish after the last create. */
+  readonly graceS: number;
   readonly seed: number;
   readonly json: boolean;
   /** Where the HTML page goes; null: reports/replay-<time>.html. */
@@ -36,8 +38,9 @@ export const USAGE = `npm run replay -- [options]   (the system must be running:
   --couriers N           default 60, with --data 377; up to 4000
   --orders-per-day N     default 70 a courier; with --data 25
   --flat                 the same rate at all hours
-  --compression X        world seconds in a second, default 10
+  --compression X        world seconds in a second, default 20, with --data 10
   --minutes M            of the clock, default 2
+  --grace-s S            seconds for what is open at the end, default 45 min of world time
   --start HH:MM          world time at the start, default 12:00
   --seed S               default 1
   --accept-delay-ms A,B  median and 95 % of a courier's answer in world time, default 6000,18000
@@ -49,6 +52,10 @@ export const USAGE = `npm run replay -- [options]   (the system must be running:
   --report FILE          HTML page, default reports/replay-<time>.html
   --json                 the report as JSON on standard output, all else on standard error
   --no-check             do not check Postgres and the events at the end`;
+
+/** What is open after the last create has the longest usual delivery, and the time of a restart, to finish. */
+const GRACE_WORLD_S = 2_700;
+const GRACE_WALL_S = 20;
 
 /** Throws an Error whose message is for the user. */
 export function parseReplayArgs(args: readonly string[]): ReplayOptions {
@@ -63,6 +70,7 @@ export function parseReplayArgs(args: readonly string[]): ReplayOptions {
       flat: flag,
       compression: text,
       minutes: text,
+      "grace-s": text,
       start: text,
       seed: text,
       "accept-delay-ms": text,
@@ -87,13 +95,15 @@ export function parseReplayArgs(args: readonly string[]): ReplayOptions {
   const data = values.data ?? null;
   const couriers = Math.round(number("couriers", data === null ? 60 : 377, 1, 4_000));
   const orders = couriers * (data === null ? 70 : 25);
+  const compression = number("compression", data === null ? 20 : 10, 0.1, 200);
   return {
     data,
     couriers,
     ordersPerDay: number("orders-per-day", orders, 0, 1e7),
     flat: values.flat ?? false,
-    compression: number("compression", 10, 0.1, 200),
+    compression,
     minutes: number("minutes", 2, 0.05, 1_440),
+    graceS: number("grace-s", GRACE_WALL_S + GRACE_WORLD_S / compression, 0, 86_400),
     seed: Math.round(number("seed", 1, 0, 2 ** 31)),
     json: values.json ?? false,
     report: values.report ?? null,

@@ -43,9 +43,6 @@ export type Run = {
 
 const CUSTOMERS_MAX = 50;
 const SAMPLE_MS = 5_000;
-/** After the last create, open deliveries have this long: a delivery's usual hour, and time for a restart of the system. */
-const GRACE_WORLD_S = 2_700;
-const GRACE_WALL_MS = 20_000;
 const ASK_AT_ONCE = 16;
 
 export type Say = {
@@ -145,8 +142,7 @@ async function letFinish(
   options: ReplayOptions,
   show: () => void,
 ): Promise<void> {
-  const graceMs = GRACE_WALL_MS + (GRACE_WORLD_S * 1_000) / options.compression;
-  const until = Date.now() + graceMs;
+  const until = Date.now() + options.graceS * 1_000;
   const token = await system.token("operator", "ops_replay");
   const rest = new RestClient({ url: system.publicUrl, getToken: () => token });
   const open = (): Tale[] => tales.own().filter((tale) => tale.status === "open");
@@ -161,10 +157,10 @@ async function letFinish(
   fleet.stopTaking();
   await askAfter(rest, open(), tales);
   await inParallel(open(), ASK_AT_ONCE, async (tale) => {
+    tale.cutOff = true;
+    tale.reason = tale.acceptedAt === null ? "waiting_at_end" : "under_way_at_end";
     try {
       await rest.cancel(tale.id, newKey());
-      tales.count("cut off at the end of the replay");
-      tale.reason = tale.acceptedAt === null ? "waiting_at_end" : "under_way_at_end";
     } catch (error) {
       tales.error("cancel at the end", error);
     }

@@ -32,6 +32,8 @@ export type Tale = {
   endedAt: number | null;
   status: "open" | "delivered" | "canceled" | "unfilled" | "returned";
   reason: string | null;
+  /** Ended by the replay itself because its time was over. */
+  cutOff: boolean;
   readonly estimates: { create?: Estimate; assigned?: Estimate; pickedUp?: Estimate };
 };
 
@@ -80,6 +82,7 @@ export class Tales {
       endedAt: null,
       status: "open",
       reason: null,
+      cutOff: false,
       estimates: {},
     };
     this.all.set(id, tale);

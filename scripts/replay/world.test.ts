@@ -97,7 +97,7 @@ test("a step towards a point ends on it and never beyond", () => {
 
 describe("the command line", () => {
   test("has a default for everything", () => {
-    expect(parseReplayArgs([])).toMatchObject({ couriers: 60, compression: 10, minutes: 2 });
+    expect(parseReplayArgs([])).toMatchObject({ couriers: 60, compression: 20, minutes: 2 });
   });
   test("says what is wrong", () => {
     expect(() => parseReplayArgs(["--couriers", "many"])).toThrow("--couriers must be a number");

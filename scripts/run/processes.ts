@@ -54,11 +54,9 @@ export function startProcesses(options: ProcessesOptions): Processes {
   };
 }
 
-/** The compiled entry of a role; the override lets a trial run other programs in their place. */
-function scriptOf(root: string, role: "node" | "gateway"): string {
-  const folder = process.env["HEXDISPATCH_DIST_DIR"] || join(root, "dist");
-  return join(folder, role === "node" ? "engine/node.js" : "gateway/main.js");
-}
+/** The compiled entry of a role. */
+const scriptOf = (root: string, role: "node" | "gateway"): string =>
+  join(root, "dist", role === "node" ? "engine/node.js" : "gateway/main.js");
 
 function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
   const { env, list } = options;

@@ -23,11 +23,12 @@ const say = (line: string): void => {
 };
 
 let present: ChildProcess | null = null;
+let isInterrupted = false;
 let stopServices: () => Promise<void> = () => Promise.resolve();
 
 /** Runs all steps and ends the process; the exit code is 0 when nothing failed. */
 export async function main(): Promise<void> {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, interrupt);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
   const steps: Step[] = [];
   steps.push(await timed("servers", startServers));
   const checks: readonly (readonly [string, string, ...string[]])[] = [
@@ -90,11 +91,16 @@ function run(command: string, args: readonly string[]): Promise<number> {
       say(`${command}: ${error.message}`);
       resolve(1);
     });
-    child.once("exit", (code) => resolve(code ?? 1));
+    // Interrupted, the steps stand still: the process ends as soon as the servers have.
+    child.once("exit", (code) => {
+      if (!isInterrupted) resolve(code ?? 1);
+    });
   });
 }
 
 function interrupt(): void {
+  if (isInterrupted) return;
+  isInterrupted = true;
   present?.kill("SIGTERM");
   void stopServices().finally(() => process.exit(EXIT_INTERRUPTED));
 }

@@ -1,0 +1,143 @@
+/**
+ * For tests: a whole gateway on a free port, over a database and a NATS prefix of its own. It builds, it hides nothing.
+ */
+import { createCityGeocoder } from "../../engine/geo/city-geocoder.ts";
+import { createGreatCircleTravel } from "../../engine/geo/travel-time.ts";
+import { newNodeId } from "../../engine/ids.ts";
+import { systemClock } from "../../engine/io/clock.ts";
+import { createLog } from "../../engine/io/log.ts";
+import { Metrics } from "../../engine/io/metrics.ts";
+import { connectNats, natsBus } from "../../engine/io/nats.ts";
+import type { Bus } from "../../engine/io/nats.ts";
+import { migrate } from "../../engine/store/migrate.ts";
+import { openPostgresStore } from "../../engine/store/postgres-store.ts";
+import type { PostgresStore } from "../../engine/store/postgres-store.ts";
+import type { CourierId, Epoch, ShardId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
+import type { Deps, GatewayConfig } from "../deps.ts";
+import { gatewayMetrics } from "../gateway-metrics.ts";
+import { startGateway } from "../gateway.ts";
+import type { Gateway } from "../gateway.ts";
+import { signToken } from "../token.ts";
+import type { TokenRole } from "../token.ts";
+import { Rest, openClient } from "./clients.ts";
+import type { Client } from "./clients.ts";
+import { FakeNodes } from "./nodes.ts";
+
+export const TEST_KEY = "a signing key for tests, 32 characters and more";
+
+/** Two addresses and nothing else. */
+const CITY = {
+  addresses:
+    "number,street,lat,lng\n123,Market St,37.7936,-122.3958\n456,Valencia St,37.7646,-122.4218\n",
+  intersections: null,
+};
+
+/** A point in the served area, and one a walk away. */
+export const HERE = { lat: 37.7879, lng: -122.4075 };
+export const THERE = { lat: 37.7599, lng: -122.4148 };
+export const BODY = {
+  origin: HERE,
+  destination: THERE,
+  package_size: "small",
+  phone: "+1-415-555-0100",
+} as const;
+
+export type TestGateway = {
+  readonly gateway: Gateway;
+  readonly store: PostgresStore;
+  readonly bus: Bus;
+  readonly subjects: Subjects;
+  readonly deps: Deps;
+  readonly metrics: Metrics;
+  readonly url: string;
+  /** Lines of the log at level warn and above. */
+  readonly logLines: string[];
+  readonly nodes: FakeNodes;
+  readonly rest: Rest;
+  readonly connect: (token: string) => Promise<Client>;
+  readonly close: () => Promise<void>;
+};
+
+export async function startTestGateway(
+  change: { readonly ledger?: Deps["ledger"] } = {},
+): Promise<TestGateway> {
+  const database = await testDatabase();
+  await migrate(database.url);
+  const store = openPostgresStore({ url: database.url, applicationName: "gateway test" });
+  const bus = natsBus(await connectNats({ url: testNatsUrl(), name: "gateway test" }));
+  const nodesBus = natsBus(await connectNats({ url: testNatsUrl(), name: "nodes test" }));
+  const subjects = subjectsFor(testPrefix());
+  const logLines: string[] = [];
+  const metrics = new Metrics("gateway");
+  const config: GatewayConfig = {
+    publicHost: "127.0.0.1",
+    publicPort: 0,
+    publicUrl: "http://links.test",
+    authKey: TEST_KEY,
+    serviceArea: SERVICE_AREA_DEFAULT,
+    shards: 64,
+    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100 },
+  };
+  const deps: Deps = {
+    gateway: newNodeId("gw"),
+    config,
+    store,
+    bus,
+    subjects,
+    clock: systemClock,
+    log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
+    metrics: gatewayMetrics(metrics),
+    geocoder: createCityGeocoder(CITY),
+    travel: createGreatCircleTravel(),
+    ledger: change.ledger ?? (() => Promise.resolve([])),
+  };
+  const nodes = new FakeNodes(nodesBus, subjects, config.shards);
+  await nodesBus.flush();
+  const gateway = await startGateway(deps, "0.0.0-test");
+  await bus.flush();
+  const url = `http://127.0.0.1:${gateway.port}`;
+  const clients: Client[] = [];
+  return {
+    gateway,
+    store,
+    bus,
+    subjects,
+    deps,
+    metrics,
+    url,
+    logLines,
+    nodes,
+    rest: new Rest(url),
+    async connect(token) {
+      const client = await openClient(url);
+      clients.push(client);
+      client.send({ type: "hello", version: 1, token, client: "test" });
+      return client;
+    },
+    async close() {
+      for (const client of clients) client.end();
+      await gateway.stop();
+      await store.close();
+      await bus.close();
+      await nodesBus.close();
+      await database.drop();
+    },
+  };
+}
+
+/** Puts a courier on shift; in operation its actor writes that. */
+export async function goOnShift(store: PostgresStore, id: string): Promise<void> {
+  const shard = 0 as ShardId;
+  const epochs = await store.takeShards("node_test", [shard]);
+  const write = { kind: "shift", courier: id as CourierId, online: true } as const;
+  const outcome = await store.write(write, shard, epochs.get(shard) as Epoch);
+  if (outcome.outcome !== "recorded") throw new Error(`the shift was ${outcome.outcome}`);
+}
+
+/** A token for tests; `ttlS` may be negative. */
+export const tokenOf = (role: TokenRole, sub: string, ttlS = 600): Promise<string> =>
+  signToken({ role, sub, ttlS }, TEST_KEY);
