@@ -1,4 +1,7 @@
-/** Histograms of Prometheus as numbers: cumulative buckets by their upper bound, differences of two scrapes, quantiles. */
+/**
+ * Histograms of Prometheus as numbers: cumulative buckets by their upper bound, differences of two
+ * scrapes, quantiles.
+ */
 
 export type Buckets = {
   readonly count: number;
@@ -6,7 +9,10 @@ export type Buckets = {
   readonly bounds: readonly (readonly [le: number, cumulative: number])[];
 };
 
-/** The histogram `name` with exactly these labels among its own; of no observations when it is not there. */
+/**
+ * The histogram `name` with exactly these labels among its own; of no observations when it is not
+ * there.
+ */
 export function bucketsOf(
   metrics: ReadonlyMap<string, number>,
   name: string,
@@ -32,7 +38,10 @@ export function subtractBuckets(after: Buckets, before: Buckets): Buckets {
   return { count: after.count - before.count, bounds };
 }
 
-/** The `p`-quantile in seconds, linear within its bucket; infinite when it lies beyond the last bound, null of nothing. */
+/**
+ * The `p`-quantile in seconds, linear within its bucket; infinite when it lies beyond the last
+ * bound, null of nothing.
+ */
 export function bucketQuantile(buckets: Buckets | undefined, p: number): number | null {
   if (buckets === undefined || buckets.count === 0) return null;
   const rank = p * buckets.count;

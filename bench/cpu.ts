@@ -1,4 +1,7 @@
-/** CPU time of processes from /proc (Linux): what a delivery costs where. A service's children count with it. */
+/**
+ * CPU time of processes from /proc (Linux): what a delivery costs where. A service's children count
+ * with it.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 
 /** Ticks a second in /proc on every Linux that Node runs on (USER_HZ). */

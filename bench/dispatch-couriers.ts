@@ -1,7 +1,8 @@
 /**
- * The couriers of `dispatch.ts`, in a process of their own: raw sockets instead of the SDK, because the load shares the machine
- * with what is measured. Each accepts every offer at once, reports pickup and delivery at once, and pings where
- * it stands every ten seconds. Only frames that matter here are decoded; a frame's code is its second byte.
+ * The couriers of `dispatch.ts`, in a process of their own: raw sockets instead of the SDK, because
+ * the load shares the machine with what is measured. Each accepts every offer at once, reports
+ * pickup and delivery at once, and pings where it stands every ten seconds. Only frames that matter
+ * here are decoded; a frame's code is its second byte.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
@@ -23,6 +24,8 @@ export type CourierCounts = {
   /** By code; `delivery_taken` is the usual end of two of three accepts. */
   refused: Record<string, number>;
   disconnects: number;
+  /** When the offers of a delivery arrived, in order: milliseconds since 1970 with a fraction. */
+  offeredAt: Record<string, number[]>;
 };
 
 const PING_MS = 10_000;
@@ -30,7 +33,14 @@ const CAPACITY = 10;
 const AT_ONCE = 32;
 const CODE = { welcome: 65, ok: 66, error: 67, offer: 69, assignment: 71 } as const;
 
-const counts: CourierCounts = { offers: 0, assigned: 0, delivered: 0, refused: {}, disconnects: 0 };
+const counts: CourierCounts = {
+  offers: 0,
+  assigned: 0,
+  delivered: 0,
+  refused: {},
+  disconnects: 0,
+  offeredAt: {},
+};
 
 class Courier {
   readonly #socket: WebSocket;
@@ -82,6 +92,7 @@ class Courier {
     const frame = matters ? serverFrames.decode(data) : null;
     if (frame?.type === "offer") {
       counts.offers++;
+      (counts.offeredAt[frame.delivery] ??= []).push(performance.timeOrigin + performance.now());
       this.#send({ type: "accept", ref: ++this.#ref, delivery: frame.delivery });
     } else if (frame?.type === "assignment") {
       counts.assigned++;

@@ -1,9 +1,13 @@
 /**
- * `npm run bench:dispatch -- --creates-per-s 50 --couriers 2000 --seconds 30`: create -> third offer, measured by the
- * gateway itself (`hexdispatch_offer_delay_seconds{ordinal="3"}`, from the receipt of the POST to the frame handed to the socket).
- * The load is open: creates follow a schedule and wait for no answer, so a slow system is not asked more slowly.
- * Couriers live in a process of their own (`dispatch-couriers.ts`), accept at once and deliver at once, so that
- * they are free again. The generator shares the machine with the system; its own lag is part of the figures.
+ * `npm run bench:dispatch -- --creates-per-s 50 --couriers 2000 --seconds 30`: create -> third
+ * offer, measured by the gateway itself (`hexdispatch_offer_delay_seconds{ordinal="3"}`, from the
+ * receipt of the POST to the frame handed to the socket). The same is measured from outside, from
+ * the scheduled moment of the create to the frame's arrival at the courier: slower by both
+ * generators' own delays, but complete, also for deliveries of which the gateway does not know when
+ * they were received. The load is open: creates follow a schedule and wait for no answer, so a slow
+ * system is not asked more slowly. Couriers live in a process of their own
+ * (`dispatch-couriers.ts`), accept at once and deliver at once, so that they are free again. The
+ * generator shares the machine with the system; its own lag is part of the figures.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -40,6 +44,8 @@ type Creates = {
   readonly answers: Map<string, number>;
   /** Milliseconds from the scheduled moment to the answer. */
   readonly answerMs: number[];
+  /** When the create of a delivery was due: milliseconds since 1970 with a fraction. */
+  readonly dueAt: Map<string, number>;
   /** Milliseconds that the generator was late. */
   readonly lagMs: number[];
 };
@@ -52,7 +58,13 @@ async function sendCreates(
   seconds: number,
 ): Promise<Creates> {
   const agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX, scheduling: "fifo" });
-  const creates: Creates = { sent: 0, answers: new Map(), answerMs: [], lagMs: [] };
+  const creates: Creates = {
+    sent: 0,
+    answers: new Map(),
+    answerMs: [],
+    dueAt: new Map(),
+    lagMs: [],
+  };
   const random = seeded(7);
   const run = `${Date.now()}`;
   const startedAt = performance.now();
@@ -76,8 +88,13 @@ async function sendCreates(
     };
     const url = `${system.publicUrl}/v1/deliveries`;
     const call = request(url, { method: "POST", agent, headers }, (answer) => {
-      answer.resume();
-      answer.once("end", () => done(String(answer.statusCode)));
+      let text = "";
+      answer.setEncoding("utf8").on("data", (part: string) => (text += part));
+      answer.once("end", () => {
+        const id = /"delivery_id":"(\w+)"/.exec(text)?.[1];
+        if (id !== undefined) creates.dueAt.set(id, performance.timeOrigin + dueAt);
+        done(String(answer.statusCode));
+      });
     });
     call.once("error", (error) => done((error as NodeJS.ErrnoException).code ?? "error"));
     call.end(body);
@@ -127,6 +144,16 @@ async function countsOf(child: ChildProcess): Promise<CourierCounts> {
   return counts;
 }
 
+/** Milliseconds from the scheduled create to the arrival of its `ordinal`-th offer. */
+function outsideDelaysMs(creates: Creates, counts: CourierCounts, ordinal: number): number[] {
+  const delays: number[] = [];
+  for (const [id, dueAt] of creates.dueAt) {
+    const at = counts.offeredAt[id]?.[ordinal - 1];
+    if (at !== undefined) delays.push(at - dueAt);
+  }
+  return delays;
+}
+
 const ms = (seconds: number | null): number | null =>
   seconds === null ? null : Math.round(seconds * 1e5) / 100;
 const short = (value: number | null): number | null =>
@@ -169,17 +196,25 @@ async function main(): Promise<void> {
       short(((cpuS - (cpuBefore[name] ?? 0)) * 1_000) / Math.max(1, counts.delivered)),
     ]),
   );
+  const outside = outsideDelaysMs(creates, counts, 3);
+  const { offeredAt: _, ...couriersSaw } = counts;
   report("dispatch", {
     createsPerS: perS,
     couriers,
     seconds,
     offerDelayMs: { first: of(delays[0]), second: of(delays[1]), third: of(delays[2]) },
+    thirdOfferFromOutsideMs: {
+      n: outside.length,
+      p50: short(quantile(outside, 0.5)),
+      p95: short(quantile(outside, 0.95)),
+      p99: short(quantile(outside, 0.99)),
+    },
     createAnswerMs: {
       p50: short(quantile(creates.answerMs, 0.5)),
       p99: short(quantile(creates.answerMs, 0.99)),
     },
     creates: Object.fromEntries(creates.answers),
-    couriersSaw: counts,
+    couriersSaw,
     cpuMsPerDelivery: cpuMs,
     generatorLagMs: {
       p50: short(quantile(creates.lagMs, 0.5)),

@@ -1,7 +1,8 @@
 /**
- * Creates and accepts a second, in batches and with one row for each statement, in the same run and alternated, over a
- * Postgres of its own with fsync on. Beside the rates: microseconds of CPU for each command, ours and the
- * server's, and how long a create takes at 600 a second, the load that we build for.
+ * Creates and accepts a second, in batches and with one row for each statement, in the same run and
+ * alternated, over a Postgres of its own with fsync on. Beside the rates: microseconds of CPU for
+ * each command, ours and the server's, and how long a create takes at 600 a second, the load that
+ * we build for.
  *
  * Run: npx tsx bench/store.ts [commands a round]
  */

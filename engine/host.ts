@@ -193,7 +193,7 @@ export class Host {
 
   #wake(resident: Resident): void {
     if (resident.mode !== "ready" || resident.mailbox.size === 0) return;
-    this.#queue(resident, this.#inStep ? "begun" : "new");
+    this.#queue(resident, "new");
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
     this.#ports.clock.soon(() => this.#run());

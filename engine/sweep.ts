@@ -46,10 +46,10 @@ export class Sweep {
   async once(): Promise<number> {
     const { clock, intervalMs, onFailed } = this.#ports;
     try {
-      const isMore = await this.#resumeDue();
+      await this.#resumeDue();
       if (clock.now() - this.#revivedAt >= REVIVE_EVERY_MS) await this.#reviveParked();
       this.#failures = 0;
-      return isMore ? Math.min(intervalMs, 100) : intervalMs;
+      return intervalMs;
     } catch (error) {
       this.#failures += 1;
       onFailed(error);
@@ -57,14 +57,14 @@ export class Sweep {
     }
   }
 
-  async #resumeDue(): Promise<boolean> {
+  /** A full answer is no reason to hurry: when so much is due, it is the database that is behind. */
+  async #resumeDue(): Promise<void> {
     const { clock, store, owned, resume, onResumed } = this.#ports;
     const shards = owned();
-    if (shards.length === 0) return false;
+    if (shards.length === 0) return;
     const due = await store.due(shards, clock.now(), SWEEP_MAX_ROWS);
     for (const snapshot of due) resume(snapshot.job.id, snapshot);
     if (due.length > 0) onResumed(due.length);
-    return due.length === SWEEP_MAX_ROWS;
   }
 
   async #reviveParked(): Promise<void> {

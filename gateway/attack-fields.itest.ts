@@ -114,8 +114,8 @@ describe("broken bodies", () => {
       for (const [pointer, field] of fields) {
         for (const raw of misfits(field)) {
           const text = withRaw(valid, pointer, raw);
-          // Free texts take other texts; only what the schema refuses must be refused at the door.
-          if (schema.safeParse(JSON.parse(text)).success) continue;
+          // A misfit of one rule may fit by chance ("12345" is a name); an alien fits nowhere.
+          if (!ALIENS.includes(raw) && schema.safeParse(JSON.parse(text)).success) continue;
           const url = path.replace("@", delivery);
           const answer = await t.rest.ask(method, url, tokens[role], text, {});
           const what = `${pointer} = ${raw.slice(0, 60)}: ${answer.status} ${answer.text}`;

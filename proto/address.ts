@@ -1,6 +1,7 @@
 /**
- * What a courier may know of an address before the delivery is the courier's: the street, not the door. Text only; it
- * knows no city. In doubt it says less: a name that ends in a number may lose it.
+ * What a courier may know of an address before the delivery is the courier's: the street, not the
+ * door. Text only; it knows no city. In doubt it says less: a name that ends in a number may lose
+ * it.
  */
 
 /** "Apt 4", "#12", "Suite 200", "Floor 3": part of a building, tells nothing about where it is. */
@@ -14,8 +15,8 @@ const NUMBER_FIRST = new RegExp(`^${NUMBER}\\s+(?=\\S)`, "i");
 const NUMBER_LAST = new RegExp(`\\s+${NUMBER}$`, "i");
 
 /**
- * The street of an address: "123 Market St, SF" gives "Market St". Null when there is no address, or when nothing
- * but numbers is left of it.
+ * The street of an address: "123 Market St, SF" gives "Market St". Null when there is no address,
+ * or when nothing but numbers is left of it.
  */
 export function shortenAddress(address: string | null): string | null {
   const parts = (address ?? "").split(",").map((part) => part.trim());

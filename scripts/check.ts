@@ -1,6 +1,7 @@
 /**
- * `npm run check:data`: holds everything that Postgres and the EVENTS stream have against D1 to D6. The replay runs the
- * same checks at its end, with what its clients were told. The exit code is 1 when a promise is broken.
+ * `npm run check:data`: holds everything that Postgres and the EVENTS stream have against D1 to D6.
+ * The replay runs the same checks at its end, with what its clients were told. The exit code is 1
+ * when a promise is broken.
  */
 import { pathToFileURL } from "node:url";
 import { RestClient } from "../sdk/rest.ts";
@@ -26,7 +27,10 @@ export async function checkData(
   return checkFacts(await loadFacts({ postgresUrl, natsUrl, natsPrefix }, acknowledged));
 }
 
-/** What the engine wrote down about the first deliveries that broke a promise, for whoever looks into it. */
+/**
+ * What the engine wrote down about the first deliveries that broke a promise, for whoever looks
+ * into it.
+ */
 export async function ledgersOf(system: System, report: CheckReport): Promise<string[]> {
   const token = await system.token("operator", "ops_check");
   const rest = new RestClient({ url: system.publicUrl, getToken: () => token });

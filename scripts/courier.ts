@@ -1,6 +1,7 @@
 /**
- * `npm run courier`: one bot courier who goes on shift, takes the first offer, rides there ten times as fast as people do,
- * picks up, delivers, and ends. One line for each thing that happens. For a first look at the system with a real phone's moves.
+ * `npm run courier`: one bot courier who goes on shift, takes the first offer, rides there ten
+ * times as fast as people do, picks up, delivers, and ends. One line for each thing that happens.
+ * For a first look at the system with a real phone's moves.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";

@@ -1,10 +1,10 @@
 /**
- * Time as the SDK sees it, so that a test can hold it. Nothing else in `sdk/` asks the machine for the
- * time or arms a timer. Works in browsers and Node alike, which is why timers are opaque here.
+ * Time as the SDK sees it, so that a test can hold it. Nothing else in `sdk/` asks the machine for
+ * the time or arms a timer. Works in browsers and Node alike, which is why timers are opaque here.
  */
 
-/** What `setTimer` gave and `clearTimer` takes. */
-export type Timer = unknown;
+/** What `setTimer` gave and `clearTimer` takes; never looked into. */
+export type Timer = object | number;
 
 export type Clock = {
   /** Milliseconds since 1970 UTC. */
@@ -16,7 +16,7 @@ export type Clock = {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  setTimer: (run, ms) => setTimeout(run, ms),
+  setTimer: (run, ms) => setTimeout(run, ms) as Timer,
   clearTimer: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
 };
 
@@ -30,9 +30,10 @@ export const BACKOFF_MIN_MS = 500;
 export const BACKOFF_MAX_MS = 20_000;
 
 /**
- * The pause before attempt `attempt` (1 for the first retry): full jitter, a random share of a ceiling
- * that doubles from 0.5 s to 20 s, so that clients of a dead gateway do not come back as one
- * (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). `random` is in [0, 1).
+ * The pause before attempt `attempt` (1 for the first retry): full jitter, a random share of a
+ * ceiling that doubles from 0.5 s to 20 s, so that clients of a dead gateway do not come back as
+ * one (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). `random` is in
+ * [0, 1).
  */
 export function backoffMs(attempt: number, random: number): number {
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempt - 1, 16));

@@ -1,21 +1,28 @@
 /**
- * The life of a client's connection as a pure machine: when to dial, when to give up on a silent peer, how long to
- * wait, when to stop for good. It owns no socket and no timer; `session.ts` is the shell that does.
+ * The life of a client's connection as a pure machine: when to dial, when to give up on a silent
+ * peer, how long to wait, when to stop for good. It owns no socket and no timer; `session.ts` is
+ * the shell that does.
  *
  *   disconnected --start/deadline--> connecting --welcome--> connected
  *        ^                               |                       |
  *        +----- lost, retry is allowed --+-----------------------+
  *   any --stop, or a close code that forbids a retry--> closed --start--> connecting
  *
- * C1 The back-off starts over only after STABLE_MS of being connected: a peer that welcomes and drops is no good peer.
+ * C1 The back-off starts over only after STABLE_MS of being connected: a peer that welcomes and
+ * drops is no good peer.
  * C2 A close code says whether to come back (CLOSE_CODES); from 4500 on an unknown one means no.
- * C3 Silence is judged by incoming frames alone: a probe after half of the idle time, the end after all of it.
- * C4 What arrives late (a close of an old socket, a welcome after stop) is the shell's to drop, by socket.
+ * C3 Silence is judged by incoming frames alone: a probe after half of the idle time, the end after
+ * all of it.
+ * C4 What arrives late (a close of an old socket, a welcome after stop) is the shell's to drop, by
+ * socket.
  */
 import { CLOSE_CODES } from "../proto/errors.ts";
 import { backoffMs } from "./clock.ts";
 
-/** Reasons that the client itself gives; those of the server are in CLOSE_CODES, those of the WebSocket from 1000. */
+/**
+ * Reasons that the client itself gives; those of the server are in CLOSE_CODES, those of the
+ * WebSocket from 1000.
+ */
 export const CLIENT_CODES = {
   idle: { code: 100, text: "Not started yet." },
   stopped: { code: 101, text: "The application closed the connection." },
@@ -62,7 +69,9 @@ export type ConnectionEvent =
   | { readonly type: "hurry" }
   | { readonly type: "welcome"; readonly idleMs: number }
   | { readonly type: "heard" }
-  /** The socket closed or could not be opened; `code` from CLOSE_CODES, CLIENT_CODES or RFC 6455. */
+  /**
+   * The socket closed or could not be opened; `code` from CLOSE_CODES, CLIENT_CODES or RFC 6455.
+   */
   | { readonly type: "lost"; readonly reason: Reason; readonly random: number };
 
 export type ConnectionEffect = "dial" | "hang_up" | "probe";

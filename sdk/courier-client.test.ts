@@ -1,4 +1,6 @@
-/** Stories of a courier's app on a bad network, against a fake gateway that speaks the real frames. */
+/**
+ * Stories of a courier's app on a bad network, against a fake gateway that speaks the real frames.
+ */
 import { beforeEach, describe, expect, test } from "vitest";
 import { DispatchError } from "../proto/errors.ts";
 import type { DeliveryId } from "../proto/ids.ts";

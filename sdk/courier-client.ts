@@ -1,8 +1,9 @@
 /**
- * A courier's app in one object: on and off shift, pings that survive a lost connection, offers, and commands that are
- * repeated until they are answered, over the socket or, while there is none, over REST. It owns what the courier
- * carries (`assignments`), reconciled with the server at each `welcome`. It refuses to guess: a command whose answer was
- * lost is asked again with the same key, which the server answers the same way (D4).
+ * A courier's app in one object: on and off shift, pings that survive a lost connection, offers,
+ * and commands that are repeated until they are answered, over the socket or, while there is none,
+ * over REST. It owns what the courier carries (`assignments`), reconciled with the server at each
+ * `welcome`. It refuses to guess: a command whose answer was lost is asked again with the same key,
+ * which the server answers the same way (D4).
  */
 import { DispatchError } from "../proto/errors.ts";
 import type { PingFrame, ReportedStatus, ServerFrame, ServerFrameOf } from "../proto/frames.ts";
@@ -50,7 +51,9 @@ export type CourierEvents = {
   assignmentOver: { delivery: string; reason: string };
   state: Connection;
   error: DispatchError;
-  /** A command or ping that the connection did not carry at the first attempt and that is repeated. */
+  /**
+   * A command or ping that the connection did not carry at the first attempt and that is repeated.
+   */
   healed: DispatchError;
 };
 
@@ -58,7 +61,10 @@ export type CourierEvents = {
 const BATCH_PACE_MS = 1_000;
 /** Without a socket for so long, the newest position goes over REST. */
 const LOCATION_FALLBACK_MS = 15_000;
-/** 2024-01-01 UTC. Where no number is kept, pings are numbered from the quarter seconds since: rising, whatever was lost. */
+/**
+ * 2024-01-01 UTC. Where no number is kept, pings are numbered from the quarter seconds since:
+ * rising, whatever was lost.
+ */
 const SEQ_EPOCH_MS = 1_704_067_200_000;
 const memoryStore: SeqStore = { load: () => null, save: () => undefined };
 
@@ -83,7 +89,9 @@ export class CourierClient {
   #pacer: Timer | null = null;
   #lostAt: number;
   #locationSentAt = 0;
-  /** Position in the numbered stream of offers and their ends; older epochs and repeats are dropped. */
+  /**
+   * Position in the numbered stream of offers and their ends; older epochs and repeats are dropped.
+   */
   #streamEpoch = 0;
   #streamNumber = -1;
 
@@ -122,7 +130,10 @@ export class CourierClient {
   get assignments(): ReadonlyMap<string, AssignmentView> {
     return this.#assignments;
   }
-  /** How the server wants pings: interval and the speed above which it believes none. Null before the first welcome. */
+  /**
+   * How the server wants pings: interval and the speed above which it believes none. Null before
+   * the first welcome.
+   */
   get advice(): { pingIntervalMs: number; pingSpeedMaxMps: number } | null {
     return this.#welcome;
   }
@@ -141,7 +152,10 @@ export class CourierClient {
     return [...this.#offers.values()];
   }
 
-  /** Connects and stays connected until `stop`. Resolves at the first welcome; rejects when the server refuses for good. */
+  /**
+   * Connects and stays connected until `stop`. Resolves at the first welcome; rejects when the
+   * server refuses for good.
+   */
   start(): Promise<void> {
     this.#session.start();
     if (this.#session.isConnected) return Promise.resolve();
@@ -174,7 +188,10 @@ export class CourierClient {
     this.#online = online;
   }
 
-  /** Takes a delivery, offered or pulled. Throws `delivery_taken`, `courier_busy`, `delivery_over` ... */
+  /**
+   * Takes a delivery, offered or pulled. Throws `delivery_taken`, `courier_busy`, `delivery_over`
+   * ...
+   */
   async accept(delivery: string): Promise<void> {
     const key = newKey();
     const id = delivery as DeliveryId;
@@ -215,7 +232,10 @@ export class CourierClient {
     if (status !== "picked_up") this.#assignments.delete(delivery);
   }
 
-  /** Reports where the courier is. Never waits and never fails: what cannot go out now goes out later. */
+  /**
+   * Reports where the courier is. Never waits and never fails: what cannot go out now goes out
+   * later.
+   */
   ping(position: Position): void {
     const seq = ++this.#lastSeq;
     this.#store.save(seq);
@@ -263,7 +283,9 @@ export class CourierClient {
     this.#sendKept();
   }
 
-  /** The server's list is the truth: what it lacks is over, what it has and we do not know is new. */
+  /**
+   * The server's list is the truth: what it lacks is over, what it has and we do not know is new.
+   */
   #reconcile(list: readonly AssignmentView[]): void {
     const held = new Set(list.map((assignment) => assignment.id));
     for (const id of this.#assignments.keys()) if (!held.has(id)) this.#over(id, "reconciled");
@@ -337,7 +359,10 @@ export class CourierClient {
     this.#pacer = null;
   }
 
-  /** A phone behind a network that lets no WebSocket through is still on the map, every ping interval. */
+  /**
+   * A phone behind a network that lets no WebSocket through is still on the map, every ping
+   * interval.
+   */
   #locationOverRest(): void {
     const now = this.#clock.now();
     const newest = this.#queue.newest();

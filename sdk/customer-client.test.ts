@@ -5,7 +5,7 @@ import { DELIVERY, FakeGateway, deliveryView } from "./testing/fake-gateway.ts";
 import type { RestAnswer } from "./testing/fake-gateway.ts";
 import { VirtualClock, settle } from "./testing/virtual-clock.ts";
 import { positionAgeMs } from "./tracking.ts";
-import type { TrackEvent, Tracking } from "./tracking.ts";
+import type { Tracking } from "./tracking.ts";
 
 let clock: VirtualClock;
 let gateway: FakeGateway;
@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 
 /** Everything a reader sees, as it comes; a failure is the last entry. */
-function read(tracking: Tracking): (TrackEvent | unknown)[] {
+function read(tracking: Tracking): unknown[] {
   const seen: unknown[] = [];
   const run = async (): Promise<void> => {
     for await (const event of tracking) seen.push(event);

@@ -1,7 +1,8 @@
 /**
- * A customer's app, or a partner's backend, in one object: create, read and cancel deliveries, and follow them. Following goes
- * over one socket for all deliveries; when there is none for a while each is polled (ETag) until the socket is back, and the
- * reader sees the same events. It refuses to make a delivery twice: a create is repeated with its own key only.
+ * A customer's app, or a partner's backend, in one object: create, read and cancel deliveries, and
+ * follow them. Following goes over one socket for all deliveries; when there is none for a while
+ * each is polled (ETag) until the socket is back, and the reader sees the same events. It refuses
+ * to make a delivery twice: a create is repeated with its own key only.
  */
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { ServerFrame } from "../proto/frames.ts";
@@ -83,14 +84,17 @@ export class CustomerClient {
   get state(): Connection {
     return this.#session.state;
   }
-  /** Frames about deliveries that are not followed here: a few right after `stop`, else none (D6). */
+  /**
+   * Frames about deliveries that are not followed here: a few right after `stop`, else none (D6).
+   */
   get foreignFrames(): number {
     return this.#foreign;
   }
 
   /**
-   * Asks for a delivery. Repeated with one Idempotency-Key until it is answered, so that it exists once at most; pass
-   * `key` to repeat it yourself later. Throws the server's refusal, or `unavailable` when it may or may not exist.
+   * Asks for a delivery. Repeated with one Idempotency-Key until it is answered, so that it exists
+   * once at most; pass `key` to repeat it yourself later. Throws the server's refusal, or
+   * `unavailable` when it may or may not exist.
    */
   async createDelivery(input: NewDelivery, key: string = newKey()): Promise<CreatedDelivery> {
     const answer = await this.#retried(() => this.#rest.createDelivery(input, key));
@@ -115,7 +119,10 @@ export class CustomerClient {
     await this.#retried(() => this.#rest.cancel(id, key));
   }
 
-  /** Follows a delivery until it ends or `stop` is called: `for await (const event of client.track(id))`. */
+  /**
+   * Follows a delivery until it ends or `stop` is called: `for await (const event of
+   * client.track(id))`.
+   */
   track(id: string): Tracking {
     const known = this.#feeds.get(id);
     if (known !== undefined) throw new Error(`${id} is followed already`);

@@ -1,4 +1,7 @@
-/** Typed events with any number of listeners. A listener that throws is the application's bug: it does not stop the others. */
+/**
+ * Typed events with any number of listeners. A listener that throws is the application's bug: it
+ * does not stop the others.
+ */
 
 export class Emitter<Events extends Record<string, unknown>> {
   readonly #listeners = new Map<keyof Events, Set<(value: never) => void>>();

@@ -1,4 +1,7 @@
-/** The SDK has to run in a browser: nothing that it loads may be a module of Node, and msgpackr is all it brings along. */
+/**
+ * The SDK has to run in a browser: nothing that it loads may be a module of Node, and msgpackr is
+ * all it brings along.
+ */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
 /**
- * Pings that the server has not acknowledged, oldest first, bounded. Full, it thins out from the old end but keeps the
- * very first and the newest: where the courier went dark and where it is now matter most. Pure bookkeeping.
+ * Pings that the server has not acknowledged, oldest first, bounded. Full, it thins out from the
+ * old end but keeps the very first and the newest: where the courier went dark and where it is now
+ * matter most. Pure bookkeeping.
  */
 import type { PingFrame } from "../proto/frames.ts";
 

@@ -1,6 +1,7 @@
 /**
- * The REST calls, typed. One method per call, no state but the token, no retries: `retry.ts` does those. Every failure is a
- * DispatchError: the server's own code from its problem details (RFC 9457), or `unavailable` when no answer came.
+ * The REST calls, typed. One method per call, no state but the token, no retries: `retry.ts` does
+ * those. Every failure is a DispatchError: the server's own code from its problem details (RFC
+ * 9457), or `unavailable` when no answer came.
  */
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
@@ -217,7 +218,10 @@ function queryText(query: Ask["query"]): string {
   return pairs.size === 0 ? "" : `?${pairs.toString()}`;
 }
 
-/** The DispatchError of a refusal; an answer that is none of ours (a proxy's page) goes by its status. */
+/**
+ * The DispatchError of a refusal; an answer that is none of ours (a proxy's page) goes by its
+ * status.
+ */
 function problem(response: Response, text: string): DispatchError {
   let body: { code?: unknown; detail?: unknown; errors?: unknown } = {};
   try {

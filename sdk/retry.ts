@@ -1,6 +1,6 @@
 /**
- * Doing a command until it is answered. Only for what is safe to repeat: commands with an Idempotency-Key, or
- * idempotent by nature (D4). A refusal is an answer and is thrown at once.
+ * Doing a command until it is answered. Only for what is safe to repeat: commands with an
+ * Idempotency-Key, or idempotent by nature (D4). A refusal is an answer and is thrown at once.
  */
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { backoffMs, sleep } from "./clock.ts";
@@ -17,7 +17,10 @@ export type RetryOptions = {
 
 export const COMMAND_DEADLINE_MS = 60_000;
 
-/** Runs `attempt` until it resolves, is refused for good, or the time is up. Obeys the server's Retry-After. */
+/**
+ * Runs `attempt` until it resolves, is refused for good, or the time is up. Obeys the server's
+ * Retry-After.
+ */
 export async function untilAnswered<T>(
   attempt: () => Promise<T>,
   options: RetryOptions,

@@ -1,8 +1,9 @@
 /**
- * The shell around `connection.ts`: one WebSocket at a time, the greeting, timers, frames in and out, and requests
- * with their answers by `ref`. It refuses to queue: a request without a connection fails at once with
- * `unavailable`, and what was asked and not answered fails the same way when the connection goes. Who asks
- * decides whether to ask again (the commands of the protocol are safe to repeat, D4).
+ * The shell around `connection.ts`: one WebSocket at a time, the greeting, timers, frames in and
+ * out, and requests with their answers by `ref`. It refuses to queue: a request without a
+ * connection fails at once with `unavailable`, and what was asked and not answered fails the same
+ * way when the connection goes. Who asks decides whether to ask again (the commands of the protocol
+ * are safe to repeat, D4).
  */
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
@@ -14,7 +15,9 @@ import type { Clock, Timer } from "./clock.ts";
 import { CLIENT_CODES, deadline, initialConnection, step } from "./connection.ts";
 import type { Connection, ConnectionEvent, Reason } from "./connection.ts";
 
-/** The part of a WebSocket that is used: the browser's, Node 22's and the one of `ws` all have it. */
+/**
+ * The part of a WebSocket that is used: the browser's, Node 22's and the one of `ws` all have it.
+ */
 export type SocketLike = {
   binaryType: string;
   onopen: ((event: never) => void) | null;
@@ -26,7 +29,10 @@ export type SocketLike = {
 };
 export type WebSocketConstructor = new (url: string, protocols: string) => SocketLike;
 
-/** Gives a valid token. Reject with a DispatchError `unauthorized` when there is none any more: that closes for good. */
+/**
+ * Gives a valid token. Reject with a DispatchError `unauthorized` when there is none any more: that
+ * closes for good.
+ */
 export type GetToken = () => string | Promise<string>;
 
 export type SessionOptions = {
@@ -60,7 +66,10 @@ export type RequestWithoutRef = Request extends infer R
 export const REQUEST_TIMEOUT_MS = 5_000;
 /** More requests than this in flight on one connection are refused here already. */
 const REQUESTS_MAX = 256;
-/** Belongs to nobody; asking to stop following it changes nothing and is answered, which is all a probe wants. */
+/**
+ * Belongs to nobody; asking to stop following it changes nothing and is answered, which is all a
+ * probe wants.
+ */
 const PROBE_DELIVERY = "del_00000000000000000000000" as DeliveryId;
 
 type Pending = {
@@ -107,7 +116,9 @@ export class Session {
     this.#apply({ type: "hurry" });
   }
 
-  /** Sends a frame that is not answered by ref. False when there is no connection: nothing was sent. */
+  /**
+   * Sends a frame that is not answered by ref. False when there is no connection: nothing was sent.
+   */
   send(frame: ClientFrame): boolean {
     if (!this.isConnected || this.#socket === null) return false;
     this.#socket.send(clientFrames.encode(frame));
@@ -115,8 +126,9 @@ export class Session {
   }
 
   /**
-   * Sends a request and gives the `result` of its `ok`. Rejects with the server's DispatchError, or with
-   * `unavailable` when there is no connection, it went away, or no answer came within `timeoutMs`.
+   * Sends a request and gives the `result` of its `ok`. Rejects with the server's DispatchError, or
+   * with `unavailable` when there is no connection, it went away, or no answer came within
+   * `timeoutMs`.
    */
   request(frame: RequestWithoutRef, timeoutMs = REQUEST_TIMEOUT_MS): Promise<object | null> {
     const ref = (this.#ref = (this.#ref + 1) % 4_294_967_295);
@@ -148,7 +160,10 @@ export class Session {
     if (next.at !== before.at) this.#events.onState(next);
   }
 
-  /** One alarm, moved only when it would ring too late: frames come often, deadlines mostly move away. */
+  /**
+   * One alarm, moved only when it would ring too late: frames come often, deadlines mostly move
+   * away.
+   */
   #arm(): void {
     if (this.#alarm !== null) this.#clock.clearTimer(this.#alarm);
     this.#alarm = null;
@@ -256,7 +271,9 @@ export class Session {
 
 const away = (text: string): DispatchError => new DispatchError("unavailable", text);
 
-/** The DispatchError that an `error` frame stands for; a code of a newer server becomes `internal`. */
+/**
+ * The DispatchError that an `error` frame stands for; a code of a newer server becomes `internal`.
+ */
 export function errorOf(frame: ServerFrameOf<"error">): DispatchError {
   const known = Object.hasOwn(ERRORS, frame.code);
   const code = known ? (frame.code as ErrorCode) : "internal";
@@ -280,8 +297,8 @@ function globalSocket(): WebSocketConstructor {
 }
 
 /**
- * Where there is a page: come back at once when the network or the page does. Returns how to stop listening;
- * does nothing in Node.
+ * Where there is a page: come back at once when the network or the page does. Returns how to stop
+ * listening; does nothing in Node.
  */
 export function hurryWithPage(session: Session): () => void {
   const page = globalThis as {

@@ -1,14 +1,18 @@
 /**
- * One followed delivery: what came over the socket or by polling becomes one stream of events, in which nothing older ever
- * follows anything newer (D6). Its buffer is bounded: positions that nobody has read yet give way to newer
- * ones, changes of the delivery are few and are kept. It opens no connection; `customer-client.ts` feeds it.
+ * One followed delivery: what came over the socket or by polling becomes one stream of events, in
+ * which nothing older ever follows anything newer (D6). Its buffer is bounded: positions that
+ * nobody has read yet give way to newer ones, changes of the delivery are few and are kept. It
+ * opens no connection; `customer-client.ts` feeds it.
  */
 import { isTerminal } from "../proto/status.ts";
 import type { DeliveryView } from "../proto/views.ts";
 
 export type TrackSource = "socket" | "polling";
 
-/** Where the courier is. The age now is `ageMs` plus what has passed since `receivedAt`, both in milliseconds. */
+/**
+ * Where the courier is. The age now is `ageMs` plus what has passed since `receivedAt`, both in
+ * milliseconds.
+ */
 export type TrackedPosition = {
   readonly lng: number;
   readonly lat: number;
@@ -55,7 +59,10 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
   get isOver(): boolean {
     return this.#ended;
   }
-  /** Older states and positions that came after newer ones and were dropped. Over one socket there should be none (D6). */
+  /**
+   * Older states and positions that came after newer ones and were dropped. Over one socket there
+   * should be none (D6).
+   */
   get stale(): Readonly<{ socket: number; polling: number }> {
     return this.#stale;
   }

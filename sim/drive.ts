@@ -166,6 +166,9 @@ export function drive<S, M>(actor: Actor<S, M>, initial: S) {
       now = Math.max(now, due);
       // Whoever has a deadline understands `woke`.
       effects.push(...send({ type: "woke" } as M));
+      const next = actor.deadline(state);
+      if (next !== null && next <= now)
+        throw new Error("woken at its deadline, it did not move it");
     }
     now = until;
     return effects;

@@ -48,10 +48,14 @@ export type Resident = {
   readonly mailbox: Envelope[];
   isWriting: boolean;
   alarmAt: Millis | null;
+  /** Alarms in a row that were due at once. */
+  hurries: number;
 };
 
 /** Steps of one actor without time passing: more is a loop that never ends. */
 const STEPS_AT_ONCE_MAX = 1_000;
+/** An actor whose deadline stays in the past would stop the time. */
+const HURRIES_MAX = 100;
 
 export class ShardRun {
   readonly shard: ShardId;
@@ -101,7 +105,7 @@ export class ShardRun {
   }
 
   #residentOf(key: ActorKey): Resident {
-    const more = { key, effects: [], mailbox: [], isWriting: false, alarmAt: null };
+    const more = { key, effects: [], mailbox: [], isWriting: false, alarmAt: null, hurries: 0 };
     switch (key.kind) {
       case "delivery":
         return {
@@ -182,6 +186,8 @@ export class ShardRun {
     if (due === resident.alarmAt) return;
     resident.alarmAt = due;
     if (due === null) return;
+    resident.hurries = due <= this.#ports.clock.now() ? resident.hurries + 1 : 0;
+    if (resident.hurries > HURRIES_MAX) throw new Error(`${resident.key.id} is always due`);
     this.#ports.clock.at(due, () => {
       if (!this.#isAlive || resident.alarmAt !== due) return;
       resident.alarmAt = null;

@@ -1,17 +1,19 @@
 /**
- * Postgres behind a small port, `Database`: text and parameters in, rows out. It owns the pool, the deadlines and the
- * judgement of what went wrong. Every statement that comes through here may be repeated (the store writes
- * them so), hence a lost connection, a server in recovery or a deadlock is tried again a few times and then
- * becomes DispatchError `unavailable`: not done, or unknown, never "failed". What is a mistake of ours (a broken
- * constraint, bad SQL) goes up as it is.
+ * Postgres behind a small port, `Database`: text and parameters in, rows out. It owns the pool, the
+ * deadlines and the judgement of what went wrong. Every statement that comes through here may be
+ * repeated (the store writes them so), hence a lost connection, a server in recovery or a deadlock
+ * is tried again a few times and then becomes DispatchError `unavailable`: not done, or unknown,
+ * never "failed". What is a mistake of ours (a broken constraint, bad SQL) goes up as it is.
  *
  * About the driver (porsager `postgres` 3.4.9, read in its source):
- * - Statements are never pipelined (`max_pipeline` 0): one that waits for a lock must not hold up others behind it,
- *   and a lost connection must not make more than one statement unknown.
- * - A connection whose peer has vanished without a word keeps its statement for as long as TCP likes, a quarter
- *   of an hour. The server gives up by `statement_timeout`; if even that is not heard, the pool is replaced.
- * - Parameters are texts, numbers and booleans only, JSON as `$1::text::json`: the driver repeats a statement whose
- *   plan went stale with parameters that it has serialized already, which doubles the quotes of a `json` one.
+ * - Statements are never pipelined (`max_pipeline` 0): one that waits for a lock must not hold up
+ *   others behind it, and a lost connection must not make more than one statement unknown.
+ * - A connection whose peer has vanished without a word keeps its statement for as long as TCP
+ *   likes, a quarter of an hour. The server gives up by `statement_timeout`; if even that is not
+ *   heard, the pool is replaced.
+ * - Parameters are texts, numbers and booleans only, JSON as `$1::text::json`: the driver repeats a
+ *   statement whose plan went stale with parameters that it has serialized already, which doubles
+ *   the quotes of a `json` one.
  * - Its wait before a new connection grows up to 20 s by default; ours ends at half a second.
  */
 import postgres from "postgres";
@@ -56,7 +58,9 @@ const RECONNECT_MAX_MS = 500;
 const IDLE_CLOSE_S = 300;
 const CLOSE_TIMEOUT_S = 5;
 
-/** Milliseconds since 1970 in place of Date objects; the driver would make a Date for each column. */
+/**
+ * Milliseconds since 1970 in place of Date objects; the driver would make a Date for each column.
+ */
 const MILLIS = {
   to: 1184,
   from: [1184],
@@ -75,7 +79,10 @@ export function openDatabase(options: DatabaseOptions): Database {
   let pool = open();
   let closed = false;
 
-  /** Whoever finds the pool dead first replaces it; what else runs on the old one is tried again on the new. */
+  /**
+   * Whoever finds the pool dead first replaces it; what else runs on the old one is tried again on
+   * the new.
+   */
   const replacePool = (dead: postgres.Sql): void => {
     if (pool !== dead || closed) return;
     pool = open();
@@ -136,7 +143,8 @@ function openPool(
     max: connections,
     max_pipeline: 0,
     prepare: true,
-    // Arrays travel as texts that SQL casts, so the driver need not look up array types on each connection.
+    // Arrays travel as texts that SQL casts, so the driver need not look up array types on each
+    // connection.
     fetch_types: false,
     types: { millis: MILLIS },
     connect_timeout: connectTimeoutMs / 1_000,
@@ -149,10 +157,14 @@ function openPool(
       statement_timeout: statementTimeoutMs,
       TimeZone: "UTC",
       DateStyle: "ISO",
-      // Short statements by index, thousands a second: compiling one costs more than it could save, and a plan
-      // that was made while a table was empty must not go on reading the whole table when it has grown.
+      // Short statements by index, thousands a second: compiling one costs more than it could save,
+      // and a plan that was made while a table was empty must not go on reading the whole table
+      // when it has grown.
       jit: "off",
       enable_seqscan: "off",
+      // Planning one of our statements takes milliseconds, and no parameter's value would change
+      // the plan.
+      plan_cache_mode: "force_generic_plan",
     },
   } as postgres.Options<Record<string, postgres.PostgresType>>);
 }
@@ -186,7 +198,9 @@ const CONNECTION_CODES = new Set([
   "ENOTFOUND",
   "ENOENT",
 ]);
-/** SQLSTATEs that pass by themselves: the statement was rolled back whole and may be tried again. */
+/**
+ * SQLSTATEs that pass by themselves: the statement was rolled back whole and may be tried again.
+ */
 const PASSING_STATES = new Set([
   "25006", // read-only: this server is a standby, or was just demoted
   "40001", // serialization failure

@@ -1,7 +1,7 @@
 /**
- * A counter of free places with a bounded line of those who wait for one, first come, first served. Keeps the
- * number of statements given to the database driver at the number of its connections, so that a statement's own
- * deadline never includes waiting for others.
+ * A counter of free places with a bounded line of those who wait for one, first come, first served.
+ * Keeps the number of statements given to the database driver at the number of its connections, so
+ * that a statement's own deadline never includes waiting for others.
  */
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
@@ -12,7 +12,9 @@ export class Slots {
   private free: number;
   private readonly waitingMax: number;
   private readonly clock: Clock;
-  /** A Set keeps the order of insertion and lets the one who gives up leave the middle of the line. */
+  /**
+   * A Set keeps the order of insertion and lets the one who gives up leave the middle of the line.
+   */
   private readonly waiting = new Set<Waiter>();
 
   constructor(count: number, waitingMax: number, clock: Clock = systemClock) {
@@ -21,7 +23,10 @@ export class Slots {
     this.clock = clock;
   }
 
-  /** Resolves to true with a place, which must be given back; to false when the line is full or `waitMs` is over. */
+  /**
+   * Resolves to true with a place, which must be given back; to false when the line is full or
+   * `waitMs` is over.
+   */
   take(waitMs: number): Promise<boolean> {
     if (this.free > 0) {
       this.free--;

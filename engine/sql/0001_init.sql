@@ -1,8 +1,9 @@
--- Everything that must survive: deliveries, couriers, shards' epochs, the outbox, idempotency keys, positions.
--- Ids are ASCII and compared by bytes (collate "C"), so their order is the same on every server. Times are
--- timestamptz(3): milliseconds, the precision of the code, so that a time read back compares equal. There are no
--- foreign keys: the statements that name a courier hold the lock on that courier's row, nothing deletes
--- couriers, and a key check would be one more lookup for each accept.
+-- Everything that must survive: deliveries, couriers, shards' epochs, the outbox, idempotency keys,
+-- positions. Ids are ASCII and compared by bytes (collate "C"), so their order is the same on every
+-- server. Times are timestamptz(3): milliseconds, the precision of the code, so that a time read
+-- back compares equal. There are no foreign keys: the statements that name a courier hold the lock
+-- on that courier's row, nothing deletes couriers, and a key check would be one more lookup for
+-- each accept.
 
 create table deliveries (
   id text collate "C" primary key,
@@ -57,8 +58,8 @@ create table deliveries (
     (status in ('delivered', 'canceled', 'unfilled', 'returned')) = (ended_at is not null)
   )
 );
--- The table keeps its default fillfactor: each update changes the status or the due time, which are indexed, so
--- no update of it could be heap-only (HOT), and room left in the pages would be wasted.
+-- The table keeps its default fillfactor: each update changes the status or the due time, which are
+-- indexed, so no update of it could be heap-only (HOT), and room left in the pages would be wasted.
 
 -- The sweep. Small: it holds only what waits for a courier.
 create index deliveries_due on deliveries (shard, next_attempt_at)
@@ -68,8 +69,8 @@ create index deliveries_available on deliveries (pickup_lat, pickup_lng) where s
 -- Owners that resume after a start, page by page.
 create index deliveries_open on deliveries (id)
   where status in ('pending', 'assigned', 'picked_up');
--- Lists, newest first. The status stands before the time so that a rare status is found without reading the rest;
--- a list of all statuses merges one short scan for each (`reads.ts`).
+-- Lists, newest first. The status stands before the time so that a rare status is found without
+-- reading the rest; a list of all statuses merges one short scan for each (`reads.ts`).
 create index deliveries_by_owner on deliveries (owner, status, created_at, id);
 create index deliveries_by_status on deliveries (status, created_at, id);
 -- Also answers what a courier carries now.
@@ -78,9 +79,10 @@ create index deliveries_by_courier on deliveries (courier_id, status, created_at
 create index deliveries_by_external_id on deliveries (owner, external_id)
   where external_id is not null;
 
--- Half of each page stays free and no index names a column that changes often, so an accept's `load` and a
--- shift's `online` are heap-only updates: no index entry, no bloat. For the same reason nothing is indexed but the
--- id; a list of couriers reads the table, which has thousands of rows, not millions.
+-- Half of each page stays free and no index names a column that changes often, so an accept's
+-- `load` and a shift's `online` are heap-only updates: no index entry, no bloat. For the same
+-- reason nothing is indexed but the id; a list of couriers reads the table, which has thousands of
+-- rows, not millions.
 create table couriers (
   id text collate "C" primary key,
   name text not null,
@@ -101,8 +103,9 @@ create table shards (
   taken_at timestamptz(3) not null
 ) with (fillfactor = 50);
 
--- Committed events that are not yet published; the relay deletes what it has published. Rows live for
--- milliseconds, so vacuum comes by their number and not by a share of a table that is nearly empty.
+-- Committed events that are not yet published; the relay deletes what it has published. Rows live
+-- for milliseconds, so vacuum comes by their number and not by a share of a table that is nearly
+-- empty.
 create table outbox (
   id bigint generated always as identity primary key,
   delivery_id text collate "C" not null,
@@ -123,7 +126,8 @@ create table outbox (
   autovacuum_vacuum_insert_threshold = 50000
 );
 
--- Answers by key. Purged by age, in the order in which the rows came: a BRIN index is enough for that.
+-- Answers by key. Purged by age, in the order in which the rows came: a BRIN index is enough for
+-- that.
 create table idempotency (
   principal text collate "C" not null,
   key text collate "C" not null,
@@ -144,9 +148,10 @@ create table courier_positions (
   lat double precision not null
 ) with (fillfactor = 50);
 
--- Every accepted position, in units of 1e-7 degree (about a centimetre). Nothing reads it in operation, thousands of
--- rows a second are written, and they come in the order of time: a B-tree would cost more than the rows
--- themselves, while BRIN costs nothing and finds an hour of history, or what is old enough to go.
+-- Every accepted position, in units of 1e-7 degree (about a centimetre). Nothing reads it in
+-- operation, thousands of rows a second are written, and they come in the order of time: a B-tree
+-- would cost more than the rows themselves, while BRIN costs nothing and finds an hour of history,
+-- or what is old enough to go.
 create table ping_history (
   courier_id text collate "C" not null,
   at timestamptz(3) not null,

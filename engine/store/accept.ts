@@ -1,16 +1,18 @@
 /**
- * The accept: the one statement that makes an assignment, and the arbiter of D1 and D2. It locks, decides on what it
- * has locked, and changes the delivery, the loads of both couriers and the outbox together, or nothing.
+ * The accept: the one statement that makes an assignment, and the arbiter of D1 and D2. It locks,
+ * decides on what it has locked, and changes the delivery, the loads of both couriers and the
+ * outbox together, or nothing.
  *
  * Why it holds under any race (read committed):
- * - `for update` waits for whoever has the row and then gives its newest version, whatever the statement's snapshot
- *   says. All decisions read those locked versions, never the tables.
- * - All new values come from the locked versions, too. An update whose snapshot holds an older version builds a row
- *   from that one first, checks it against the table's constraints, and only then goes on to the newest; so
- *   `load = c.load - 1` would now and then break a constraint that nothing violates.
- * - Rows are locked in the order of their ids, deliveries before couriers, in every statement that takes both, so
- *   none waits in a circle. The array in `courier` is computed in full before its first row is looked at, which is
- *   what makes "before" true.
+ * - `for update` waits for whoever has the row and then gives its newest version, whatever the
+ *   statement's snapshot says. All decisions read those locked versions, never the tables.
+ * - All new values come from the locked versions, too. An update whose snapshot holds an older
+ *   version builds a row from that one first, checks it against the table's constraints, and only
+ *   then goes on to the newest; so `load = c.load - 1` would now and then break a constraint that
+ *   nothing violates.
+ * - Rows are locked in the order of their ids, deliveries before couriers, in every statement that
+ *   takes both, so none waits in a circle. The array in `courier` is computed in full before its
+ *   first row is looked at, which is what makes "before" true.
  */
 import type { Database } from "../io/postgres.ts";
 import type { AcceptCommand, AcceptOutcome } from "./port.ts";
@@ -59,8 +61,8 @@ decided as materialized (
   left join delivery l on l.id = w.delivery
   left join courier c on c.id = w.courier
 ),
--- It gives back what the next parts need, so that they join nothing: the planner expects one row of each part and
--- would compare all with all.
+-- It gives back what the next parts need, so that they join nothing: the planner expects one row of
+-- each part and would compare all with all.
 taken as (
   update deliveries d set
     status = 'assigned', status_reason = null, version = x.number, courier_id = x.courier,

@@ -1,11 +1,13 @@
 /**
- * Which waiting commands go into the next statement: the pure part of the group commit, without clock, timer or
- * promise. A command carries conflict keys (a delivery, a courier, an idempotency key). Two with a common key
- * never share a statement and are never under way together, and they go in the order in which they came; so
- * no statement needs to know how its own rows affect each other.
+ * Which waiting commands go into the next statement: the pure part of the group commit, without
+ * clock, timer or promise. A command carries conflict keys (a delivery, a courier, an idempotency
+ * key). Two with a common key never share a statement and are never under way together, and they go
+ * in the order in which they came; so no statement needs to know how its own rows affect each
+ * other.
  *
- * Each key has a line of the commands that carry it; a command is ready when it stands first in all of its lines.
- * Commands join all their lines at once and in order, so the oldest one is always ready and nothing locks up.
+ * Each key has a line of the commands that carry it; a command is ready when it stands first in all
+ * of its lines. Commands join all their lines at once and in order, so the oldest one is always
+ * ready and nothing locks up.
  */
 import type { Millis } from "../../proto/ids.ts";
 
@@ -18,7 +20,10 @@ export type Entry<T> = {
   blockers: number;
 };
 
-/** When the next statement may go: never before something changes, at the end of this turn, or at a time. */
+/**
+ * When the next statement may go: never before something changes, at the end of this turn, or at a
+ * time.
+ */
 export type Plan = "wait" | "end of turn" | Millis;
 
 export type BatchLimits = {
@@ -32,7 +37,10 @@ export type BatchLimits = {
 
 export class BatchQueue<T> {
   private readonly limits: BatchLimits;
-  /** Sets keep the order of insertion; all waiting commands, oldest first, and those of them that are ready. */
+  /**
+   * Sets keep the order of insertion; all waiting commands, oldest first, and those of them that
+   * are ready.
+   */
   private readonly waiting = new Set<Entry<T>>();
   private readonly ready = new Set<Entry<T>>();
   private readonly lines = new Map<string, Set<Entry<T>>>();
@@ -56,7 +64,10 @@ export class BatchQueue<T> {
     return first(this.waiting)?.since ?? null;
   }
 
-  /** False when the queue is full: nothing was added. The keys of one command differ from each other. */
+  /**
+   * False when the queue is full: nothing was added. The keys of one command differ from each
+   * other.
+   */
   add(item: T, keys: readonly string[], now: Millis): boolean {
     if (this.waiting.size >= this.limits.waitingMax) return false;
     const entry: Entry<T> = { item, keys, since: now, blockers: 0 };
@@ -75,8 +86,9 @@ export class BatchQueue<T> {
   }
 
   /**
-   * Nothing under way: go as soon as this turn of the event loop has brought what it brings. One under way: give
-   * others the window to join. As many as allowed: whoever comes meanwhile waits and shares the next.
+   * Nothing under way: go as soon as this turn of the event loop has brought what it brings. One
+   * under way: give others the window to join. As many as allowed: whoever comes meanwhile waits
+   * and shares the next.
    */
   plan(now: Millis): Plan {
     const head = first(this.ready);

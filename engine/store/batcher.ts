@@ -1,11 +1,12 @@
 /**
- * Group commit: commands of one kind that arrive within the same few milliseconds share one statement, and so one
- * commit and one wait for the disk. What goes together is decided in `batch-queue.ts`; here are the timers, the
- * promises and the failures.
+ * Group commit: commands of one kind that arrive within the same few milliseconds share one
+ * statement, and so one commit and one wait for the disk. What goes together is decided in
+ * `batch-queue.ts`; here are the timers, the promises and the failures.
  *
- * A statement that fails as a whole with `unavailable` fails all its commands: none was done, or it is unknown. A
- * statement that the database refuses for another reason (one row breaks a constraint, which is a bug) is
- * repeated command by command, so that one bad row does not take 199 good ones with it.
+ * A statement that fails as a whole with `unavailable` fails all its commands: none was done, or it
+ * is unknown. A statement that the database refuses for another reason (one row breaks a
+ * constraint, which is a bug) is repeated command by command, so that one bad row does not take 199
+ * good ones with it.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import { STORE_WAIT_MAX_MS, WRITE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
@@ -85,7 +86,9 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
       pump(true);
     });
   };
-  /** A timer that is early finds nothing to do and arms the next; so only a late one is replaced. */
+  /**
+   * A timer that is early finds nothing to do and arms the next; so only a late one is replaced.
+   */
   const armTimer = (at: number): void => {
     if (at === Infinity || (timer !== null && timer.at <= at)) return;
     timer?.cancel();

@@ -1,7 +1,7 @@
 /**
- * What happens to a delivery after the accept: picked up, delivered, returned, canceled. One statement, made like the
- * accept (see there): lock in order, decide on what is locked, change all or nothing. A delivery that
- * ends frees its courier in the same statement (D2, D7).
+ * What happens to a delivery after the accept: picked up, delivered, returned, canceled. One
+ * statement, made like the accept (see there): lock in order, decide on what is locked, change all
+ * or nothing. A delivery that ends frees its courier in the same statement (D2, D7).
  */
 import type { Database } from "../io/postgres.ts";
 import type { CancelCommand, ChangeOutcome, StatusCommand } from "./port.ts";
@@ -19,7 +19,8 @@ delivery as materialized (
   where d.id = any(array(select w.delivery from wanted w))
   order by d.id for update
 ),
--- "courier" is set on what a courier does, "owner" on a cancel by the owner; an operator's cancel has neither.
+-- "courier" is set on what a courier does, "owner" on a cancel by the owner; an operator's cancel
+-- has neither.
 decided as materialized (
   select
     w.ord, l.id, w.goal, w.claimed_at, l.version + 1 as number, l.courier_id, ${NOW_SQL} as at,

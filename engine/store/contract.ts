@@ -1,7 +1,7 @@
 /**
- * The contract of the store, as tests over its port: every outcome, what a repeat does, and what may not happen
- * whatever races (D1, D2, D4, D5, D8). Postgres and the simulator's fake pass the same suite, which is why it
- * knows neither SQL nor how long anything takes.
+ * The contract of the store, as tests over its port: every outcome, what a repeat does, and what
+ * may not happen whatever races (D1, D2, D4, D5, D8). Postgres and the simulator's fake pass the
+ * same suite, which is why it knows neither SQL nor how long anything takes.
  */
 import { afterAll, beforeAll, describe } from "vitest";
 import { acceptContract, acceptRaceContract, replacementContract } from "./contract/accepts.ts";

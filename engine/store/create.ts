@@ -1,7 +1,7 @@
 /**
- * The create: the idempotency key with its whole answer, the delivery and its first event, in one statement for a batch
- * of creates. Either all of a create exists or nothing of it. Doing it again with the same id is harmless, which
- * is how a create whose answer was lost is asked about again.
+ * The create: the idempotency key with its whole answer, the delivery and its first event, in one
+ * statement for a batch of creates. Either all of a create exists or nothing of it. Doing it again
+ * with the same id is harmless, which is how a create whose answer was lost is asked about again.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import { FIRST_SWEEP_AFTER_MS } from "../../proto/limits.ts";
@@ -22,8 +22,9 @@ with wanted as materialized (
     estimated_pickup_at timestamptz, estimated_arrival_at timestamptz,
     next_attempt_at timestamptz, tracking_hash text)
 ),
--- A key that another transaction is just inserting makes this wait for its end: then it is either ours, or
--- committed by the other. In order, so that two gateways with the same keys cannot wait for each other.
+-- A key that another transaction is just inserting makes this wait for its end: then it is either
+-- ours, or committed by the other. In order, so that two gateways with the same keys cannot wait
+-- for each other.
 fresh_key as (
   insert into idempotency (principal, key, fingerprint, status, body)
   select principal, key, fingerprint, answer_status, answer_body
@@ -55,8 +56,8 @@ event as (
 select id from created`;
 
 /**
- * What became of creates that the statement did not make. A statement of its own, because only a new snapshot sees
- * what was committed while the first one waited.
+ * What became of creates that the statement did not make. A statement of its own, because only a
+ * new snapshot sees what was committed while the first one waited.
  */
 const FIND = `
 select w.id, d.id is not null as "exists", k.fingerprint, k.status, k.body

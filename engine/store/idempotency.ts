@@ -1,6 +1,7 @@
 /**
- * Answers by idempotency key (D4), for commands that are idempotent by nature; a create keeps its own (`create.ts`).
- * The first answer stays: whoever comes second with the same key has done the same and changed nothing.
+ * Answers by idempotency key (D4), for commands that are idempotent by nature; a create keeps its
+ * own (`create.ts`). The first answer stays: whoever comes second with the same key has done the
+ * same and changed nothing.
  */
 import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import type { Database } from "../io/postgres.ts";

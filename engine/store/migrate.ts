@@ -1,9 +1,10 @@
 /**
- * Brings a database to the schema of this code: the numbered files of `engine/sql`, each in a transaction of its own
- * together with the row that records it. Any number of processes may start at once; an advisory lock lets
- * them through one by one, and the second finds nothing to do. A file whose text differs from what was applied is
- * refused: history is added to, never edited. Migrations newer than this code are left alone, so that an older
- * process may start beside newer ones during a roll-out.
+ * Brings a database to the schema of this code: the numbered files of `engine/sql`, each in a
+ * transaction of its own together with the row that records it. Any number of processes may start
+ * at once; an advisory lock lets them through one by one, and the second finds nothing to do. A
+ * file whose text differs from what was applied is refused: history is added to, never edited.
+ * Migrations newer than this code are left alone, so that an older process may start beside newer
+ * ones during a roll-out.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
@@ -20,8 +21,8 @@ const LOCK_KEY = 0x68657864;
 type Migration = { readonly name: string; readonly text: string; readonly hash: string };
 
 /**
- * Applies what is missing, in order, and resolves to the names of what it applied. Rejects when the server is
- * too old, cannot be reached, or was migrated by files that differ from ours.
+ * Applies what is missing, in order, and resolves to the names of what it applied. Rejects when the
+ * server is too old, cannot be reached, or was migrated by files that differ from ours.
  */
 export async function migrate(url: string, folder = SQL_FOLDER): Promise<readonly string[]> {
   const migrations = readMigrations(folder);
@@ -67,7 +68,10 @@ async function checkVersion(sql: postgres.Sql): Promise<void> {
   }
 }
 
-/** True when it was applied now. The lock ends with the transaction, whatever becomes of the connection. */
+/**
+ * True when it was applied now. The lock ends with the transaction, whatever becomes of the
+ * connection.
+ */
 async function applyOnce(tx: postgres.TransactionSql, migration: Migration): Promise<boolean> {
   await tx`select pg_advisory_xact_lock(${LOCK_KEY})`;
   await tx`

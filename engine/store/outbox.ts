@@ -1,8 +1,9 @@
 /**
- * The outbox: events that were committed with their change and are not yet published. The relay reads, publishes with
- * the row's id as message id, and deletes. A row may become visible after one with a higher id (its transaction was
- * slower), which is why rows are deleted one by one and no position is kept. Of one delivery the ids rise with the
- * numbers, since each change waits for the one before it.
+ * The outbox: events that were committed with their change and are not yet published. The relay
+ * reads, publishes with the row's id as message id, and deletes. A row may become visible after one
+ * with a higher id (its transaction was slower), which is why rows are deleted one by one and no
+ * position is kept. Of one delivery the ids rise with the numbers, since each change waits for the
+ * one before it.
  */
 import type { PrincipalId } from "../../proto/ids.ts";
 import { textArray } from "../io/postgres.ts";

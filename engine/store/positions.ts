@@ -1,11 +1,17 @@
-/** Positions in bulk: where each courier was last, and the history of all. Arrays in, one statement a thousand rows. */
+/**
+ * Positions in bulk: where each courier was last, and the history of all. Arrays in, one statement
+ * a thousand rows.
+ */
 import type { CourierId } from "../../proto/ids.ts";
 import { POSITIONS_BATCH_MAX_ROWS, PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { numberArray, textArray } from "../io/postgres.ts";
 import type { Database, Param } from "../io/postgres.ts";
 import type { Position } from "./port.ts";
 
-/** Never an older position over a newer one. Sorted, so that two nodes that save the same couriers cannot deadlock. */
+/**
+ * Never an older position over a newer one. Sorted, so that two nodes that save the same couriers
+ * cannot deadlock.
+ */
 const SAVE = `
 insert into courier_positions as p (courier_id, at, lng, lat)
 select distinct on (courier) courier, to_timestamp(at / 1000.0), lng, lat
@@ -43,8 +49,9 @@ export async function saveLastKnown(db: Database, positions: readonly Position[]
 }
 
 /**
- * Not repeated when the answer is lost: the rows have no key, and a hole of a thousand pings hurts a track as little
- * as the same pings twice. Rejects with `unavailable` then, and the caller decides.
+ * Not repeated when the answer is lost: the rows have no key, and a hole of a thousand pings hurts
+ * a track as little as the same pings twice. Rejects with `unavailable` then, and the caller
+ * decides.
  */
 export async function appendHistory(db: Database, positions: readonly Position[]): Promise<void> {
   for (const part of inBatches(positions)) {
@@ -58,7 +65,9 @@ export async function lastKnown(db: Database, courier: CourierId): Promise<Posit
   return row === undefined ? null : { courier, ...row };
 }
 
-/** Deletes some history older than `hours`; resolves to how many rows, 0 when there is none left. */
+/**
+ * Deletes some history older than `hours`; resolves to how many rows, 0 when there is none left.
+ */
 export async function purgeHistory(db: Database, hours: number): Promise<number> {
   const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS]);
   return row?.gone ?? 0;

@@ -1,7 +1,9 @@
 /**
- * What the contract cannot know: that a batch is one commit, and what becomes of commands while backends are killed and
- * the server goes away. A command may end in `unavailable`; it may not be doubled, half done, or lost after its answer.
+ * What the contract cannot know: that a batch is one commit, and what becomes of commands while
+ * backends are killed and the server goes away. A command may end in `unavailable`; it may not be
+ * doubled, half done, or lost after its answer.
  */
+import { execFileSync } from "node:child_process";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DispatchError } from "../../proto/errors.ts";
@@ -219,7 +221,6 @@ async function freeze(
   server: Awaited<ReturnType<typeof privatePostgres>>,
   signal: "SIGSTOP" | "SIGCONT",
 ): Promise<void> {
-  const { execFileSync } = await import("node:child_process");
   const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(server.pid)], {
     encoding: "utf8",
   });

@@ -1,7 +1,7 @@
 /**
- * The races that luck seldom brings about, made by hand: another transaction holds a row, our statement takes its snapshot
- * and waits, the other changes the row and commits. What our statement then does shows whether it goes by the
- * locked rows or by its snapshot.
+ * The races that luck seldom brings about, made by hand: another transaction holds a row, our
+ * statement takes its snapshot and waits, the other changes the row and commits. What our statement
+ * then does shows whether it goes by the locked rows or by its snapshot.
  */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -57,7 +57,10 @@ const waiting = (count: number): Promise<void> =>
     })
     .toBe(count);
 
-/** Runs `ours` while another transaction holds the delivery; `theirs` changes things before it commits. */
+/**
+ * Runs `ours` while another transaction holds the delivery; `theirs` changes things before it
+ * commits.
+ */
 async function behindLock<T>(
   delivery: DeliveryId,
   ours: () => Promise<T>,
@@ -74,7 +77,10 @@ async function behindLock<T>(
   return answer;
 }
 
-/** What an accept does, without our code: by another process, as far as the statement under test can tell. */
+/**
+ * What an accept does, without our code: by another process, as far as the statement under test can
+ * tell.
+ */
 const assign = async (tx: postgres.TransactionSql, delivery: DeliveryId, to: CourierId) => {
   await tx`
     update deliveries set status = 'assigned', courier_id = ${to}, version = version + 1,

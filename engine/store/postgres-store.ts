@@ -1,7 +1,7 @@
 /**
- * The store over Postgres: each command of the port with its statement and, where commands come in numbers, its queue.
- * The statements stand in the files beside this one; what a file here must not do is hold state of its own. The
- * database is the only memory.
+ * The store over Postgres: each command of the port with its statement and, where commands come in
+ * numbers, its queue. The statements stand in the files beside this one; what a file here must not
+ * do is hold state of its own. The database is the only memory.
  */
 import { shardOfDelivery } from "../../proto/ids.ts";
 import type { DeliveryId } from "../../proto/ids.ts";
@@ -39,7 +39,10 @@ export type PostgresStore = Store & {
   readonly waiting: () => Readonly<Record<string, number>>;
 };
 
-/** Opens the pool lazily: rejects nothing here, the first command tells. The schema must be there (`migrate`). */
+/**
+ * Opens the pool lazily: rejects nothing here, the first command tells. The schema must be there
+ * (`migrate`).
+ */
 export function openPostgresStore(options: PostgresStoreOptions): PostgresStore {
   const db = openDatabase(options);
   const queues = openQueues(db, options);
@@ -96,7 +99,9 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
   };
 }
 
-/** One queue for each kind of command; what they carry as conflict keys is beside their statements. */
+/**
+ * One queue for each kind of command; what they carry as conflict keys is beside their statements.
+ */
 function openQueues(db: Database, options: PostgresStoreOptions) {
   const queue = <T, R>(
     name: string,

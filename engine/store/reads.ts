@@ -1,7 +1,7 @@
 /**
- * Reads of deliveries: by id, by tracking link, in lists, near a point, and the snapshots from which owners resume.
- * Each has an index that it walks in the order it wants (`engine/sql`), so none reads more than it gives
- * back, save `available`, which reads what is pending in a box.
+ * Reads of deliveries: by id, by tracking link, in lists, near a point, and the snapshots from
+ * which owners resume. Each has an index that it walks in the order it wants (`engine/sql`), so
+ * none reads more than it gives back, save `available`, which reads what is pending in a box.
  */
 import type { CourierId, DeliveryId, Millis, ShardId } from "../../proto/ids.ts";
 import { STATUSES } from "../../proto/status.ts";
@@ -24,8 +24,9 @@ from deliveries d left join couriers c on c.id = d.courier_id
 where d.tracking_hash = decode($1, 'hex')`;
 
 /**
- * Pending deliveries in a box of degrees, nearest first. Distances are those of a plane, with the degree of
- * longitude shortened by the latitude's cosine ($7): wrong by less than a thousandth within 50 km.
+ * Pending deliveries in a box of degrees, nearest first. Distances are those of a plane, with the
+ * degree of longitude shortened by the latitude's cosine ($7): wrong by less than a thousandth
+ * within 50 km.
  */
 const AVAILABLE = `
 select ${DELIVERY_COLUMNS}
@@ -75,8 +76,8 @@ export async function deliveryByTracking(
 }
 
 /**
- * A page, newest first: for each status one walk of an index that stands (who, status, time, id), cut at the
- * limit, then merged. So a page costs the same whether its statuses are common or rare.
+ * A page, newest first: for each status one walk of an index that stands (who, status, time, id),
+ * cut at the limit, then merged. So a page costs the same whether its statuses are common or rare.
  */
 export async function listDeliveries(
   db: Database,

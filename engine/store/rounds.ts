@@ -1,8 +1,9 @@
 /**
- * Decisions of shard owners: rounds of the offer protocol, unfilled deliveries, shifts. Each is conditional on the
- * shard's epoch in the same statement (D8). The shard's row is read `for share`: whoever takes the shard waits
- * for the statements that still decide under the old epoch, and those that come later see the new one; so
- * no write of an older epoch takes effect after one of a newer epoch. Order of locks: shards, deliveries, couriers.
+ * Decisions of shard owners: rounds of the offer protocol, unfilled deliveries, shifts. Each is
+ * conditional on the shard's epoch in the same statement (D8). The shard's row is read `for share`:
+ * whoever takes the shard waits for the statements that still decide under the old epoch, and those
+ * that come later see the new one; so no write of an older epoch takes effect after one of a newer
+ * epoch. Order of locks: shards, deliveries, couriers.
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
@@ -18,8 +19,9 @@ export type OwnedWrite<K extends ActorWrite["kind"]> = {
 };
 
 /**
- * Which writes have a shard that is still at their epoch, and stays so until the commit. All of them are kept, with the
- * verdict, and looked up in sets: the planner expects a single row of a join here and would compare all with all.
+ * Which writes have a shard that is still at their epoch, and stays so until the commit. All of
+ * them are kept, with the verdict, and looked up in sets: the planner expects a single row of a
+ * join here and would compare all with all.
  */
 const JUDGED = `
 owned as materialized (
@@ -40,7 +42,10 @@ delivery as materialized (
   order by d.id for update
 )`;
 
-/** How each write ended; `done` holds the ids of what was recorded. Superseded ones come with the row as it stands. */
+/**
+ * How each write ended; `done` holds the ids of what was recorded. Superseded ones come with the
+ * row as it stands.
+ */
 const OUTCOMES = `
 select a.ord, a.outcome, ${SNAPSHOT_COLUMNS}
 from (
@@ -53,7 +58,9 @@ from (
 left join delivery d on d.id = a.delivery and a.outcome = 'superseded'
 order by a.ord`;
 
-/** A round changes no status and no version, so it is simply written again when its answer was lost. */
+/**
+ * A round changes no status and no version, so it is simply written again when its answer was lost.
+ */
 const ROUND = `
 with wanted as materialized (
   select * from json_to_recordset($1::text::json) as w(
@@ -70,13 +77,17 @@ done as (
     status = l.status, courier_id = l.courier_id
   from judged j join delivery l on l.id = j.delivery
   where d.id = j.delivery and j.is_mine and l.version = j.version and l.epoch <= j.epoch
-    -- "replacing" false on an assigned delivery: its courier is well again, the search is called off.
+    -- "replacing" false on an assigned delivery: its courier is well again, the search is called
+    -- off.
     and (l.status = 'assigned' or (l.status = 'pending' and not j.replacing))
   returning d.id
 )
 ${OUTCOMES}`;
 
-/** A row that this very owner has already made unfilled is recorded: the answer of the first time was lost. */
+/**
+ * A row that this very owner has already made unfilled is recorded: the answer of the first time
+ * was lost.
+ */
 const UNFILLED = `
 with wanted as materialized (
   select * from json_to_recordset($1::text::json) as w(
@@ -194,7 +205,10 @@ export async function writeShifts(
   return (await db.query<Answer>(SHIFT, [numbered(records)])).map(toOutcome);
 }
 
-/** `epoch + 1` for each shard. A repeat after a lost answer takes them once more, which fences nobody but ourselves. */
+/**
+ * `epoch + 1` for each shard. A repeat after a lost answer takes them once more, which fences
+ * nobody but ourselves.
+ */
 export async function takeShards(
   db: Database,
   node: string,

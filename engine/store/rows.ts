@@ -1,6 +1,7 @@
 /**
- * Rows of Postgres and what the code makes of them: the columns that statements give back, once as SQL and once as
- * the type they arrive in, and the way from one to the other. Nothing else knows the names of columns in results.
+ * Rows of Postgres and what the code makes of them: the columns that statements give back, once as
+ * SQL and once as the type they arrive in, and the way from one to the other. Nothing else knows
+ * the names of columns in results.
  */
 import { shortenAddress } from "../../proto/address.ts";
 import type { PackageSize, Vehicle } from "../../proto/geo.ts";
@@ -98,7 +99,10 @@ export const toDeliveryRow = (raw: RawDelivery): DeliveryRow => ({
   replacing: raw.replacing,
 });
 
-/** What an owner resumes from: `d` is the delivery's row. The array comes as JSON, which the driver reads. */
+/**
+ * What an owner resumes from: `d` is the delivery's row. The array comes as JSON, which the driver
+ * reads.
+ */
 export const SNAPSHOT_COLUMNS = `
   d.id, d.owner, d.pickup_lng, d.pickup_lat, d.pickup_address, d.dropoff_lng, d.dropoff_lat,
   d.dropoff_address, d.size, d.vehicle, d.created_at, d.search_until, d.status, d.version,
@@ -171,9 +175,15 @@ export function isoTime(at: Millis | null): string | null {
   return at === null ? null : new Date(at).toISOString();
 }
 
-/** The rows of a statement's input, numbered from 0 by `ord`, so that the answers find their way back. */
+/**
+ * The rows of a statement's input, numbered from 0 by `ord`, so that the answers find their way
+ * back.
+ */
 export const numbered = (records: readonly object[]): string =>
   JSON.stringify(records.map((record, ord) => ({ ord, ...record })));
 
-/** The server's own time of a change, in the precision of the columns, read when the row is already locked. */
+/**
+ * The server's own time of a change, in the precision of the columns, read when the row is already
+ * locked.
+ */
 export const NOW_SQL = "date_trunc('milliseconds', clock_timestamp())";

@@ -1,6 +1,7 @@
 /**
- * Reads what `rules.ts` judges: rows from Postgres in one snapshot, events from the EVENTS stream once the outbox is empty.
- * Reads only. It looks past the doors on purpose: a door could hide what is wrong behind it.
+ * Reads what `rules.ts` judges: rows from Postgres in one snapshot, events from the EVENTS stream
+ * once the outbox is empty. Reads only. It looks past the doors on purpose: a door could hide what
+ * is wrong behind it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -17,7 +18,10 @@ export type Sources = {
   readonly natsPrefix: string;
 };
 
-/** How long committed events may take to be published, here: after whatever was killed has come back. */
+/**
+ * How long committed events may take to be published, here: after whatever was killed has come
+ * back.
+ */
 const OUTBOX_WAIT_MS = 60_000;
 const EVENTS_MAX = 5_000_000;
 
@@ -84,7 +88,10 @@ async function readRows(sql: postgres.Sql): Promise<{
   });
 }
 
-/** All events of the stream by delivery. `since`: the time of the oldest one kept, null when none was ever dropped. */
+/**
+ * All events of the stream by delivery. `since`: the time of the oldest one kept, null when none
+ * was ever dropped.
+ */
 async function readEvents(
   sources: Sources,
 ): Promise<{ events: Map<string, EventFacts[]>; since: number | null }> {

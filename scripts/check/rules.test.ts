@@ -1,4 +1,7 @@
-/** The checker must see each kind of broken promise; every test breaks one thing in facts that are otherwise sound. */
+/**
+ * The checker must see each kind of broken promise; every test breaks one thing in facts that are
+ * otherwise sound.
+ */
 import { describe, expect, test } from "vitest";
 import { checkFacts } from "./rules.ts";
 import type { CourierFacts, DeliveryFacts, EventFacts, Facts } from "./rules.ts";

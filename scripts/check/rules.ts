@@ -1,6 +1,6 @@
 /**
- * The promises D1 to D6 as checks over what is durable: rows of deliveries and couriers, numbered events, and (after a
- * replay) what the server acknowledged. Pure: `load.ts` reads, this judges.
+ * The promises D1 to D6 as checks over what is durable: rows of deliveries and couriers, numbered
+ * events, and (after a replay) what the server acknowledged. Pure: `load.ts` reads, this judges.
  */
 import { EVENT_TYPES, NEXT_STATUSES, STATUSES, isTerminal } from "../../proto/status.ts";
 import type { EventType, Status } from "../../proto/status.ts";
@@ -58,7 +58,10 @@ export type CheckReport = {
   readonly notes: readonly string[];
 };
 
-/** Two events of one courier this close in time may be recorded in either order: times are those of statements, not commits. */
+/**
+ * Two events of one courier this close in time may be recorded in either order: times are those of
+ * statements, not commits.
+ */
 const TIE_MS = 1_000;
 
 const ACTIVE: readonly string[] = ["assigned", "picked_up"];
@@ -96,7 +99,10 @@ export function checkFacts(facts: Facts): CheckReport {
   };
 }
 
-/** D5: numbers 1..version without a gap or a double, moves along the state machine, the last one as the row has it. */
+/**
+ * D5: numbers 1..version without a gap or a double, moves along the state machine, the last one as
+ * the row has it.
+ */
 function checkEvents(
   row: DeliveryFacts,
   list: readonly EventFacts[],
@@ -180,7 +186,7 @@ function checkLoads(facts: Facts): Violation[] {
 
 /** D2 at every moment, from the events: each takes or gives back one place of a courier. */
 function checkLoadsOverTime(facts: Facts): { violations: Violation[]; ties: number } {
-  const changes = new Map<string, { at: number; by: 1 | -1; delivery: string }[]>();
+  const changes = new Map<string, Change[]>();
   const change = (courier: string, at: number, by: 1 | -1, delivery: string): void => {
     const list = changes.get(courier) ?? [];
     changes.set(courier, list);
@@ -200,24 +206,33 @@ function checkLoadsOverTime(facts: Facts): { violations: Violation[]; ties: numb
   let ties = 0;
   for (const [courier, list] of changes) {
     const capacity = facts.couriers.get(courier)?.capacity ?? 0;
-    list.sort((a, b) => a.at - b.at || a.by - b.by);
-    let load = 0;
-    let overSince: number | null = null;
-    for (const { at, by, delivery } of list) {
-      load += by;
-      if (load > capacity) overSince ??= at;
-      else if (overSince !== null) {
-        if (at - overSince <= TIE_MS) ties++;
-        else violations.push(over(courier, load + 1, capacity, delivery, at - overSince));
-        overSince = null;
-      }
-    }
-    const last = list.at(-1);
-    if (overSince !== null && last !== undefined) {
-      violations.push(over(courier, load, capacity, last.delivery, 0));
+    for (const excess of excesses(list, capacity)) {
+      if (excess.ms <= TIE_MS) ties++;
+      else violations.push(over(courier, excess.load, capacity, excess.delivery, excess.ms));
     }
   }
   return { violations, ties };
+}
+
+type Change = { readonly at: number; readonly by: 1 | -1; readonly delivery: string };
+type Excess = { readonly load: number; readonly delivery: string; readonly ms: number };
+
+/** The spans in which a courier carried more than `capacity`; one that has not ended is endless. */
+function excesses(list: Change[], capacity: number): Excess[] {
+  list.sort((a, b) => a.at - b.at || a.by - b.by);
+  const found: Excess[] = [];
+  let load = 0;
+  let since: Change | null = null;
+  for (const change of list) {
+    load += change.by;
+    if (load > capacity) since ??= change;
+    else if (since !== null) {
+      found.push({ load: load + 1, delivery: since.delivery, ms: change.at - since.at });
+      since = null;
+    }
+  }
+  if (since !== null) found.push({ load, delivery: since.delivery, ms: Number.POSITIVE_INFINITY });
+  return found;
 }
 
 const over = (

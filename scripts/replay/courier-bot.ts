@@ -1,7 +1,7 @@
 /**
- * One courier: follows its trace, answers offers as people do, rides to doors and reports. It moves in world time and
- * knows the server only through the SDK. It refuses to teleport: whatever the trace does, it moves at a speed that the
- * server believes.
+ * One courier: follows its trace, answers offers as people do, rides to doors and reports. It moves
+ * in world time and knows the server only through the SDK. It refuses to teleport: whatever the
+ * trace does, it moves at a speed that the server believes.
  */
 import { distanceM } from "../../actors/geo.ts";
 import { DETOUR_FACTOR, DROPOFF_HANDLING_S, PACES } from "../../engine/geo/travel-time.ts";
@@ -34,9 +34,14 @@ export type BotOptions = {
 
 /** Of each accept this share is sent a second time: the answer must be the same (D4). */
 const REPEATED_ACCEPTS = 0.03;
-/** Straight distance below which a leg's start time counts in proportion (as the server's estimate has it). */
+/**
+ * Straight distance below which a leg's start time counts in proportion (as the server's estimate
+ * has it).
+ */
 const START_FULL_M = 500;
-/** How much couriers differ from each other, and one stop from another: 95th percentile over median. */
+/**
+ * How much couriers differ from each other, and one stop from another: 95th percentile over median.
+ */
 const PACE_SPREAD = 1.25;
 const HANDLING_SPREAD = 2;
 
@@ -121,14 +126,18 @@ export class CourierBot {
 
   #follow(spot: LngLat, seconds: number): void {
     const here = this.#position as LngLat;
-    this.#position = towards(here, spot, distanceM(here, spot), this.#reach(seconds));
+    const metres = distanceM(here, spot);
+    this.#position = towards(here, spot, metres, this.#reach(seconds, metres));
   }
 
   /** Metres that it may move in so many world seconds without being taken for a teleport. */
-  #reach(seconds: number, wantedMps = FLEET_SPEED_MAX_MPS): number {
+  #reach(seconds: number, metres: number, wantedMps = FLEET_SPEED_MAX_MPS): number {
     const believed = this.#o.believedMps / this.#o.clock.compression;
-    if (wantedMps > believed) this.#o.tales.count("moves held back by the speed limit");
-    return Math.min(wantedMps, believed) * seconds;
+    const reach = Math.min(wantedMps, believed) * seconds;
+    if (wantedMps > believed && metres > reach) {
+      this.#o.tales.count("moves held back by the speed limit");
+    }
+    return reach;
   }
 
   #decideShift(online: boolean): void {
@@ -249,7 +258,7 @@ export class CourierBot {
     const riding = Math.min(seconds, nowS - task.setsOffAtS);
     if (riding <= 0) return;
     const speed = (pace.speedMps * this.#paceFactor) / DETOUR_FACTOR;
-    const reach = this.#reach(riding, speed);
+    const reach = this.#reach(riding, metres, speed);
     this.#position = towards(here, stopOf(task), metres, reach);
     if (metres > reach) return;
     const handlingS = task.pickedUp ? DROPOFF_HANDLING_S : PICKUP_HANDLING_S;

@@ -1,6 +1,7 @@
 /**
- * Those who ask for deliveries: a stream of creates that follows the world's demand whatever the answers do, some of them
- * followed over the socket, a few canceled. What a follower sees is held against D6.
+ * Those who ask for deliveries: a stream of creates that follows the world's demand whatever the
+ * answers do, some of them followed over the socket, a few canceled. What a follower sees is held
+ * against D6.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import { isTerminal } from "../../proto/status.ts";

@@ -1,7 +1,7 @@
 /**
- * A world of real data: the fleet's day as couriers, ride-hail demand by zone and hour as the stream of orders, real
- * addresses as doors. Files are found by name at any depth below the data folder: `pings.csv`, `taz_points.csv`,
- * `tnc_hourly.csv`, `addresses.csv`, plain or gzipped.
+ * A world of real data: the fleet's day as couriers, ride-hail demand by zone and hour as the
+ * stream of orders, real addresses as doors. Files are found by name at any depth below the data
+ * folder: `pings.csv`, `taz_points.csv`, `tnc_hourly.csv`, `addresses.csv`, plain or gzipped.
  */
 import { distanceM, inBox } from "../../actors/geo.ts";
 import { findCityFile, parseCityCsv, readCityFile } from "../../engine/geo/city-files.ts";
@@ -120,7 +120,10 @@ function cumulative(weights: readonly number[]): number[] {
   return weights.map((weight) => (sum += weight));
 }
 
-/** The decay at which deliveries have the wanted mean length, by bisection on a sample of pickups at noon. */
+/**
+ * The decay at which deliveries have the wanted mean length, by bisection on a sample of pickups at
+ * noon.
+ */
 function fittedDecayM(zones: readonly Zone[]): number {
   const hour = 12;
   const random = seeded(1);
@@ -150,7 +153,10 @@ function fittedDecayM(zones: readonly Zone[]): number {
   return Math.sqrt(low * high);
 }
 
-/** A function that gives a random address near a point; the point itself where there is none within 900 m. */
+/**
+ * A function that gives a random address near a point; the point itself where there is none within
+ * 900 m.
+ */
 function addressBook(rows: string[][]): (near: LngLat, random: Random) => Place {
   const squares = new Map<string, Place[]>();
   const square = (value: number): number => Math.floor(value / SQUARE_DEG);

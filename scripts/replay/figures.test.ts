@@ -31,7 +31,8 @@ test("an offer that overtakes the answer of its create counts as no waiting", ()
 test("an estimate is held against the truth in world seconds", () => {
   const one = tale({ status: "delivered", pickedUpAt: 31_000, endedAt: 61_000 });
   one.estimates.create = { madeAt: 1_000, pickupAt: 301_000, arrivalAt: 501_000 };
-  // Ten times faster: the pickup came after 300 world seconds as promised, the arrival 100 later than promised.
+  // Ten times faster: the pickup came after 300 world seconds as promised, the arrival 100 later
+  // than promised.
   expect(etaErrorsS([one], "pickup at create", 10)).toEqual([0]);
   expect(etaErrorsS([one], "arrival at create", 10)).toEqual([-100]);
   expect(etaErrorsS([one], "arrival at pickup", 10)).toEqual([]);

@@ -1,4 +1,7 @@
-/** Turns the tales of a replay into the figures of its report: every definition of a measure stands here. */
+/**
+ * Turns the tales of a replay into the figures of its report: every definition of a measure stands
+ * here.
+ */
 import type { Run } from "./run.ts";
 import { errorSummary, summary } from "./stats.ts";
 import type { ErrorSummary, Summary } from "./stats.ts";
@@ -69,8 +72,8 @@ function ownShareS(tale: Tale): number | null {
 }
 
 /**
- * Estimate minus truth in world seconds. The server's clock runs on the wall: an estimate of D seconds made at t is held
- * against (what happened - t) x compression.
+ * Estimate minus truth in world seconds. The server's clock runs on the wall: an estimate of D
+ * seconds made at t is held against (what happened - t) x compression.
  */
 export function etaErrorsS(tales: readonly Tale[], name: EtaName, compression: number): number[] {
   const delivered = tales.filter((tale) => tale.status === "delivered");

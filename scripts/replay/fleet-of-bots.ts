@@ -1,6 +1,7 @@
 /**
- * Makes the couriers of a replay and keeps them moving: profiles through the operator's door, one socket each through the
- * SDK, one tick a ping interval, spread evenly. Bounded in how much it does at once.
+ * Makes the couriers of a replay and keeps them moving: profiles through the operator's door, one
+ * socket each through the SDK, one tick a ping interval, spread evenly. Bounded in how much it does
+ * at once.
  */
 import { WebSocket } from "ws";
 import type { Vehicle } from "../../proto/geo.ts";
@@ -67,7 +68,10 @@ export class FleetOfBots {
   readonly #clients: CourierClient[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  /** Creates the couriers, connects them and starts their world. `onReady` is told how many there are so far. */
+  /**
+   * Creates the couriers, connects them and starts their world. `onReady` is told how many there
+   * are so far.
+   */
   async open(
     system: System,
     world: World,
@@ -118,7 +122,10 @@ export class FleetOfBots {
     this.#startTicking(pingWallMs(replay.compression));
   }
 
-  /** Each bot once in `intervalMs`, a slice of the fleet at a time, so that pings do not come in bursts. */
+  /**
+   * Each bot once in `intervalMs`, a slice of the fleet at a time, so that pings do not come in
+   * bursts.
+   */
   #startTicking(intervalMs: number): void {
     const startedAt = performance.now();
     let done = 0;

@@ -1,7 +1,8 @@
 /**
- * A fleet's recorded day as couriers: straight lines between the pings of one cab, silence as off shift, more couriers
- * than cabs by playing the same day again shifted in time. What is implausible in the data is counted here and smoothed
- * by the bots, which never move faster than FLEET_SPEED_MAX_MPS of world time.
+ * A fleet's recorded day as couriers: straight lines between the pings of one cab, silence as off
+ * shift, more couriers than cabs by playing the same day again shifted in time. What is implausible
+ * in the data is counted here and smoothed by the bots, which never move faster than
+ * FLEET_SPEED_MAX_MPS of world time.
  */
 import { distanceM, inBox } from "../../actors/geo.ts";
 import type { LngLat } from "../../proto/geo.ts";

@@ -1,6 +1,7 @@
 /**
- * A city for those who have no data: streets in a grid, three busy quarters, couriers who ride around them corner by
- * corner and stop now and then, deliveries of a few kilometres. Everything follows from the seed.
+ * A city for those who have no data: streets in a grid, three busy quarters, couriers who ride
+ * around them corner by corner and stop now and then, deliveries of a few kilometres. Everything
+ * follows from the seed.
  */
 import type { LngLat } from "../../proto/geo.ts";
 import { exponential, normal, seeded } from "./random.ts";
@@ -34,7 +35,10 @@ function busySpot(random: Random): Spot {
   };
 }
 
-/** Rides from corner to corner towards a busy spot, first east or west, then north or south; stops; the next. */
+/**
+ * Rides from corner to corner towards a busy spot, first east or west, then north or south; stops;
+ * the next.
+ */
 function wandering(random: Random, startS: number): Trace {
   let here = busySpot(random);
   let goal = here;

@@ -1,6 +1,6 @@
 /**
- * `npm run replay`: a city's day, played against the running system through its public doors, and a report of how it did.
- * Exit code 0: all promises held; 1: one was broken; 2: it could not run.
+ * `npm run replay`: a city's day, played against the running system through its public doors, and a
+ * report of how it did. Exit code 0: all promises held; 1: one was broken; 2: it could not run.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -20,7 +20,10 @@ import type { System } from "./system.ts";
 
 const PLAIN_PROGRESS_MS = 10_000;
 
-/** With --json standard output carries the JSON alone, and everything for people goes to standard error. */
+/**
+ * With --json standard output carries the JSON alone, and everything for people goes to standard
+ * error.
+ */
 function speaker(json: boolean): Say {
   const out = json ? process.stderr : process.stdout;
   let plainAt = 0;

@@ -1,4 +1,7 @@
-/** The command line of the replay, checked. Everything has a default, so that `npm run replay` alone is a pleasant two minutes. */
+/**
+ * The command line of the replay, checked. Everything has a default, so that `npm run replay` alone
+ * is a pleasant two minutes.
+ */
 import { parseArgs } from "node:util";
 
 export type ReplayOptions = {
@@ -53,7 +56,10 @@ export const USAGE = `npm run replay -- [options]   (the system must be running:
   --json                 the report as JSON on standard output, all else on standard error
   --no-check             do not check Postgres and the events at the end`;
 
-/** What is open after the last create has the longest usual delivery, and the time of a restart, to finish. */
+/**
+ * What is open after the last create has the longest usual delivery, and the time of a restart, to
+ * finish.
+ */
 const GRACE_WORLD_S = 2_700;
 const GRACE_WALL_S = 20;
 

@@ -1,8 +1,13 @@
-/** Random numbers that a seed decides, and the few distributions that people and demand follow. Not for secrets. */
+/**
+ * Random numbers that a seed decides, and the few distributions that people and demand follow. Not
+ * for secrets.
+ */
 
 export type Random = () => number;
 
-/** Numbers in [0, 1) from a seed: mulberry32 by Tommy Ettinger (public domain), 32 bits of state. */
+/**
+ * Numbers in [0, 1) from a seed: mulberry32 by Tommy Ettinger (public domain), 32 bits of state.
+ */
 export function seeded(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -20,7 +25,10 @@ export const normal = (random: Random): number =>
 /** The 95th percentile of the standard normal distribution. */
 const NORMAL_P95 = 1.644_853_6;
 
-/** A log-normal number by its median and 95th percentile, both above 0: how long people take to answer. */
+/**
+ * A log-normal number by its median and 95th percentile, both above 0: how long people take to
+ * answer.
+ */
 export const logNormal = (random: Random, p50: number, p95: number): number =>
   p50 * Math.exp((normal(random) * Math.log(p95 / p50)) / NORMAL_P95);
 

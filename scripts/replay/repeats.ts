@@ -1,4 +1,7 @@
-/** D4 from outside: creates of the replay sent once more with their keys must be answered as before, word for word. */
+/**
+ * D4 from outside: creates of the replay sent once more with their keys must be answered as before,
+ * word for word.
+ */
 import { isDeepStrictEqual } from "node:util";
 import { RestClient } from "../../sdk/rest.ts";
 import type { System } from "./system.ts";

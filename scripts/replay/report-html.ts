@@ -1,6 +1,6 @@
 /**
- * The report of a replay as one page that needs nothing else: data, styles and the plotting library are inside. Plots are
- * described here as data; `page.html` draws them.
+ * The report of a replay as one page that needs nothing else: data, styles and the plotting library
+ * are inside. Plots are described here as data; `page.html` draws them.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

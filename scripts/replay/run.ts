@@ -1,6 +1,7 @@
 /**
- * One replay from beginning to end: the world, the bots, the minutes of demand, the grace in which open deliveries finish,
- * the cleaning up, the check. It speaks to the system only through its public doors, except for metrics and the final check.
+ * One replay from beginning to end: the world, the bots, the minutes of demand, the grace in which
+ * open deliveries finish, the cleaning up, the check. It speaks to the system only through its
+ * public doors, except for metrics and the final check.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { DispatchError } from "../../proto/errors.ts";
@@ -133,7 +134,10 @@ async function create(customers: Customers, until: number, show: () => void): Pr
   }
 }
 
-/** Waits until nothing is open, bounded; what still is then is canceled by the operator, so that nothing is left behind. */
+/**
+ * Waits until nothing is open, bounded; what still is then is canceled by the operator, so that
+ * nothing is left behind.
+ */
 async function letFinish(
   system: System,
   tales: Tales,
@@ -180,7 +184,10 @@ async function askAfter(rest: RestClient, open: readonly Tale[], tales: Tales): 
   });
 }
 
-/** Asks for a delivery that no server takes, by an address: the refusal tells whether a city is loaded. */
+/**
+ * Asks for a delivery that no server takes, by an address: the refusal tells whether a city is
+ * loaded.
+ */
 async function knowsAddresses(
   system: System,
   world: World,

@@ -56,7 +56,9 @@ export function errorSummary(errors: readonly number[]): ErrorSummary {
   };
 }
 
-/** The cumulative curve of a sample at up to `points` places: x the value, y the share not above it. */
+/**
+ * The cumulative curve of a sample at up to `points` places: x the value, y the share not above it.
+ */
 export function curve(values: readonly number[], points = 200): [number[], number[]] {
   const sorted = values.toSorted((a, b) => a - b);
   const x: number[] = [];
@@ -69,7 +71,10 @@ export function curve(values: readonly number[], points = 200): [number[], numbe
   return [x, y];
 }
 
-/** Counts in bins of `width`, the outermost collecting what lies beyond `from` and `to`: x the middle of each bin. */
+/**
+ * Counts in bins of `width`, the outermost collecting what lies beyond `from` and `to`: x the
+ * middle of each bin.
+ */
 export function histogram(
   values: readonly number[],
   from: number,

@@ -1,6 +1,7 @@
 /**
- * Where the running system is: its doors, the signing key, its processes. Read from the environment and from the state
- * folder that `npm start` keeps; the replay, the checker, the bench and the bot courier all look here.
+ * Where the running system is: its doors, the signing key, its processes. Read from the environment
+ * and from the state folder that `npm start` keeps; the replay, the checker, the bench and the bot
+ * courier all look here.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

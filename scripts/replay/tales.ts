@@ -1,6 +1,7 @@
 /**
- * What happened to each delivery of a replay, as seen from outside: the wall-clock times at which the bots sent and received
- * things. It also keeps what the server acknowledged, which the checker holds against the database at the end.
+ * What happened to each delivery of a replay, as seen from outside: the wall-clock times at which
+ * the bots sent and received things. It also keeps what the server acknowledged, which the checker
+ * holds against the database at the end.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import type { NewDelivery } from "../../sdk/rest.ts";
@@ -62,7 +63,10 @@ export class Tales {
   /** Sentences about broken promises seen by the bots themselves. */
   readonly violations: string[] = [];
 
-  /** The tale of a delivery; begun by whoever hears of it first (an offer may overtake the create's answer). */
+  /**
+   * The tale of a delivery; begun by whoever hears of it first (an offer may overtake the create's
+   * answer).
+   */
   of(id: string): Tale {
     const known = this.all.get(id);
     if (known !== undefined) return known;

@@ -1,4 +1,7 @@
-/** World time: seconds since midnight of the world's day, passing `compression` times faster than the clock on the wall. */
+/**
+ * World time: seconds since midnight of the world's day, passing `compression` times faster than
+ * the clock on the wall.
+ */
 
 export class WorldClock {
   readonly compression: number;

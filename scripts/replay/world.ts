@@ -1,7 +1,8 @@
 /**
- * What a replay plays: where couriers would be by themselves, and when and where deliveries are asked for. Two worlds
- * exist: one made of real data (`data-world.ts`) and one made up (`made-world.ts`). Time in here is world time, seconds
- * since midnight; the runner decides how fast it passes.
+ * What a replay plays: where couriers would be by themselves, and when and where deliveries are
+ * asked for. Two worlds exist: one made of real data (`data-world.ts`) and one made up
+ * (`made-world.ts`). Time in here is world time, seconds since midnight; the runner decides how
+ * fast it passes.
  */
 import type { LngLat } from "../../proto/geo.ts";
 import type { Random } from "./random.ts";
@@ -15,7 +16,10 @@ export type Order = { readonly origin: Place; readonly destination: Place };
 
 export type World = {
   readonly name: string;
-  /** What the reader of the report must know about the data and what was done to it, one sentence each. */
+  /**
+   * What the reader of the report must know about the data and what was done to it, one sentence
+   * each.
+   */
   readonly notes: readonly string[];
   readonly traces: readonly Trace[];
   /** How many deliveries are asked for in a second of world time. */

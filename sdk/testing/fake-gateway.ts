@@ -1,6 +1,7 @@
 /**
- * A gateway's public door in memory, speaking the real frames and the REST contract's words: for tests of the SDK and of
- * applications built on it. It decides nothing: a test says what it answers and when it breaks.
+ * A gateway's public door in memory, speaking the real frames and the REST contract's words: for
+ * tests of the SDK and of applications built on it. It decides nothing: a test says what it answers
+ * and when it breaks.
  */
 import { clientFrames, serverFrames } from "../../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../../proto/frames.ts";

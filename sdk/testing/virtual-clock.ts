@@ -1,5 +1,8 @@
-/** A clock that moves only when a test says so. Timers ring in the order of their time, then of their arming. */
-import type { Clock } from "../clock.ts";
+/**
+ * A clock that moves only when a test says so. Timers ring in the order of their time, then of
+ * their arming.
+ */
+import type { Clock, Timer } from "../clock.ts";
 
 /** Rounds of the microtask queue that any chain of promises in the SDK settles within. */
 const SETTLE_ROUNDS = 50;
@@ -20,7 +23,7 @@ export class VirtualClock implements Clock {
     this.#timers.set(id, { at: this.#now + Math.max(0, ms), run });
     return id;
   };
-  readonly clearTimer = (timer: unknown): void => {
+  readonly clearTimer = (timer: Timer): void => {
     this.#timers.delete(timer as number);
   };
 

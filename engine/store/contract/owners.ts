@@ -1,4 +1,7 @@
-/** The contract of shard owners: epochs, rounds, unfilled deliveries, shifts, and what they resume from. */
+/**
+ * The contract of shard owners: epochs, rounds, unfilled deliveries, shifts, and what they resume
+ * from.
+ */
 import { describe, expect, test } from "vitest";
 import type { CourierId, Epoch, ShardId } from "../../../proto/ids.ts";
 import { NOW, createOf, newCourierId, newDeliveryId, roundOf, statusOf, upTo } from "./world.ts";

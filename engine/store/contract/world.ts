@@ -1,6 +1,7 @@
 /**
- * What the contract's tests build with: ids that never repeat, commands with sensible fields, couriers on shift.
- * Through the port only, so that the same tests run over Postgres and over the simulator's fake.
+ * What the contract's tests build with: ids that never repeat, commands with sensible fields,
+ * couriers on shift. Through the port only, so that the same tests run over Postgres and over the
+ * simulator's fake.
  */
 import { randomBytes } from "node:crypto";
 import type { Vehicle } from "../../../proto/geo.ts";
@@ -116,7 +117,10 @@ export function fixtures(ask: () => StorePair) {
     await store().status(statusOf(delivery, by, "picked_up"));
     return { delivery, by };
   };
-  /** A round on the row as it stands, with all that is given put over it; takes the shard unless told the epoch. */
+  /**
+   * A round on the row as it stands, with all that is given put over it; takes the shard unless
+   * told the epoch.
+   */
   const round = async (
     delivery: DeliveryId,
     more: Partial<Extract<ActorWrite, { kind: "round" }>> = {},
