@@ -142,7 +142,7 @@ function dropAll(
 /** D7: what nobody ended ends at its deadline. The delivery knows the deadline too and is not told. */
 export function lapse(courier: KnownCourier, now: Millis, ctx: CourierContext): KnownStep {
   const over = courier.holds.filter((hold) => hold.until <= now);
-  return [courier];
+  return over.length === 0 ? [courier] : dropAll(courier, over, "lapsed", ctx);
 }
 
 /**
