@@ -24,6 +24,7 @@ import type { HostCount, HostMessage, HostPorts, Reply } from "./host-ports.ts";
 import type { CancelTimer } from "./io/clock.ts";
 import { Loader, retryLater } from "./loader.ts";
 import { Mailbox } from "./mailbox.ts";
+import { RunQueue } from "./run-queue.ts";
 
 export type HostOptions = {
   readonly mailboxMaxMsgs?: number;
@@ -63,8 +64,7 @@ export class Host {
   readonly #residents = new Residents();
   readonly #idle: IdleSweep;
   readonly #alarms = new Alarms<Resident>();
-  readonly #new = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
-  readonly #begun = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
+  readonly #toRun = new RunQueue();
   #inStep = false;
   readonly #loader: Loader;
   #commits = 0;
@@ -103,7 +103,6 @@ export class Host {
     return this.#residents.get(kind, id) !== undefined;
   }
 
-  /** Actors in memory. */
   count(kind: Kind): number {
     return this.#residents.count(kind);
   }
@@ -115,7 +114,7 @@ export class Host {
 
   /** Actors with something to do. */
   backlog(): number {
-    return this.#new.size + this.#begun.size;
+    return this.#toRun.size;
   }
 
   /** Drops all actors of a shard; requests that wait are answered `unavailable`. */
@@ -193,18 +192,10 @@ export class Host {
 
   #wake(resident: Resident): void {
     if (resident.mode !== "ready" || resident.mailbox.size === 0) return;
-    this.#queue(resident, "new");
+    this.#toRun.push(resident, this.#inStep ? "begun" : "new");
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
     this.#ports.clock.soon(() => this.#run());
-  }
-
-  /** Into that queue, unless it stands there or in the faster one. */
-  #queue(resident: Resident, queue: "new" | "begun"): void {
-    if (resident.queued === queue || resident.queued === "begun") return;
-    resident.queued = queue;
-    if (queue === "begun") this.#begun.push(resident);
-    else this.#new.push(resident);
   }
 
   #run(): void {
@@ -223,15 +214,12 @@ export class Host {
 
   /** One step of the actor whose turn it is; false when nothing is left to do. */
   #runOne(): boolean {
-    const begun = this.#begun.shift();
-    const resident = begun ?? this.#new.shift();
-    if (resident === undefined) return false;
-    const queue = begun === undefined ? "new" : "begun";
-    if (resident.queued !== queue) return true; // It has moved on to the faster queue.
-    resident.queued = "no";
+    const next = this.#toRun.shift();
+    if (next === undefined) return false;
+    const { resident, queue } = next;
     const envelope = resident.mode === "ready" ? resident.mailbox.shift() : undefined;
     if (envelope !== undefined) this.#step(resident, envelope);
-    if (resident.mode === "ready" && resident.mailbox.size > 0) this.#queue(resident, queue);
+    if (resident.mode === "ready" && resident.mailbox.size > 0) this.#toRun.push(resident, queue);
     return true;
   }
 
@@ -309,8 +297,6 @@ export class Host {
     }
   }
 
-  /* Commits. */
-
   async #commit(
     resident: Resident,
     write: ActorWrite,
@@ -350,8 +336,6 @@ export class Host {
     this.#inStep = false;
     this.#armTimer();
   }
-
-  /* Trouble. */
 
   #park(resident: Resident, envelope: Envelope, error: unknown): void {
     resident.mode = "parked";
