@@ -5,7 +5,7 @@
  * actor, which makes a lost direct message cost milliseconds instead of a sweep.
  */
 import type { Millis } from "../proto/ids.ts";
-import type { DeliveryEvent } from "../proto/messages.ts";
+import type { DeliveryEvent } from "../proto/events.ts";
 import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import { backOffMs } from "./io/clock.ts";

@@ -22,7 +22,13 @@ export type Field<T> = {
 };
 
 export type ValueOf<F> = F extends Field<infer T> ? T : never;
-export type Fields = { readonly [name: string]: Field<never> | Field<unknown> | Field<any> };
+/** Any field at all: what a table's rows have in common. */
+export type SomeField = {
+  readonly name: string;
+  readonly pack: (value: never) => unknown;
+  readonly unpack: (raw: unknown) => unknown;
+};
+export type Fields = { readonly [name: string]: SomeField };
 export type ValuesOf<F extends Fields> = { readonly [K in keyof F]: ValueOf<F[K]> };
 
 const same = <T>(value: T): T => value;

@@ -3,7 +3,7 @@
  * and the SDK. Times are RFC 3339 in UTC, coordinates `{lat, lng}` in degrees. Field names are the REST contract's (snake case).
  */
 import type { PackageSize, Vehicle } from "./geo.ts";
-import type { Status, StatusReason } from "./status.ts";
+import type { Status } from "./status.ts";
 
 export type StopView = {
   readonly address: string | null;
@@ -16,7 +16,8 @@ export type DeliveryView = {
   /** Rises by one with each status event; equals the number of the latest event (D5). */
   readonly version: number;
   readonly status: Status;
-  readonly status_reason: StatusReason | string | null;
+  /** A `StatusReason`, with the caller's own words after a colon where there are some. */
+  readonly status_reason: string | null;
   readonly origin: StopView;
   readonly destination: StopView;
   readonly package_size: PackageSize;

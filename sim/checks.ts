@@ -5,7 +5,7 @@
 import type { Courier } from "../actors/courier-state.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import type { DeliveryEvent } from "../proto/messages.ts";
+import type { DeliveryEvent } from "../proto/events.ts";
 import { NEXT_STATUSES, isTerminal } from "../proto/status.ts";
 import type { Status } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";

@@ -15,7 +15,8 @@ import type {
   PrincipalId,
   ShardId,
 } from "../../proto/ids.ts";
-import type { DeliveryEvent, Job } from "../../proto/messages.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { Job } from "../../proto/messages.ts";
 import type { Status } from "../../proto/status.ts";
 import type {
   ActorWrite,

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import postgres from "postgres";
-import type { DeliveryEvent } from "../../proto/messages.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Status } from "../../proto/status.ts";
 import { streamName } from "../../proto/subjects.ts";
 import type { AcknowledgedFacts, CourierFacts, DeliveryFacts, EventFacts, Facts } from "./rules.ts";

@@ -7,7 +7,8 @@ import { randomBytes } from "node:crypto";
 import type { Vehicle } from "../../../proto/geo.ts";
 import { shardOfDelivery } from "../../../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, PrincipalId, ShardId } from "../../../proto/ids.ts";
-import type { DeliveryEvent, Job } from "../../../proto/messages.ts";
+import type { DeliveryEvent } from "../../../proto/events.ts";
+import type { Job } from "../../../proto/messages.ts";
 import type { ActorWrite, WriteOutcome } from "../../../proto/writes.ts";
 import type { CreateCommand, Store } from "../port.ts";
 
