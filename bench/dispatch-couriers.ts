@@ -1,7 +1,7 @@
 /**
  * The couriers of `dispatch.ts`, in a process of their own: raw sockets instead of the SDK, because
- * the load shares the machine with what is measured. Each accepts every offer at once, reports
- * pickup and delivery at once, and pings where it stands every ten seconds. Only frames that matter
+ * the load shares the machine with what is measured. Each accepts an offer after 0.2 to 1.2 s
+ * unless it was withdrawn before, reports pickup and delivery at once, so that it is free again, and pings where it stands every ten seconds. Only frames that matter
  * here are decoded; a frame's code is its second byte.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,7 @@ export type CourierCounts = {
   offers: number;
   assigned: number;
   delivered: number;
-  /** By code; `delivery_taken` is the usual end of two of three accepts. */
+  /** By code. */
   refused: Record<string, number>;
   disconnects: number;
   /** When the offers of a delivery arrived, in order: milliseconds since 1970 with a fraction. */
@@ -31,7 +31,9 @@ export type CourierCounts = {
 const PING_MS = 10_000;
 const CAPACITY = 10;
 const AT_ONCE = 32;
-const CODE = { welcome: 65, ok: 66, error: 67, offer: 69, assignment: 71 } as const;
+const ANSWER_MIN_MS = 200;
+const ANSWER_SPREAD_MS = 1_000;
+const CODE = { welcome: 65, ok: 66, error: 67, offer: 69, withdrawn: 70, assignment: 71 } as const;
 
 const counts: CourierCounts = {
   offers: 0,
@@ -48,11 +50,15 @@ class Courier {
   readonly #lat: number;
   /** What to report once the request with this ref was answered. */
   readonly #then = new Map<number, { delivery: DeliveryId; status: "picked_up" | "delivered" }>();
+  /** Offers that will be accepted. */
+  readonly #answers = new Map<DeliveryId, NodeJS.Timeout>();
+  readonly #random: () => number;
   #ref = 0;
   #seq = Math.floor(Date.now() / 1_000);
   readonly ready: Promise<void>;
 
   constructor(url: string, token: string, random: () => number) {
+    this.#random = random;
     this.#lng = BOX.west + random() * (BOX.east - BOX.west);
     this.#lat = BOX.south + random() * (BOX.north - BOX.south);
     this.#socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/socket`, SUBPROTOCOL, {
@@ -88,12 +94,19 @@ class Courier {
   #received(data: Buffer): void {
     const code = data[1];
     const matters =
-      code === CODE.ok || code === CODE.error || code === CODE.offer || code === CODE.assignment;
+      code === CODE.ok ||
+      code === CODE.error ||
+      code === CODE.offer ||
+      code === CODE.withdrawn ||
+      code === CODE.assignment;
     const frame = matters ? serverFrames.decode(data) : null;
     if (frame?.type === "offer") {
       counts.offers++;
       (counts.offeredAt[frame.delivery] ??= []).push(performance.timeOrigin + performance.now());
-      this.#send({ type: "accept", ref: ++this.#ref, delivery: frame.delivery });
+      this.#answer(frame.delivery);
+    } else if (frame?.type === "withdrawn") {
+      clearTimeout(this.#answers.get(frame.delivery));
+      this.#answers.delete(frame.delivery);
     } else if (frame?.type === "assignment") {
       counts.assigned++;
       this.#report(frame.assignment.id as DeliveryId, "picked_up");
@@ -107,6 +120,15 @@ class Courier {
       counts.refused[frame.code] = (counts.refused[frame.code] ?? 0) + 1;
       this.#then.delete(frame.ref ?? -1);
     }
+  }
+
+  #answer(delivery: DeliveryId): void {
+    const accept = (): void => {
+      this.#answers.delete(delivery);
+      this.#send({ type: "accept", ref: ++this.#ref, delivery });
+    };
+    const afterMs = ANSWER_MIN_MS + this.#random() * ANSWER_SPREAD_MS;
+    this.#answers.set(delivery, setTimeout(accept, afterMs));
   }
 
   #report(delivery: DeliveryId, status: "picked_up" | "delivered"): void {

@@ -6,7 +6,7 @@
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
-import { SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
+import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
@@ -19,6 +19,8 @@ export type Config = {
   /** Copies of each stream: 1 on a single server, 3 in a cluster. */
   readonly natsReplicas: number;
   readonly postgresUrl: string;
+  /** Connections of one process. Few: what waits for one shares the next statement. */
+  readonly postgresConnections: number;
   readonly publicHost: string;
   readonly publicPort: number;
   readonly adminHost: string;
@@ -115,6 +117,7 @@ export function readConfig(env: Environment): Config {
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
+    postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),

@@ -109,7 +109,11 @@ export async function startNode(
     const nc = await connectNats({ url: config.natsUrl, name: node });
     closes.push(() => nc.close());
     await openStreams(nc, config, log);
-    const store = openPostgresStore({ url: config.postgresUrl, applicationName: node });
+    const store = openPostgresStore({
+      url: config.postgresUrl,
+      applicationName: node,
+      connections: config.postgresConnections,
+    });
     closes.push(() => store.close());
     const meters = runtimeMetrics(metrics);
     const domain = makeDomain(config.settings);

@@ -24,8 +24,8 @@ export type OutboxPorts = {
 };
 
 const LOOK_MS = 250;
-/** Between two looks: at a steady stream of nudges, events share a query. */
-const GAP_MS = 5;
+/** Between two looks: at a steady stream of nudges, events share a query. Nobody is told later than this for it. */
+const GAP_MS = 20;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 2_000;
 

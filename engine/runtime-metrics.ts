@@ -11,13 +11,11 @@ export type RuntimeMetrics = ReturnType<typeof runtimeMetrics>;
 
 /** Makes them; once for each registry. */
 export function runtimeMetrics(metrics: Metrics) {
-  const steps = metrics.counter("hexdispatch_steps_total", "Steps of actors.", ["kind"]);
-  // A child for each kind: looking labels up costs more than the step's own bookkeeping.
-  const stepsOf: Readonly<Record<Kind, { inc: () => void }>> = {
-    delivery: steps.labels({ kind: "delivery" }),
-    courier: steps.labels({ kind: "courier" }),
-    cell: steps.labels({ kind: "cell" }),
-  };
+  const steps = metrics.tally<Kind>("hexdispatch_steps_total", "Steps of actors.", "kind", [
+    "delivery",
+    "courier",
+    "cell",
+  ]);
   const host = metrics.counter(
     "hexdispatch_host_troubles_total",
     "Messages refused, steps that threw and the like, by kind of trouble and of actor.",
@@ -39,7 +37,7 @@ export function runtimeMetrics(metrics: Metrics) {
     ["stream", "what"],
   );
   return {
-    step: (kind: Kind) => stepsOf[kind].inc(),
+    step: steps,
     host: (what: HostCount, kind: Kind) => host.inc({ what, kind }),
     router: (what: RouterCount, messages: number) => router.inc({ what }, messages),
     replica: (what: ReplicaCount) => replica.inc({ what }),

@@ -92,7 +92,7 @@ export class Connections {
     return {
       message: (bytes, isBinary) => {
         const frame = isBinary ? clientFrames.decode(bytes) : null;
-        this.#deps.metrics.frames.inc({ type: frame?.type ?? "bad" });
+        this.#deps.metrics.received(frame?.type ?? "bad");
         this.#run(connection, { type: "frame", frame });
       },
       closed: (code) => {
@@ -262,9 +262,11 @@ export class Connections {
 
   #linkOf(connection: Connection, principal: Principal): Link {
     const { peer, id } = connection;
-    const { dropped } = this.#deps.metrics;
+    const { dropped, sent } = this.#deps.metrics;
     const sendBytes = (bytes: Uint8Array): void => {
-      if (connection.state.at === "closed" || peer.send(bytes) !== "dropped") return;
+      if (connection.state.at === "closed") return;
+      sent(bytes);
+      if (peer.send(bytes) !== "dropped") return;
       dropped.inc({ reason: "slow_reader" });
       this.#run(connection, { type: "lagged" });
     };
@@ -280,6 +282,7 @@ export class Connections {
           dropped.inc({ reason: "behind" });
           return false;
         }
+        sent(bytes);
         return peer.send(bytes) !== "dropped";
       },
     };

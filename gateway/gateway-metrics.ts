@@ -3,6 +3,13 @@
  */
 import { offerDelayHistogram } from "../engine/io/metrics.ts";
 import type { Metrics } from "../engine/io/metrics.ts";
+import { clientTable, serverTable } from "../proto/frames.ts";
+
+const CLIENT_TYPES = [...Object.keys(clientTable), "bad"];
+/** Types of the frames that we send, by their code: the second byte of an encoded frame. */
+const SERVER_TYPES = new Map(
+  Object.entries(serverTable).map(([type, row]) => [row.code as number, type]),
+);
 
 export type GatewayMetrics = ReturnType<typeof gatewayMetrics>;
 
@@ -25,11 +32,13 @@ export function gatewayMetrics(metrics: Metrics) {
       "WebSockets that ended, by close code.",
       ["code"],
     ),
-    frames: metrics.counter(
+    received: metrics.tally(
       "hexdispatch_ws_frames_total",
       "Frames received, by type; `bad` for what could not be read.",
-      ["type"],
+      "type",
+      CLIENT_TYPES,
     ),
+    sent: countSent(metrics),
     dropped: metrics.counter(
       "hexdispatch_ws_dropped_total",
       "Frames that were not sent, by reason.",
@@ -57,4 +66,15 @@ export function gatewayMetrics(metrics: Metrics) {
       "Messages to actors that were dropped because NATS was away; the relay or the sweep heals them.",
     ),
   };
+}
+
+/** Counts an encoded frame that was handed to a socket. */
+function countSent(metrics: Metrics): (bytes: Uint8Array) => void {
+  const count = metrics.tally(
+    "hexdispatch_ws_frames_sent_total",
+    "Frames sent to clients after their hello, by type.",
+    "type",
+    [...SERVER_TYPES.values()],
+  );
+  return (bytes) => count(SERVER_TYPES.get(bytes[1] ?? 0) ?? "unknown");
 }

@@ -35,7 +35,11 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   const metrics = new Metrics("gateway");
   const nc = await connectNats({ url: config.natsUrl, name: gateway });
   const bus = natsBus(nc);
-  const store = openPostgresStore({ url: config.postgresUrl, applicationName: gateway });
+  const store = openPostgresStore({
+    url: config.postgresUrl,
+    applicationName: gateway,
+    connections: config.postgresConnections,
+  });
   const subjects = subjectsFor(config.natsPrefix);
   const deps = {
     gateway,

@@ -54,12 +54,13 @@ export const PINGS_DOUBTED_MAX = 3;
 /** A ping whose number is this much lower, with a newer time, comes from an app that was installed anew. */
 export const PING_SEQ_RESET_PINGS = 100;
 export const NATS_REQUEST_TIMEOUT_MS = 1_000;
-/** Below this a nats-server silently drops features that we ask for (NATS.md, finding 8). */
+/** Below this a nats-server silently drops features that we ask for (seen on 2.10: streams are made without them). */
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
 
 /** The store. */
-export const POSTGRES_POOL_CONNECTIONS = 10;
+/** Connections of one process, unless it is told another number. */
+export const POSTGRES_POOL_CONNECTIONS = 4;
 /** Statements of one process that wait for a connection; more are refused as `overloaded`. */
 export const POSTGRES_WAITING_MAX_STATEMENTS = 2_000;
 export const POSTGRES_CONNECT_TIMEOUT_MS = 2_000;
