@@ -44,7 +44,7 @@ export type Batcher<T, R> = {
 const LIMITS: BatchLimits = {
   windowMs: WRITE_WINDOW_MS,
   rowsMax: WRITE_BATCH_MAX_ROWS,
-  inFlightMax: 2,
+  inFlightMax: 1,
   waitingMax: WRITE_QUEUE_MAX_ROWS,
 };
 
