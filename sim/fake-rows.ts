@@ -64,7 +64,7 @@ export const rowOf = (command: CreateCommand): Row => {
     shard: shardOfDelivery(job.id),
     version: 1,
     status: "pending",
-    statusReason: null,
+    statusReason: "searching",
     owner: job.owner,
     externalId: command.externalId,
     pickupAddress: command.pickupAddress,

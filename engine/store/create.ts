@@ -38,12 +38,14 @@ created as (
     id, shard, owner, external_id, pickup_address, pickup_lng, pickup_lat,
     dropoff_address, dropoff_lng, dropoff_lat, size, weight_kg, vehicle, phone, recipient_phone,
     notes, ready_at, created_at, search_until, estimated_pickup_at, estimated_arrival_at,
-    next_attempt_at, tracking_hash)
+    next_attempt_at, tracking_hash, status_reason)
   select
     w.id, w.shard, w.owner, w.external_id, w.pickup_address, w.pickup_lng, w.pickup_lat,
     w.dropoff_address, w.dropoff_lng, w.dropoff_lat, w.size, w.weight_kg, w.vehicle, w.phone,
     w.recipient_phone, w.notes, w.ready_at, w.created_at, w.search_until, w.estimated_pickup_at,
-    w.estimated_arrival_at, w.next_attempt_at, decode(w.tracking_hash, 'hex')
+    w.estimated_arrival_at, w.next_attempt_at, decode(w.tracking_hash, 'hex'),
+    -- D3: it waits visibly from its first moment.
+    'searching'
   from wanted w left join fresh_key k on k.principal = w.principal and k.key = w.key
   where w.key is null or k.key is not null
   on conflict (id) do nothing

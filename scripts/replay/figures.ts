@@ -30,6 +30,8 @@ export type Figures = {
   /** World seconds, estimate minus truth. */
   readonly eta: Readonly<Record<EtaName, ErrorSummary>>;
   readonly pings: number;
+  /** Frames that the gateway sent, by its own counter; null where it cannot be read. */
+  readonly framesOut: number | null;
   readonly counts: Readonly<Record<string, number>>;
   readonly errors: Readonly<Record<string, number>>;
   readonly healed: Readonly<Record<string, number>>;
@@ -141,10 +143,19 @@ export function figuresOf(run: Run): Figures {
     offersPerAssignment: matched.length === 0 ? null : offers / matched.length,
     eta,
     pings: tales.counts.get("pings") ?? 0,
+    framesOut: framesOut(run.gatewayCounters),
     counts: Object.fromEntries(tales.counts),
     errors: Object.fromEntries(tales.errors),
     healed: Object.fromEntries(tales.healed),
     gatewayCounters: Object.fromEntries(run.gatewayCounters),
     violationsSeenByBots: tales.violations,
   };
+}
+
+function framesOut(counters: ReadonlyMap<string, number>): number | null {
+  let sum: number | null = null;
+  for (const [name, change] of counters) {
+    if (name.startsWith("hexdispatch_ws_frames_sent_total")) sum = (sum ?? 0) + change;
+  }
+  return sum;
 }

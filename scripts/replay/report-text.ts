@@ -44,7 +44,7 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     "",
     `  created ${f.created} (${f.createsPerS.toFixed(1)}/s)   matched ${f.matched}   delivered ${f.delivered}   canceled ${f.canceled}   unfilled ${f.unfilled}`,
     ...listed("  still open when it ended", f.cutOff),
-    `  offers per assignment ${f.offersPerAssignment?.toFixed(2) ?? "-"}   pings ${f.pings}`,
+    `  offers per assignment ${f.offersPerAssignment?.toFixed(2) ?? "-"}   pings in ${f.pings}   frames out ${f.framesOut ?? "-"}`,
     "",
     `  ${"".padEnd(44)}      n       p50       p95       p99       max`,
     row("create sent -> answered", f.createAnswerS, MILLISECONDS),

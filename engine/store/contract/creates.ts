@@ -29,7 +29,13 @@ export function createContract(f: Fixtures): void {
       expect(await f.store().create(command)).toEqual({ outcome: "created" });
       const row = await f.other().delivery(command.job.id);
       expect(row).toMatchObject({
-        ...{ id: command.job.id, shard: 5, version: 1, status: "pending", statusReason: null },
+        ...{
+          id: command.job.id,
+          shard: 5,
+          version: 1,
+          status: "pending",
+          statusReason: "searching",
+        },
         ...{ owner: OWNER, externalId: "order 7", size: "large", vehicle: "van", weightKg: 12.5 },
         ...{ pickupAddress: "123 Market St, SF", pickupLng: -122.39, pickupLat: 37.79 },
         ...{ dropoffAddress: "456 Valencia St, SF", dropoffLng: -122.42, dropoffLat: 37.76 },
