@@ -89,7 +89,7 @@ export const clientTable = {
 export const serverTable = {
   welcome: {
     code: 65,
-    doc: "Answer to `hello`: who you are and how to behave. `pingSeq` is the last ping seen of this courier.",
+    doc: "Answer to `hello`: who you are and how to behave.",
     fields: {
       version: u8,
       session: sessionId,

@@ -87,9 +87,11 @@ export const DISPATCH_DEFAULTS = {
   HOLD_WAIT_MS: 250,
   /** Offers (and holds) that one courier may have at the same time. */
   OFFERS_PARALLEL_MAX: 3,
-  /** Reach of wave 1, 2 and all later ones; an empty reach opens the next at once. */
+  /** Reach of wave 1; an empty reach opens the next at once. */
   WAVE_1_RADIUS_M: 1_000,
+  /** Reach of wave 2. */
   WAVE_2_RADIUS_M: 2_500,
+  /** Reach of wave 3 and all later ones. */
   WAVE_3_RADIUS_M: 5_000,
   /** Candidates ranked by travel time in one search. */
   CANDIDATES_MAX: 24,
@@ -103,6 +105,7 @@ export const DISPATCH_DEFAULTS = {
   DARK_MS: 90_000,
   /** An assigned courier who moved less than STILL_M towards the pickup in so long stands still. */
   STILL_MS: 180_000,
+  /** Less than this is not moving. */
   STILL_M: 50,
   /** An assigned courier who moved this much further from the pickup than at best retreats. */
   RETREAT_M: 500,
@@ -112,24 +115,31 @@ export const DISPATCH_DEFAULTS = {
   REMIND_MS: 60_000,
   /** Arrival: nearer than the first on two pings in a row; left again beyond the second. */
   ARRIVE_M: 60,
+  /** Beyond this an arrived courier has left again. */
   LEAVE_M: 120,
   /** Pings implying more than this speed are not believed (teleports). 278 m/s is 1,000 km/h. */
   PING_SPEED_MAX_MPS: 278,
-  /** How far a ping's own time may be ahead of ours, and how old it may be to move the position. */
+  /** How far a ping's own time may be ahead of ours. */
   PING_AHEAD_MAX_MS: 30_000,
+  /** How old a ping may be to move the position; older ones are history. */
   PING_AGE_MAX_MS: 60_000,
   /** How often a courier app should ping. */
   PING_INTERVAL_MS: 10_000,
-  /** Pings are batched at the gateway, and courier records at the node, for so long. */
+  /** Pings are batched at the gateway for so long. */
   PING_BATCH_MS: 50,
+  /** Courier records are batched at the node for so long. */
   CELLS_BATCH_MS: 50,
   /** Positions go to watchers once in so long. */
   POSITIONS_MS: 1_000,
+  /** How often an owner looks for due deliveries that nobody works on. */
   SWEEP_MS: 1_000,
+  /** How often last-known positions are saved. */
   LAST_KNOWN_MS: 30_000,
+  /** How often the track history is written, in bulk. */
   HISTORY_MS: 2_000,
-  /** H3 resolution of cells, and of the parents by which cells are put on shards. */
+  /** H3 resolution of cells; 8 is about 0.5 km edge. */
   CELL_RESOLUTION: 8,
+  /** H3 resolution of the parents by which cells are put on shards. Set when a cluster is created. */
   SHARD_RESOLUTION: 6,
 } as const;
 
