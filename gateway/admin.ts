@@ -1,6 +1,6 @@
 /**
  * The admin listener: liveness, readiness, metrics, version. A listener of its own, on another port than the public
- * door, so that no rule about paths stands between the two (DOORS 8). It serves people and machines who run the
+ * door, so that no rule about paths stands between the two. It serves people and machines who run the
  * gateway and knows nothing of deliveries.
  */
 import { createServer } from "node:http";

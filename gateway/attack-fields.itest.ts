@@ -1,5 +1,5 @@
 /**
- * Attacks and bad inputs (DOORS 9): whatever arrives at the door, the answer is a problem with a code or a coded close, the
+ * Attacks and bad inputs: whatever arrives at the door, the answer is a problem with a code or a coded close, the
  * database is as before, the process lives on. Bodies and queries are broken field by field, in the shapes that the
  * schemas themselves describe, so that a new field is attacked from the day it exists.
  */

@@ -1,5 +1,5 @@
 /**
- * Attacks on the wire (DOORS 9): HTTP that is not, tokens made by hand, frames that are bombs, lies, noise or too many. The
+ * Attacks on the wire: HTTP that is not, tokens made by hand, frames that are bombs, lies, noise or too many. The
  * answer is a refusal or a coded close, the database is as before, the process lives on.
  */
 import net from "node:net";

@@ -3,7 +3,7 @@
  * couriers, partners and operators, and the secret of a tracking link, which stands for one delivery.
  *
  * It refuses every algorithm but one, foreign issuers, audiences and types, tokens without an end, and subjects that are
- * no ids (DOORS 9.7). Key material comes from the configuration alone; headers like `jku` are never followed. What was
+ * no ids. Key material comes from the configuration alone; headers like `jku` are never followed. What was
  * verified is remembered until it expires, because a verification costs as much as the rest of a request.
  */
 import { createHash } from "node:crypto";

@@ -29,7 +29,7 @@ export function parseJsonBody(headers: Headers, bytes: Uint8Array): unknown {
   }
 }
 
-/** The parameters of a query. One that stands twice, or is not well-formed, is refused (DOORS 9.28). */
+/** The parameters of a query. One that stands twice, or is not well-formed, is refused. */
 export function parseQuery(query: string): Record<string, string> {
   const values: Record<string, string> = Object.create(null) as Record<string, string>;
   if (query === "") return values;

@@ -1,5 +1,5 @@
 /**
- * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike (DOORS 8, BOLA). What a
+ * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike. What a
  * principal may not read does not exist for it, so a refused read is `not_found`, never `forbidden`.
  */
 import type { DeliveryRow } from "../engine/store/port.ts";

@@ -1,5 +1,5 @@
 /**
- * The adapter by itself: whatever a handler does, the process lives and the client gets an answer or a close (DOORS 9.35).
+ * The adapter by itself: whatever a handler does, the process lives and the client gets an answer or a close.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";

@@ -4,7 +4,7 @@
  * It owns the rules of that library, so that nobody else has to know them: a request is dead after the synchronous
  * part of its handler (everything is copied first), a response is dead after an abort or an end, chunks and messages
  * are detached after the callback, and a throw inside any callback ends the process, so each one is caught here and a
- * request answered with 500 (DOORS 0.3 and 4). It refuses two Content-Length headers, which the library lets pass.
+ * request answered with 500. It refuses two Content-Length headers, which the library lets pass.
  * It knows no route, no role and no frame.
  */
 import * as uws from "uWebSockets.js";

@@ -2,7 +2,7 @@
  * Bytes to plain MessagePack values and back, and the table codec on top of it. msgpackr runs without its
  * record extension, so any MessagePack library of any language reads what we write. What comes from
  * outside passes a structural check first: size, depth, number of items, no extension types, no strings longer than
- * the buffer; a hostile header costs microseconds, not gigabytes (DOORS 0.2).
+ * the buffer; a hostile header costs microseconds, not gigabytes.
  */
 import { Packr } from "msgpackr";
 import { INVALID, packFields, unpackFields } from "./field.ts";

@@ -1,5 +1,5 @@
 /**
- * The invariants of ARCHITECTURE.md, watched from outside while a world runs. A violation throws at the very step that
+ * The invariants of docs/architecture.md, watched from outside while a world runs. A violation throws at the very step that
  * made it; what can only be seen when the world has come to rest is asked for by `atRest`.
  */
 import type { Courier } from "../actors/courier-state.ts";

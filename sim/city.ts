@@ -17,6 +17,11 @@ export const SIM_SETTINGS: DispatchSettings = {
   STILL_MS: 90_000,
 };
 
+/** Owners are missed for so long before a standby is promoted. */
+export const PROMOTE_MS = 600;
+export const TELL_AGAIN_MS = 200;
+export const STORE_MS = 8;
+
 export const SHARDS = 4;
 export const OWNER = "shop" as PrincipalId;
 export const VEHICLES: readonly Vehicle[] = ["walk", "bike", "bike", "scooter", "car"];

@@ -16,8 +16,8 @@ import type { ActorKey, CourierRecord, Posted } from "../proto/messages.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import type { DeliveryRow } from "../engine/store/port.ts";
 import { Checks } from "./checks.ts";
-import { OWNER, SHARDS, SIM_SETTINGS, VEHICLES } from "./city.ts";
-import { createOf, hashOf, placeIn, shardOf } from "./city.ts";
+import { OWNER, PROMOTE_MS, SHARDS, SIM_SETTINGS, STORE_MS } from "./city.ts";
+import { TELL_AGAIN_MS, VEHICLES, createOf, hashOf, placeIn, shardOf } from "./city.ts";
 import { SimClock } from "./clock.ts";
 import { CourierApp } from "./courier-app.ts";
 import type { Doors } from "./courier-app.ts";
@@ -40,10 +40,6 @@ export type WorldOptions = {
 };
 
 const START: Millis = 1_700_000_000_000;
-/** Owners are missed for so long before a standby is promoted. */
-const PROMOTE_MS = 600;
-const TELL_AGAIN_MS = 200;
-const STORE_MS = 8;
 /** A walker may have an hour to go. */
 const REST_MAX_MIN = 120;
 
