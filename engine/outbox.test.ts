@@ -78,7 +78,7 @@ describe("the relay", () => {
     commit(2);
     await clock.advance(10);
     expect(stream.length).toBe(1);
-    await clock.advance(250);
+    await clock.advance(270);
     expect(stream.length).toBe(2);
   });
 
@@ -87,7 +87,7 @@ describe("the relay", () => {
     relay.start();
     relay.nudge();
     commit(1);
-    await clock.advance(6);
+    await clock.advance(21);
     expect(stream.length).toBe(1);
   });
 

@@ -40,6 +40,9 @@ export const MAILBOX_MAX_MSGS = 1_024;
 export const ACTORS_MAX = 1_000_000;
 export const WRITE_BATCH_MAX_ROWS = 200;
 export const WRITE_QUEUE_MAX_ROWS = 20_000;
+/** Statements of one kind of command that a process has under way: what comes meanwhile shares the next. */
+export const WRITE_STATEMENTS_MAX = 1;
+/** Where more than one may run, so long the next waits for company. */
 export const WRITE_WINDOW_MS = 1;
 export const OUTBOX_BATCH_MAX_ROWS = 500;
 export const SWEEP_MAX_ROWS = 1_000;

@@ -38,8 +38,23 @@ test("commands of one turn of the event loop share a statement, and each gets it
   expect(await answers).toEqual(["a done", "b done"]);
 });
 
-test("what comes while a statement runs waits a millisecond for company", async () => {
-  const { clock, batcher, sent } = drive();
+test("what comes while a statement runs waits for its end and shares the next", async () => {
+  const { clock, statements, batcher, sent } = drive();
+  const answers = [batcher.submit("a")];
+  await clock.settle();
+  answers.push(batcher.submit("b"), batcher.submit("c"));
+  await clock.advance(100);
+  expect(sent()).toEqual(["a"]);
+  statements[0]?.answer();
+  await answers[0];
+  await clock.settle();
+  expect(sent()).toEqual(["a", "b c"]);
+  statements[1]?.answer();
+  expect(await Promise.all(answers)).toEqual(["a done", "b done", "c done"]);
+});
+
+test("where two may run, what comes while one runs waits a millisecond for company", async () => {
+  const { clock, batcher, sent } = drive({ limits: { inFlightMax: 2 } });
   void batcher.submit("a");
   await clock.settle();
   void batcher.submit("b");

@@ -10,7 +10,7 @@
  */
 import { DispatchError } from "../../proto/errors.ts";
 import { STORE_WAIT_MAX_MS, WRITE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
-import { WRITE_QUEUE_MAX_ROWS, WRITE_WINDOW_MS } from "../../proto/limits.ts";
+import { WRITE_QUEUE_MAX_ROWS, WRITE_STATEMENTS_MAX, WRITE_WINDOW_MS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
 import type { CancelTimer, Clock } from "../io/clock.ts";
 import { BatchQueue } from "./batch-queue.ts";
@@ -44,7 +44,7 @@ export type Batcher<T, R> = {
 const LIMITS: BatchLimits = {
   windowMs: WRITE_WINDOW_MS,
   rowsMax: WRITE_BATCH_MAX_ROWS,
-  inFlightMax: 1,
+  inFlightMax: WRITE_STATEMENTS_MAX,
   waitingMax: WRITE_QUEUE_MAX_ROWS,
 };
 
