@@ -13,22 +13,11 @@ import type { Clock } from "../engine/io/clock.ts";
 import type { Store } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { isCourierId, isPrincipalId } from "../proto/ids.ts";
-import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 import { TOKEN_MAX_CHARS } from "../proto/limits.ts";
 import { isTrackable } from "./policy.ts";
+import type { Principal } from "./principal.ts";
 import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes } from "./token.ts";
 import type { TokenRole } from "./token.ts";
-
-/** Who calls. `expiresAt`: from then on the credential says nothing any more. */
-export type Principal =
-  | { readonly role: "courier"; readonly subject: CourierId; readonly expiresAt: Millis }
-  | {
-      readonly role: "customer" | "partner" | "operator";
-      readonly subject: PrincipalId;
-      readonly expiresAt: Millis;
-    }
-  /** A tracking link: its subject is the one delivery that it may read. */
-  | { readonly role: "tracking"; readonly subject: DeliveryId; readonly expiresAt: Millis };
 
 export type Auth = {
   /** The principal of a credential. Rejects with `unauthorized`, `token_expired`, or `unavailable` (tracking links only). */

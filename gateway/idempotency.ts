@@ -11,7 +11,7 @@ import { errorFields } from "../engine/io/log.ts";
 import type { IdempotencyKey, Store } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 import { fieldProblem } from "./problem.ts";
 
 /** An answer as it is stored: a JSON body, or null for none. */

@@ -4,7 +4,7 @@
  */
 import type { SessionId } from "../proto/ids.ts";
 import type { ServerFrame } from "../proto/frames.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 
 export type Link = {
   readonly id: SessionId;

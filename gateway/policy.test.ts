@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { DeliveryRow } from "../engine/store/port.ts";
 import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../proto/ids.ts";
 import { STATUSES } from "../proto/status.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 import { allowed } from "./policy.ts";
 import type { Action } from "./policy.ts";
 import { etagOf, matchesEtag } from "./reader.ts";

@@ -6,7 +6,7 @@ import type { DeliveryRow } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { Status } from "../proto/status.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 
 /** `position`: see where the courier is. `ledger`: see why it went where it went. */
 export type Action = "read" | "position" | "report" | "cancel" | "ledger";

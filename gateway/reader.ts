@@ -7,7 +7,7 @@ import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { DeliveryRow, Position } from "../engine/store/port.ts";
 import type { DeliveryView } from "../proto/views.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 import { current } from "./estimates.ts";
 import { allowed } from "./policy.ts";
 import { audienceOf, deliveryView } from "./views.ts";

@@ -6,7 +6,7 @@ import type { IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 import { bearerOf } from "./auth.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { Idempotency, keyOf } from "./idempotency.ts";

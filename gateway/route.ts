@@ -8,7 +8,7 @@ import type { ErrorCode } from "../proto/errors.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { isDeliveryId } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Role } from "../proto/ids.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 import { fieldProblem } from "./problem.ts";
 import type { Body, Headers } from "./socket.ts";
 

@@ -16,7 +16,7 @@ import { PROTOCOL_VERSION } from "../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { Millis } from "../proto/ids.ts";
 import { FRAMES_PER_SESSION_PER_S_MAX, HELLO_TIMEOUT_MS } from "../proto/limits.ts";
-import type { Principal } from "./auth.ts";
+import type { Principal } from "./principal.ts";
 
 /** Unreadable frames that a session may send before it is closed. */
 export const BAD_FRAMES_MAX = 5;

@@ -4,7 +4,7 @@
 import type { DeliveryRow, ListQuery as StoreQuery } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { PAGE_DEFAULT_ROWS } from "../../proto/limits.ts";
-import type { Principal } from "../auth.ts";
+import type { Principal } from "../principal.ts";
 import type { Commands } from "../commands.ts";
 import type { Create } from "../create.ts";
 import { decodeCursor, encodeCursor } from "../cursor.ts";
