@@ -32,6 +32,8 @@ export type CustomersOptions = {
 const TRACKED_PER_CLIENT_MAX = 100;
 /** Creates that may wait for their answer; beyond this the replay skips and counts. */
 const CREATES_WAITING_MAX = 5_000;
+/** Of these deliveries another customer tries to see something, and must not (D6). */
+const PRY_SHARE = 0.02;
 const PACKAGE_SIZES = ["small", "small", "small", "medium"] as const;
 
 export class Customers {
@@ -100,6 +102,7 @@ export class Customers {
       const { sub } = customer;
       tales.acknowledged.creates.push({ id: tale.id, customer: sub, key, input, answer });
       if (tracks) this.#track(customer.client, tale);
+      if (random() < PRY_SHARE) void this.#pry(sub, tale.id);
       if (cancels) this.#cancelLater(customer.client, tale);
     } catch (error) {
       tales.error("create", error);
@@ -136,6 +139,25 @@ export class Customers {
       }
     };
     setTimeout(() => void cancel(), clock.wallMs(30 + exponential(random, 180)));
+  }
+
+  /** Somebody else asks for the delivery, at both doors: to them it does not exist. */
+  async #pry(owner: string, id: string): Promise<void> {
+    const { clients, tales } = this.#o;
+    const other = clients.find(({ sub }) => sub !== owner);
+    if (other === undefined) return;
+    const followed = other.client.track(id);
+    const asked = [other.client.get(id), followed[Symbol.asyncIterator]().next()];
+    const answers = await Promise.allSettled<unknown>(asked);
+    followed.stop();
+    for (const answer of answers) {
+      const error: unknown = answer.status === "rejected" ? answer.reason : null;
+      if (error instanceof DispatchError && error.code === "not_found")
+        tales.count("pried in vain");
+      else if (error === null)
+        tales.violations.push(`D6: ${other.sub} was shown ${id} of ${owner}`);
+      else tales.error("pry", error);
+    }
   }
 
   #track(client: CustomerClient, tale: Tale): void {
