@@ -24,7 +24,7 @@ type Dot = readonly [lng: number, lat: number];
 type Page = {
   readonly text: string;
   readonly plots: readonly Plot[];
-  readonly map: Readonly<Record<"pickups" | "dropoffs" | "unfilled", readonly Dot[]>>;
+  readonly map: Readonly<Record<"pickups" | "dropoffs" | "without a courier", readonly Dot[]>>;
 };
 
 const DOTS_MAX = 4_000;
@@ -207,6 +207,6 @@ function dots(run: Run): Page["map"] {
   return {
     pickups: own.flatMap((tale) => dot(tale.origin)),
     dropoffs: own.flatMap((tale) => dot(tale.destination)),
-    unfilled: never.flatMap((tale) => dot(tale.origin)),
+    "without a courier": never.flatMap((tale) => dot(tale.origin)),
   };
 }

@@ -44,6 +44,7 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     "",
     `  created ${f.created} (${f.createsPerS.toFixed(1)}/s)   matched ${f.matched}   delivered ${f.delivered}   canceled ${f.canceled}   unfilled ${f.unfilled}`,
     ...listed("  still open when it ended", f.cutOff),
+    ...shortage(f),
     `  offers per assignment ${f.offersPerAssignment?.toFixed(2) ?? "-"}   pings in ${f.pings}   frames out ${f.framesOut ?? "-"}`,
     "",
     `  ${"".padEnd(44)}      n       p50       p95       p99       max`,
@@ -67,6 +68,14 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     ...f.violationsSeenByBots.map((text) => `  VIOLATION seen by a bot: ${text}`),
   ];
   return lines.join("\n");
+}
+
+/** Where couriers were short, the times say more of the fleet than of the system: that must be read with them. */
+function shortage(f: Figures): string[] {
+  if (f.created === 0 || f.matched >= f.created * 0.9) return [];
+  const text =
+    "More was asked for than this fleet could carry: the times to an offer, and the system's";
+  return [`  ${text}`, "  own share, include waiting in the backlog until a courier was free."];
 }
 
 function etaRow(name: (typeof ETA_NAMES)[number], f: Figures): string {
