@@ -16,8 +16,8 @@ import { connectNats, natsBus } from "../engine/io/nats.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import { readVersion } from "../engine/version.ts";
+import { listenAdmin } from "../engine/io/admin.ts";
 import { subjectsFor } from "../proto/subjects.ts";
-import { listenAdmin } from "./admin.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { startGateway } from "./gateway.ts";
 
