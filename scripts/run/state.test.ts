@@ -51,3 +51,11 @@ test("ports are remembered over starts", () => {
   expect(new RememberedPorts(folder).get("nats")).toBe(4_333);
   expect(new RememberedPorts(folder).get("postgres")).toBeUndefined();
 });
+
+test("two who come up side by side both remember their port", () => {
+  const [nats, postgres] = [new RememberedPorts(folder), new RememberedPorts(folder)];
+  nats.set("nats", 4_333);
+  postgres.set("postgres", 5_433);
+  expect(new RememberedPorts(folder).get("nats")).toBe(4_333);
+  expect(new RememberedPorts(folder).get("postgres")).toBe(5_433);
+});

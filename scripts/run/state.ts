@@ -140,23 +140,27 @@ export class ProcessList {
   }
 }
 
-/** The ports that earlier starts settled on, by name. */
+/**
+ * The ports that earlier starts settled on, by name. The file is read anew each time: servers come up side by side, and
+ * what one notes must not be lost to what another read before.
+ */
 export class RememberedPorts {
   readonly #file: string;
-  readonly #ports: Map<string, number>;
 
   constructor(folder: string) {
     this.#file = join(folder, "ports.json");
-    const text = existsSync(this.#file) ? readFileSync(this.#file, "utf8") : "{}";
-    this.#ports = new Map(Object.entries(JSON.parse(text) as Record<string, number>));
   }
 
   get(name: string): number | undefined {
-    return this.#ports.get(name);
+    return this.#read()[name];
   }
 
   set(name: string, port: number): void {
-    this.#ports.set(name, port);
-    writeFileSync(this.#file, JSON.stringify(Object.fromEntries(this.#ports)));
+    writeFileSync(this.#file, JSON.stringify({ ...this.#read(), [name]: port }));
+  }
+
+  #read(): Record<string, number> {
+    const text = existsSync(this.#file) ? readFileSync(this.#file, "utf8") : "{}";
+    return JSON.parse(text) as Record<string, number>;
   }
 }
