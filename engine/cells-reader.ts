@@ -4,9 +4,23 @@
  * sequence seen, and a deadline ends it all: positions that could not be read heal with the next pings.
  */
 import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
-import { DeliverPolicy } from "@nats-io/jetstream";
+import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
 
-export type CellsSource = {
+/** The CELLS stream as its readers see it. */
+export type CellsLog = {
+  /**
+   * Gives every message of `subject` that is in the stream at the time of the call to `onMessage`, oldest first.
+   * Rejects when the stream itself does not answer.
+   */
+  readonly read: (
+    subject: string,
+    deadlineMs: number,
+    onMessage: (data: Uint8Array) => void,
+  ) => Promise<ReadResult>;
+};
+
+type CellsSource = {
   readonly client: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly stream: string;
@@ -22,11 +36,22 @@ export type ReadResult = {
 const WATCHDOG_MS = 2_000;
 const FETCH_MSGS = 1_000;
 
-/**
- * Gives every message of `subject` that is in the stream at the time of the call to `onMessage`, oldest first.
- * Rejects when the stream itself does not answer.
- */
-export async function readCells(
+/** The log over the stream of that name. */
+export function streamCellsLog(nc: NatsConnection, stream: string): CellsLog {
+  let source: Promise<CellsSource> | null = null;
+  const open = async (): Promise<CellsSource> => {
+    const manager = await jetstreamManager(nc, { checkAPI: false });
+    return { client: jetstream(nc), manager, stream };
+  };
+  return {
+    async read(subject, deadlineMs, onMessage) {
+      source ??= open();
+      return readCells(await source, subject, deadlineMs, onMessage);
+    },
+  };
+}
+
+async function readCells(
   source: CellsSource,
   subject: string,
   deadlineMs: number,

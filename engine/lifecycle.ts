@@ -5,12 +5,8 @@
  * listening; finish what is under way; save positions; flush. A message for a node that does not listen meets
  * "no responders", and its sender tries again; what was sent before is in Postgres.
  */
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { CourierId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
-import { streamName } from "../proto/subjects.ts";
-import { readCells } from "./cells-reader.ts";
-import type { CellsSource } from "./cells-reader.ts";
 import { repeat } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Unsubscribe } from "./io/nats.ts";
@@ -40,16 +36,11 @@ export async function start(
   runtime: Runtime,
   housekeeping: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Started> {
-  const { config, nc } = runtime.options;
+  const { config } = runtime.options;
   const shards = Array.from({ length: config.shards }, (_, shard) => shard as ShardId);
-  const source: CellsSource = {
-    client: jetstream(nc),
-    manager: await jetstreamManager(nc, { checkAPI: false }),
-    stream: streamName(config.natsPrefix, "CELLS"),
-  };
   await runtime.ownership.take(shards);
-  const batches = await rebuildIndex(runtime, source);
-  runtime.onGap = closingGaps(runtime, source);
+  const batches = await rebuildIndex(runtime);
+  runtime.onGap = closingGaps(runtime);
   const couriers = await loadCouriers(runtime);
   const deliveries = await resumeDeliveries(runtime);
   const stops = startLoops(runtime, housekeeping);
@@ -68,11 +59,11 @@ export async function start(
 }
 
 /** The stream's positions over nothing; last-known ones from Postgres come with the couriers. */
-async function rebuildIndex(runtime: Runtime, source: CellsSource): Promise<number> {
-  const { log } = runtime.options;
+async function rebuildIndex(runtime: Runtime): Promise<number> {
+  const { log, cells } = runtime.options;
   try {
     const onMessage = (data: Uint8Array): void => runtime.replica.receive(data);
-    const read = await readCells(source, runtime.subjects.cellsAll, CELLS_DEADLINE_MS, onMessage);
+    const read = await cells.read(runtime.subjects.cellsAll, CELLS_DEADLINE_MS, onMessage);
     if (!read.isComplete) log.warn(read, "the cell stream was not read to its end");
     return read.messages;
   } catch (error) {
@@ -83,12 +74,12 @@ async function rebuildIndex(runtime: Runtime, source: CellsSource): Promise<numb
 }
 
 /** Reads a shard's batches again after a gap, one read at a time for each shard. */
-function closingGaps(runtime: Runtime, source: CellsSource): (shard: ShardId) => void {
+function closingGaps(runtime: Runtime): (shard: ShardId) => void {
   const reading = new Set<ShardId>();
   const close = async (shard: ShardId): Promise<void> => {
     try {
       const onMessage = (data: Uint8Array): void => runtime.replica.receiveAgain(data);
-      await readCells(source, runtime.subjects.cells(shard), GAP_DEADLINE_MS, onMessage);
+      await runtime.options.cells.read(runtime.subjects.cells(shard), GAP_DEADLINE_MS, onMessage);
     } catch (error) {
       runtime.options.log.warn({ shard, ...errorFields(error) }, "a gap could not be closed");
     } finally {

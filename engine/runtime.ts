@@ -3,7 +3,6 @@
  * connections. The actors and the index come in as values (`Domain`), so that nothing here knows what they mean.
  * Bringing it up and down in order is `lifecycle.ts`.
  */
-import type { NatsConnection } from "@nats-io/transport-node";
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { CellId, CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
 import type { NodeId, ShardId } from "../proto/ids.ts";
@@ -14,6 +13,7 @@ import type { ToDelivery } from "../proto/messages.ts";
 import type { Status } from "../proto/status.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import type { CellsLog } from "./cells-reader.ts";
 import type { Config } from "./config.ts";
 import { EventPublisher } from "./event-publisher.ts";
 import { Host } from "./host.ts";
@@ -21,7 +21,6 @@ import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts
 import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
-import { natsBus } from "./io/nats.ts";
 import type { Bus, Unsubscribe } from "./io/nats.ts";
 import { Ledger } from "./ledger.ts";
 import { OutboxRelay } from "./outbox.ts";
@@ -63,7 +62,8 @@ export type RuntimeOptions = {
   readonly clock: Clock;
   readonly log: Log;
   readonly meters: RuntimeMetrics;
-  readonly nc: NatsConnection;
+  readonly bus: Bus;
+  readonly cells: CellsLog;
   readonly store: Store;
   readonly domain: Domain;
   /** Another node has taken a shard from us. */
@@ -95,11 +95,11 @@ export class Runtime {
 
   constructor(options: RuntimeOptions) {
     this.options = options;
-    const { config, clock, node, store, meters, nc } = options;
+    const { config, clock, node, store, meters, bus } = options;
     const { settings } = config;
-    this.bus = natsBus(nc);
+    this.bus = bus;
     this.subjects = subjectsFor(config.natsPrefix);
-    const { bus, subjects } = this;
+    const { subjects } = this;
 
     this.ownership = new Ownership({ node, store, listen: (shard) => this.#listen(shard) });
     this.host = new Host(this.#hostPorts());
