@@ -8,11 +8,11 @@
  */
 import { readFileSync } from "node:fs";
 import { newDeliveryId } from "../engine/ids.ts";
-import { createOf } from "../engine/store/contract/world.ts";
+import { createOf, takeOver } from "../engine/store/contract/world.ts";
 import { migrate } from "../engine/store/migrate.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../engine/store/postgres-store.ts";
-import type { CourierId, DeliveryId, Epoch, ShardId } from "../proto/ids.ts";
+import type { CourierId, DeliveryId, ShardId } from "../proto/ids.ts";
 import { connectOnce } from "../scripts/services/postgres.ts";
 import { privatePostgres } from "../scripts/testing/services.ts";
 import { median, report } from "./report.ts";
@@ -79,11 +79,12 @@ const medians = (figures: readonly Figure[]): Figure => ({
 /** Couriers on shift who can carry all that one round gives them. */
 async function hire(store: PostgresStore, round: number): Promise<CourierId[]> {
   const shard = 1 as ShardId;
-  const epoch = (await store.takeShards("bench", [shard])).get(shard) as Epoch;
+  const epoch = await takeOver(store, "bench", shard);
   const ids = Array.from({ length: COURIERS }, (_, i) => `cur_${round}_${i}` as CourierId);
   await inParallel(COURIERS, async (i) => {
     const courier = ids[i] as CourierId;
-    await store.putCourier({ id: courier, name: "A", phone: "1", vehicle: "bike", capacity: 20 });
+    const profile = { name: "A", phone: "1", vehicle: "bike", capacity: 20 } as const;
+    await store.putCourier({ id: courier, shard, ...profile });
     await store.write({ kind: "shift", courier, online: true }, shard, epoch);
   });
   return ids;

@@ -98,7 +98,7 @@ async function loadCouriers(runtime: Runtime): Promise<number> {
   const { store, config, domain } = runtime.options;
   let count = 0;
   for (let after = "", isMore = true; isMore;) {
-    const page = await store.courierSnapshots(after, PAGE_ROWS);
+    const page = await store.courierSnapshots(runtime.ownership.owned(), after, PAGE_ROWS);
     for (const snapshot of page) {
       const id: CourierId = snapshot.courier;
       const shard = shardOfCourier(id, config.shards);

@@ -132,9 +132,10 @@ let pings = 0;
 async function bringOnline(couriers: readonly CourierId[]): Promise<void> {
   for (const [i, courier] of couriers.entries()) {
     const gateway: NodeId = GATEWAY;
-    await store.putCourier({ id: courier, name: "C", phone: "+1", vehicle: "bike", capacity: 2 });
-    expect(await ask(courier, { type: "shift", online: true })).toBe("ok");
     const shard = shardOfCourier(courier, SHARDS);
+    const profile = { name: "C", phone: "+1", vehicle: "bike", capacity: 2 } as const;
+    await store.putCourier({ id: courier, shard, ...profile });
+    expect(await ask(courier, { type: "shift", online: true })).toBe("ok");
     const send = (msg: ToCourier): void => tell(shard, { kind: "courier", id: courier, msg });
     send({ type: "opened", gateway, session: session(courier) });
     const at = Date.now();
@@ -312,8 +313,8 @@ describe("a second node", () => {
     const child = await startProcess();
     await bringOnline(COURIERS);
     const exited = once(child, "exit");
-    const shards = Array.from({ length: SHARDS }, (_, shard) => shard as never);
-    await store.takeShards("node_other", shards);
+    const epochs = (await store.shardOwners()).map((owner) => [owner.shard, owner.epoch] as const);
+    await store.takeShards("node_other", new Map(epochs));
     await create(true);
     expect(await exited).toEqual([1, null]);
   });

@@ -93,6 +93,7 @@ describe("ownership", () => {
       node: "node_x",
       store: {
         takeShards: take,
+        shardOwners: () => Promise.resolve([]),
         write: (_write, shard, epochOfWrite) => {
           writes.push([shard, epochOfWrite]);
           return Promise.resolve({ outcome: "recorded" });

@@ -52,7 +52,7 @@ export function nextShardState(state: ShardState, event: ShardEvent): ShardState
 
 export type OwnershipPorts = {
   readonly node: string;
-  readonly store: Pick<Store, "takeShards" | "write">;
+  readonly store: Pick<Store, "takeShards" | "shardOwners" | "write">;
   /** Begins to listen on the subjects of a shard. */
   readonly listen: (shard: ShardId) => Unsubscribe;
 };
@@ -70,7 +70,10 @@ export class Ownership {
   async take(shards: readonly ShardId[]): Promise<void> {
     for (const shard of shards) this.#on(shard, { type: "take" });
     try {
-      const epochs = await this.#ports.store.takeShards(this.#ports.node, shards);
+      const { store, node } = this.#ports;
+      const known = new Map((await store.shardOwners()).map((owner) => [owner.shard, owner.epoch]));
+      const expected = new Map(shards.map((shard) => [shard, known.get(shard) ?? 0] as const));
+      const epochs = await store.takeShards(node, expected);
       for (const [shard, epoch] of epochs) this.#on(shard, { type: "taken", epoch });
     } finally {
       for (const shard of shards) {

@@ -1,7 +1,7 @@
 /** Rows of the store in memory, and what is read off them. The rules are in `fake-store.ts`. */
 import { shortenAddress } from "../proto/address.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
-import type { CourierId, Epoch, Millis } from "../proto/ids.ts";
+import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { FIRST_SWEEP_AFTER_MS } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import type { ActorWrite, DeliverySnapshot, OfferRecord } from "../proto/writes.ts";
@@ -19,7 +19,7 @@ export type Row = Mutable<Omit<DeliveryRow, "courierName" | "courierPhone" | "co
     epoch: number;
   };
 };
-export type Courier = Mutable<CourierRow> & { epoch: number };
+export type Courier = Mutable<CourierRow> & { shard: ShardId; epoch: number };
 
 /** Bytes as hexadecimal text. */
 export const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

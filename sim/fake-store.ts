@@ -1,7 +1,7 @@
 /**
  * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their concurrency: each
  * call is one indivisible step, as each statement is one transaction. It must pass the same contract suite. The
- * simulator calls it directly and adds latency, lost answers and outages itself; `asStore` gives the port.
+ * simulator calls it directly and adds latency, lost answers and outages itself; `fake-port.ts` gives the port.
  */
 import { canCarry } from "../actors/matching.ts";
 import { distanceM } from "../actors/geo.ts";
@@ -18,13 +18,19 @@ import type {
   ChangeOutcome,
 } from "../engine/store/port.ts";
 import type {
+  CourierProfile,
   CourierRow,
   CreateCommand,
   CreateOutcome,
   DeliveryRow,
 } from "../engine/store/port.ts";
 import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
-import type { StatusCommand, Store, StoredAnswer } from "../engine/store/port.ts";
+import type {
+  ExpectedEpochs,
+  ShardOwner,
+  StatusCommand,
+  StoredAnswer,
+} from "../engine/store/port.ts";
 import { hexOf, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
@@ -36,7 +42,7 @@ export class FakeStore {
   readonly #deliveries = new Map<DeliveryId, Row>();
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
-  readonly #epochs = new Map<ShardId, Epoch>();
+  readonly #owners = new Map<ShardId, ShardOwner>();
   readonly #answers = new Map<string, StoredAnswer>();
   #outbox: OutboxRow[] = [];
   #events = 0;
@@ -166,11 +172,11 @@ export class FakeStore {
     });
   }
 
-  putCourier(courier: Omit<CourierRow, "online" | "load">): CourierRow {
+  putCourier(courier: CourierProfile): CourierRow {
     const before = this.#couriers.get(courier.id);
     const { online, load, epoch } = before ?? { online: false, load: 0, epoch: 0 };
-    const { id, name, phone, vehicle, capacity } = courier;
-    this.#couriers.set(id, { id, name, phone, vehicle, capacity, online, load, epoch });
+    const { id, shard, name, phone, vehicle, capacity } = courier;
+    this.#couriers.set(id, { id, shard, name, phone, vehicle, capacity, online, load, epoch });
     return { id, name, phone, vehicle, capacity, online, load };
   }
 
@@ -185,21 +191,28 @@ export class FakeStore {
 
   /* Decisions of owners. */
 
-  takeShards(_node: string, shards: readonly ShardId[]): ReadonlyMap<ShardId, Epoch> {
+  takeShards(node: string, expected: ExpectedEpochs): ReadonlyMap<ShardId, Epoch> {
     const taken = new Map<ShardId, Epoch>();
-    for (const shard of new Set(shards)) {
-      const epoch = ((this.#epochs.get(shard) ?? 0) + 1) as Epoch;
-      this.#epochs.set(shard, epoch);
+    for (const [shard, before] of expected) {
+      const epoch = (before + 1) as Epoch;
+      const owner = this.#owners.get(shard);
+      const isAsExpected = (owner?.epoch ?? 0) === before;
+      if (!isAsExpected && !(owner?.epoch === epoch && owner.node === node)) continue;
+      this.#owners.set(shard, { shard, epoch, node });
       taken.set(shard, epoch);
     }
     return taken;
+  }
+
+  shardOwners(): ShardOwner[] {
+    return [...this.#owners.values()].sort((a, b) => a.shard - b.shard);
   }
 
   write(write: ActorWrite, shard: ShardId, epoch: Epoch): WriteOutcome {
     if (write.kind !== "shift" && shardOfDelivery(write.delivery) !== shard) {
       throw new Error(`${write.delivery} is not of shard ${shard}`);
     }
-    if (this.#epochs.get(shard) !== epoch) return { outcome: "fenced" };
+    if (this.#owners.get(shard)?.epoch !== epoch) return { outcome: "fenced" };
     if (write.kind === "shift") return this.#writeShift(write, epoch);
     const row = this.#deliveries.get(write.delivery);
     if (row === undefined) return { outcome: "superseded", snapshot: null };
@@ -276,8 +289,9 @@ export class FakeStore {
       .sort((a, b) => (a.assignedAt ?? 0) - (b.assignedAt ?? 0) || byText(a.id, b.id));
   }
 
-  courierSnapshots(after: string, limit: number): CourierSnapshot[] {
+  courierSnapshots(shards: readonly ShardId[], after: string, limit: number): CourierSnapshot[] {
     return [...this.#couriers.values()]
+      .filter((courier) => shards.includes(courier.shard))
       .filter((courier) => courier.id > after && (courier.online || courier.load > 0))
       .sort((a, b) => byText(a.id, b.id))
       .slice(0, limit)
@@ -323,7 +337,7 @@ export class FakeStore {
   couriers(): CourierRow[] {
     return [...this.#couriers.values()]
       .sort((a, b) => byText(a.id, b.id))
-      .map(({ epoch: _epoch, ...courier }) => courier);
+      .map(({ epoch: _epoch, shard: _shard, ...courier }) => courier);
   }
 
   activeOfCourier(id: CourierId): DeliveryRow[] {
@@ -365,35 +379,3 @@ const refused = <C extends string>(code: C) => ({ outcome: "refused", code }) as
 
 const isOlder = (row: Row, before: { createdAt: Millis; id: string }): boolean =>
   row.createdAt < before.createdAt || (row.createdAt === before.createdAt && row.id < before.id);
-
-/** The fake behind the port, for the contract suite and for whoever awaits. Unlike the real one it never fails. */
-export const asStore = (fake: FakeStore): Store => ({
-  create: async (command) => fake.create(command),
-  accept: async (command) => fake.accept(command),
-  status: async (command) => fake.status(command),
-  cancel: async (command) => fake.cancel(command),
-  putCourier: async (courier) => fake.putCourier(courier),
-  storedAnswer: async (key) => fake.storedAnswer(key),
-  keepAnswer: async (key, status, body) => fake.keepAnswer(key, status, body),
-  delivery: async (id) => fake.delivery(id),
-  deliveryByTracking: async (hash) => fake.deliveryByTracking(hash),
-  deliveries: async (query) => fake.deliveries(query),
-  available: async (near, radiusM, max) => fake.available(near, radiusM, max),
-  courier: async (id) => fake.courier(id),
-  couriers: async () => fake.couriers(),
-  activeOfCourier: async (id) => fake.activeOfCourier(id),
-  lastKnown: async (id) => fake.lastKnown(id),
-  takeShards: async (node, shards) => fake.takeShards(node, shards),
-  write: async (write, shard, epoch) => fake.write(write, shard, epoch),
-  openDeliveries: async (shards, after, limit) => fake.openDeliveries(shards, after, limit),
-  due: async (shards, now, limit) => fake.due(shards, now, limit),
-  snapshot: async (id) => fake.snapshot(id),
-  courierSnapshot: async (id) => fake.courierSnapshot(id),
-  courierSnapshots: async (after, limit) => fake.courierSnapshots(after, limit),
-  outboxBatch: async (limit) => fake.outboxBatch(limit),
-  outboxDone: async (ids) => fake.outboxDone(ids),
-  saveLastKnown: async (positions) => fake.saveLastKnown(positions),
-  appendHistory: async () => undefined,
-  ping: async () => undefined,
-  close: async () => undefined,
-});

@@ -34,7 +34,7 @@ export class Stage {
 
   constructor() {
     const shard = 0 as ShardId;
-    const epoch = this.store.takeShards("node", [shard]).get(shard)!;
+    const epoch = this.store.takeShards("node", new Map([[shard, 0]])).get(shard)!;
     this.#run = new ShardRun(shard, epoch, SETTINGS, {
       clock: this.clock,
       send: (post) => this.#send(post),
@@ -82,7 +82,9 @@ export class Stage {
   /** A courier on shift, so many metres north of the pickup. */
   courier(name: string, metres: number): CourierId {
     const id = courierId(name);
-    this.store.putCourier({ id, name, phone: "", vehicle: "bike", capacity: 1 });
+    this.store.putCourier({
+      ...{ id, shard: 0 as ShardId, name, phone: "", vehicle: "bike", capacity: 1 },
+    });
     this.#places.set(id, metres);
     this.#posts({ kind: "courier", id, msg: openedOf(`s-${name}`) });
     this.#posts({ kind: "courier", id, msg: { type: "shift", online: true } });

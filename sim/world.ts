@@ -123,7 +123,8 @@ export class World {
   /* Owners. */
 
   #take(shard: ShardId): void {
-    const epoch = this.store.takeShards("node", [shard]).get(shard);
+    const known = this.store.shardOwners().find((owner) => owner.shard === shard)?.epoch ?? 0;
+    const epoch = this.store.takeShards("node", new Map([[shard, known]])).get(shard);
     if (epoch === undefined) throw new Error("a shard was not taken");
     this.checks.taken(shard, epoch);
     this.#write(`shard ${shard} is owned in epoch ${epoch}`);
@@ -135,8 +136,7 @@ export class World {
         snapshot,
       } as never);
     }
-    for (const { courier } of this.store.courierSnapshots("", 10_000)) {
-      if (shardOf({ kind: "courier", id: courier }) !== shard) continue;
+    for (const { courier } of this.store.courierSnapshots([shard], "", 10_000)) {
       run.deliver({ kind: "courier", id: courier }, { type: "woke" });
       const app = this.#apps.get(courier);
       if (app !== undefined) this.#announce(app);
@@ -363,7 +363,8 @@ export class World {
     const id = `cur_${n}` as CourierId;
     const vehicle = city.pick(VEHICLES);
     const capacity = city.chance(0.2) ? 2 : 1;
-    this.store.putCourier({ id, name: id, phone: "", vehicle, capacity });
+    const shard = shardOf({ kind: "courier", id });
+    this.store.putCourier({ id, shard, name: id, phone: "", vehicle, capacity });
     const random = new SeededRandom(hashOf(`${this.seed} ${id}`));
     const app = new CourierApp(id, vehicle, capacity, placeIn(city), this.#doors(), random);
     this.#apps.set(id, app);

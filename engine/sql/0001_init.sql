@@ -81,12 +81,14 @@ create index deliveries_by_courier on deliveries (courier_id, status, created_at
 create index deliveries_by_external_id on deliveries (owner, external_id)
   where external_id is not null;
 
--- Half of each page stays free and no index names a column that changes often, so an accept's
--- `load` and a shift's `online` are heap-only updates: no index entry, no bloat. For the same
--- reason nothing is indexed but the id; a list of couriers reads the table, which has thousands of
--- rows, not millions.
+-- Half of each page stays free and no index names a column that changes, so an accept's `load` and
+-- a shift's `online` are heap-only updates: no index entry, no bloat. For the same reason nothing
+-- is indexed but the id and the shard, which stay; a list of all couriers reads the table, which
+-- has thousands of rows, not millions.
 create table couriers (
   id text collate "C" primary key,
+  -- The shard of the id, so that an owner finds its couriers.
+  shard smallint not null,
   name text not null,
   phone text not null,
   vehicle text not null check (vehicle in ('walk', 'bike', 'scooter', 'car', 'van')),
@@ -97,7 +99,10 @@ create table couriers (
   epoch bigint not null default 0
 ) with (fillfactor = 50);
 
--- D8. One row for each shard that was ever owned; taking it is `epoch + 1`.
+-- New owners of a shard, page by page. Not "where online": that would end the heap-only updates.
+create index couriers_by_shard on couriers (shard, id);
+
+-- D8. One row for each shard that was ever owned; taking it is `epoch + 1`, and none is ever deleted.
 create table shards (
   shard smallint primary key check (shard between 0 and 4095),
   epoch bigint not null check (epoch >= 1),

@@ -1,17 +1,19 @@
 /** Couriers: what the operator sets, and the snapshots from which courier actors resume. */
-import type { CourierId, DeliveryId } from "../../proto/ids.ts";
+import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
 import type { ActiveDelivery, CourierSnapshot } from "../../proto/writes.ts";
+import { numberArray } from "../io/postgres.ts";
 import type { Database } from "../io/postgres.ts";
-import type { CourierRow } from "./port.ts";
+import type { CourierProfile, CourierRow } from "./port.ts";
 import { COURIER_COLUMNS } from "./rows.ts";
 import type { RawCourier } from "./rows.ts";
 
 /** Makes or changes; shift and load are not the operator's to set. */
 const PUT = `
-insert into couriers as c (id, name, phone, vehicle, capacity) values ($1, $2, $3, $4, $5::smallint)
+insert into couriers as c (id, shard, name, phone, vehicle, capacity)
+values ($1, $2::smallint, $3, $4, $5, $6::smallint)
 on conflict (id) do update set
-  name = excluded.name, phone = excluded.phone, vehicle = excluded.vehicle,
-  capacity = excluded.capacity
+  shard = excluded.shard, name = excluded.name, phone = excluded.phone,
+  vehicle = excluded.vehicle, capacity = excluded.capacity
 returning ${COURIER_COLUMNS}`;
 
 const ONE = `select ${COURIER_COLUMNS} from couriers c where c.id = $1`;
@@ -36,8 +38,8 @@ where c.id = $1`;
 const SNAPSHOTS = `
 select ${SNAPSHOT_COLUMNS}
 from couriers c left join courier_positions p on p.courier_id = c.id
-where c.id > $1 and (c.online or c.load > 0)
-order by c.id limit $2`;
+where c.shard = any($1::smallint[]) and c.id > $2 and (c.online or c.load > 0)
+order by c.id limit $3`;
 
 type RawSnapshot = Pick<RawCourier, "id" | "vehicle" | "capacity" | "online"> & {
   readonly lng: number | null;
@@ -64,12 +66,9 @@ const toCourierSnapshot = ({ lng, lat, at, ...raw }: RawSnapshot): CourierSnapsh
   lastKnown: lng === null || lat === null || at === null ? null : { lng, lat, at },
 });
 
-export async function putCourier(
-  db: Database,
-  courier: Omit<CourierRow, "online" | "load">,
-): Promise<CourierRow> {
-  const { id, name, phone, vehicle, capacity } = courier;
-  const [row] = await db.query<RawCourier>(PUT, [id, name, phone, vehicle, capacity]);
+export async function putCourier(db: Database, courier: CourierProfile): Promise<CourierRow> {
+  const { id, shard, name, phone, vehicle, capacity } = courier;
+  const [row] = await db.query<RawCourier>(PUT, [id, shard, name, phone, vehicle, capacity]);
   if (row === undefined) throw new Error("an upsert gave no row back");
   return { ...row };
 }
@@ -93,8 +92,10 @@ export async function courierSnapshot(
 
 export async function courierSnapshots(
   db: Database,
+  shards: readonly ShardId[],
   after: string,
   limit: number,
 ): Promise<readonly CourierSnapshot[]> {
-  return (await db.query<RawSnapshot>(SNAPSHOTS, [after, limit])).map(toCourierSnapshot);
+  const params = [numberArray(shards), after, limit];
+  return (await db.query<RawSnapshot>(SNAPSHOTS, params)).map(toCourierSnapshot);
 }

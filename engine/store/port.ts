@@ -152,6 +152,18 @@ export type CourierRow = {
   /** Active deliveries (D2: never above capacity, except where an operator lowered the capacity). */
   readonly load: number;
 };
+/** What the operator sets of a courier. `shard` is that of its id (`engine/shards.ts`): it stays for ever. */
+export type CourierProfile = Omit<CourierRow, "online" | "load"> & { readonly shard: ShardId };
+
+/** Who has taken a shard last, by the store's word. */
+export type ShardOwner = {
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
+  /** The name of that run of a node; it may be long gone. */
+  readonly node: string;
+};
+/** The epochs a taker goes by; 0: never owned. */
+export type ExpectedEpochs = ReadonlyMap<ShardId, Epoch | 0>;
 
 export type Position = {
   readonly courier: CourierId;
@@ -175,7 +187,7 @@ export type Store = {
   accept(command: AcceptCommand): Promise<AcceptOutcome>;
   status(command: StatusCommand): Promise<ChangeOutcome>;
   cancel(command: CancelCommand): Promise<ChangeOutcome>;
-  putCourier(courier: Omit<CourierRow, "online" | "load">): Promise<CourierRow>;
+  putCourier(courier: CourierProfile): Promise<CourierRow>;
   /** Answers of commands that are idempotent by nature, kept by key before they are given. */
   storedAnswer(key: IdempotencyKey): Promise<StoredAnswer | null>;
   keepAnswer(key: IdempotencyKey, status: number, body: unknown): Promise<void>;
@@ -196,7 +208,13 @@ export type Store = {
   lastKnown(id: CourierId): Promise<Position | null>;
 
   /* Decisions of owners, conditional on the shard's epoch. Batched. */
-  takeShards(node: string, shards: readonly ShardId[]): Promise<ReadonlyMap<ShardId, Epoch>>;
+  /**
+   * Takes the shards that are still at the epoch that the taker goes by, each with the next epoch; gives those taken.
+   * `node` names one run of a process: repeated by the same run with the same epochs, it gives what the first time took.
+   */
+  takeShards(node: string, expected: ExpectedEpochs): Promise<ReadonlyMap<ShardId, Epoch>>;
+  /** Every shard that was ever owned. Another may take one at any moment: what counts is the next conditional write. */
+  shardOwners(): Promise<readonly ShardOwner[]>;
   write(write: ActorWrite, shard: ShardId, epoch: Epoch): Promise<WriteOutcome>;
   /** Open deliveries of shards, for resuming after a start; bounded pages by id. */
   openDeliveries(
@@ -208,8 +226,12 @@ export type Store = {
   due(shards: readonly ShardId[], now: Millis, limit: number): Promise<readonly DeliverySnapshot[]>;
   snapshot(id: DeliveryId): Promise<DeliverySnapshot | null>;
   courierSnapshot(id: CourierId): Promise<CourierSnapshot | null>;
-  /** Couriers on shift, or carrying something, whose `courier shard` is computed by the caller; pages by id. */
-  courierSnapshots(after: string, limit: number): Promise<readonly CourierSnapshot[]>;
+  /** Couriers of these shards who are on shift or carry something; bounded pages by id. */
+  courierSnapshots(
+    shards: readonly ShardId[],
+    after: string,
+    limit: number,
+  ): Promise<readonly CourierSnapshot[]>;
 
   /* The outbox. */
   outboxBatch(limit: number): Promise<readonly OutboxRow[]>;

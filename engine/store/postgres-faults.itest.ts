@@ -7,11 +7,12 @@ import { execFileSync } from "node:child_process";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DispatchError } from "../../proto/errors.ts";
-import type { Epoch, PrincipalId, ShardId } from "../../proto/ids.ts";
+import type { PrincipalId, ShardId } from "../../proto/ids.ts";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { privatePostgres, testDatabase } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
-import { createOf, newCourierId, newDeliveryId, roundOf, upTo } from "./contract/world.ts";
+import { SHIFT_SHARD, createOf, newCourierId, newDeliveryId } from "./contract/world.ts";
+import { roundOf, takeOver, upTo } from "./contract/world.ts";
 import { migrate } from "./migrate.ts";
 import { openPostgresStore } from "./postgres-store.ts";
 import type { PostgresStore } from "./postgres-store.ts";
@@ -114,14 +115,21 @@ describe("on a server that others use", () => {
 
   const newOnlineCourier = async (): Promise<ReturnType<typeof newCourierId>> => {
     const id = newCourierId();
-    await store.putCourier({ id, name: "A", phone: "1", vehicle: "bike", capacity: 8 });
+    await store.putCourier({
+      id,
+      shard: SHIFT_SHARD,
+      name: "A",
+      phone: "1",
+      vehicle: "bike",
+      capacity: 8,
+    });
     await admin`update couriers set online = true, capacity = 20 where id = ${id}`;
     return id;
   };
 
   test("a shard is taken within a moment while its old owner writes as fast as it can", async () => {
     const shard = 7 as ShardId;
-    const epoch = (await store.takeShards("old", [shard])).get(shard) as Epoch;
+    const epoch = await takeOver(store, "old", shard);
     const ids = await Promise.all(
       upTo(50).map(async () => {
         const command = createOf({ id: newDeliveryId(shard) });
@@ -141,7 +149,7 @@ describe("on a server that others use", () => {
     });
     await wait(200);
     const taker = openPostgresStore({ url: database.url, applicationName: "taker" });
-    const taken = await taker.takeShards("new", [shard]);
+    const taken = await taker.takeShards("new", new Map([[shard, epoch]]));
     expect(taken.get(shard)).toBe(epoch + 1);
     const [id] = ids;
     const late = await store.write(roundOf(id!), shard, epoch);

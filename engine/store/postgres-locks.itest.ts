@@ -5,11 +5,12 @@
  */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { CourierId, DeliveryId, Epoch, ShardId } from "../../proto/ids.ts";
+import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { testDatabase } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
-import { createOf, newCourierId, newDeliveryId, roundOf, statusOf } from "./contract/world.ts";
+import { createOf, newCourierId, newDeliveryId, roundOf } from "./contract/world.ts";
+import { statusOf, takeOver } from "./contract/world.ts";
 import { migrate } from "./migrate.ts";
 import { openPostgresStore } from "./postgres-store.ts";
 import type { PostgresStore } from "./postgres-store.ts";
@@ -36,7 +37,7 @@ const SHARD = 5 as ShardId;
 
 async function newCourier(): Promise<CourierId> {
   const id = newCourierId();
-  await store.putCourier({ id, name: "A", phone: "1", vehicle: "bike", capacity: 1 });
+  await store.putCourier({ id, shard: SHARD, name: "A", phone: "1", vehicle: "bike", capacity: 1 });
   await admin`update couriers set online = true where id = ${id}`;
   return id;
 }
@@ -125,7 +126,7 @@ test("a pickup, a round and a cancel go by the assignment that was committed whi
   expect(outcome).toMatchObject({ changed: true, row: { courierId: courier, version: 3 } });
 
   const [searched, searching] = [await newDelivery(), await newCourier()];
-  const epoch = (await store.takeShards("node", [SHARD])).get(SHARD) as Epoch;
+  const epoch = await takeOver(store, "node", SHARD);
   const round = { ...roundOf(searched), version: 2, replacing: true };
   const recorded = await behindLock(
     searched,
@@ -147,14 +148,14 @@ test("a pickup, a round and a cancel go by the assignment that was committed whi
 
 test("D8: taking a shard waits for what its old owner is still writing", async () => {
   const delivery = await newDelivery();
-  const epoch = (await store.takeShards("old", [SHARD])).get(SHARD) as Epoch;
+  const epoch = await takeOver(store, "old", SHARD);
   const order: string[] = [];
   let taken: Promise<unknown> | undefined;
   const written = await behindLock(
     delivery,
     () => store.write(roundOf(delivery), SHARD, epoch).finally(() => order.push("written")),
     async () => {
-      taken = store.takeShards("new", [SHARD]).finally(() => order.push("taken"));
+      taken = store.takeShards("new", new Map([[SHARD, epoch]])).finally(() => order.push("taken"));
       await waiting(2);
     },
   );

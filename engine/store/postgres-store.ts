@@ -19,8 +19,9 @@ import * as outbox from "./outbox.ts";
 import type { Store } from "./port.ts";
 import * as positions from "./positions.ts";
 import * as reads from "./reads.ts";
-import { takeShards, writeRounds, writeShifts, writeUnfilled } from "./rounds.ts";
+import { writeRounds, writeShifts, writeUnfilled } from "./rounds.ts";
 import type { OwnedWrite } from "./rounds.ts";
+import { shardOwners, takeShards } from "./epochs.ts";
 
 export type PostgresStoreOptions = DatabaseOptions & {
   /** Of each queue, over the defaults; for tests and benches. */
@@ -64,7 +65,8 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     activeOfCourier: (id) => reads.activeOfCourier(db, id),
     lastKnown: (id) => positions.lastKnown(db, id),
 
-    takeShards: (node, shards) => takeShards(db, node, shards),
+    takeShards: (node, expected) => takeShards(db, node, expected),
+    shardOwners: () => shardOwners(db),
     write: async (write, shard, epoch) => {
       if ("delivery" in write && shardOfDelivery(write.delivery) !== shard) {
         throw new Error(`${write.delivery} is not of shard ${shard}`);
@@ -77,7 +79,7 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     due: (shards, now, limit) => reads.dueDeliveries(db, shards, now, limit),
     snapshot: (id) => reads.snapshotOf(db, id),
     courierSnapshot: (id) => couriers.courierSnapshot(db, id),
-    courierSnapshots: (after, limit) => couriers.courierSnapshots(db, after, limit),
+    courierSnapshots: (shards, after, limit) => couriers.courierSnapshots(db, shards, after, limit),
 
     outboxBatch: (limit) => outbox.outboxBatch(db, limit),
     outboxDone: (ids) => outbox.outboxDone(db, ids),

@@ -7,7 +7,6 @@
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
-import { numberArray } from "../io/postgres.ts";
 import type { Database } from "../io/postgres.ts";
 import { NOW_SQL, SNAPSHOT_COLUMNS, isoTime, numbered, toSnapshot } from "./rows.ts";
 import type { RawSnapshot } from "./rows.ts";
@@ -144,14 +143,6 @@ select
 from judged j
 order by j.ord`;
 
-/** Locked one after the other in the order of the numbers, like everywhere. */
-const TAKE = `
-insert into shards (shard, epoch, node, taken_at)
-select s, 1, $1, ${NOW_SQL} from unnest($2::smallint[]) s order by s
-on conflict (shard) do update set
-  epoch = shards.epoch + 1, node = excluded.node, taken_at = excluded.taken_at
-returning shard, epoch`;
-
 /** Without a row to show, its columns are null, the id among them. */
 type Answer = { readonly outcome: WriteOutcome["outcome"] } & (RawSnapshot | { readonly id: null });
 
@@ -203,18 +194,4 @@ export async function writeShifts(
     online,
   }));
   return (await db.query<Answer>(SHIFT, [numbered(records)])).map(toOutcome);
-}
-
-/**
- * `epoch + 1` for each shard. A repeat after a lost answer takes them once more, which fences
- * nobody but ourselves.
- */
-export async function takeShards(
-  db: Database,
-  node: string,
-  shards: readonly ShardId[],
-): Promise<ReadonlyMap<ShardId, Epoch>> {
-  type Taken = { readonly shard: ShardId; readonly epoch: string };
-  const rows = await db.query<Taken>(TAKE, [node, numberArray([...new Set(shards)])]);
-  return new Map(rows.map(({ shard, epoch }) => [shard, Number(epoch) as Epoch]));
 }

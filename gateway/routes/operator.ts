@@ -1,6 +1,7 @@
 /**
  * What operators do over REST: make and change couriers, look at the live fleet, read why a delivery went where it went.
  */
+import { shardOfCourier } from "../../engine/shards.ts";
 import type { CourierRow, Position } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
@@ -16,7 +17,7 @@ import { courierView } from "../views.ts";
 import type { Whereabouts } from "../whereabouts.ts";
 
 export type OperatorParts = {
-  readonly deps: Pick<Deps, "store" | "clock" | "ledger">;
+  readonly deps: Pick<Deps, "store" | "clock" | "ledger" | "config">;
   readonly mail: Mail;
   readonly whereabouts: Whereabouts;
 };
@@ -45,7 +46,8 @@ const putCourierRoute = ({ deps, mail, whereabouts }: OperatorParts): Route =>
       if (!isCourierId(id)) {
         throw fieldProblem("/id", "invalid_field", "A courier's id is cur_ and up to 40 letters.");
       }
-      const row = await deps.store.putCourier({ id, ...body });
+      const shard = shardOfCourier(id, deps.config.shards);
+      const row = await deps.store.putCourier({ id, shard, ...body });
       const { vehicle, capacity } = row;
       mail.tellCourier(id, { type: "profile", vehicle, capacity });
       const position = await whereabouts.of(id);

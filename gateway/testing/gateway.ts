@@ -12,7 +12,8 @@ import type { Bus } from "../../engine/io/nats.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
-import type { CourierId, Epoch, ShardId } from "../../proto/ids.ts";
+import type { CourierId, ShardId } from "../../proto/ids.ts";
+import { takeOver } from "../../engine/store/contract/world.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import type { Subjects } from "../../proto/subjects.ts";
@@ -132,9 +133,9 @@ export async function startTestGateway(
 /** Puts a courier on shift; in operation its actor writes that. */
 export async function goOnShift(store: PostgresStore, id: string): Promise<void> {
   const shard = 0 as ShardId;
-  const epochs = await store.takeShards("node_test", [shard]);
+  const epoch = await takeOver(store, "node_test", shard);
   const write = { kind: "shift", courier: id as CourierId, online: true } as const;
-  const outcome = await store.write(write, shard, epochs.get(shard) as Epoch);
+  const outcome = await store.write(write, shard, epoch);
   if (outcome.outcome !== "recorded") throw new Error(`the shift was ${outcome.outcome}`);
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { PrincipalId } from "../../../proto/ids.ts";
 import type { ListQuery } from "../port.ts";
-import { NOW, newCourierId, newDeliveryId, next, statusOf, upTo } from "./world.ts";
+import { NOW, SHIFT_SHARD, newCourierId, newDeliveryId, next, statusOf, upTo } from "./world.ts";
 import type { Fixtures } from "./world.ts";
 
 const EVERYTHING: ListQuery = {
@@ -91,7 +91,7 @@ export function factContract(f: Fixtures): void {
         vehicle: "car",
         capacity: 4,
       } as const;
-      const row = await f.store().putCourier(changed);
+      const row = await f.store().putCourier({ ...changed, shard: SHIFT_SHARD });
       expect(row).toEqual({ ...changed, online: true, load: 1 });
       expect(await f.other().courier(id)).toEqual(row);
       expect(await f.other().couriers()).toContainEqual(row);

@@ -4,27 +4,61 @@
  */
 import { describe, expect, test } from "vitest";
 import type { CourierId, Epoch, ShardId } from "../../../proto/ids.ts";
-import { NOW, createOf, newCourierId, newDeliveryId, roundOf, statusOf, upTo } from "./world.ts";
+import { NOW, SHIFT_SHARD, createOf, newCourierId, newDeliveryId } from "./world.ts";
+import { roundOf, statusOf, takeOver, upTo } from "./world.ts";
 import type { Fixtures } from "./world.ts";
 
 const shard = (n: number): ShardId => n as ShardId;
 
 export function epochContract(f: Fixtures): void {
   describe("epochs", () => {
-    test("each taking of a shard raises its epoch by one, and no two takers get the same", async () => {
-      const first = await f.store().takeShards("node_a", [shard(100), shard(101)]);
-      expect([...first]).toEqual([
-        [100, 1],
-        [101, 1],
+    test("a taking that goes by the shard's epoch raises it by one, any other takes nothing", async () => {
+      const [a, b] = [shard(100), shard(101)];
+      const take = async (node: string, ...expected: [ShardId, number][]) => [
+        ...(await f.store().takeShards(node, new Map(expected as [ShardId, Epoch][]))),
+      ];
+      expect(await take("node_a")).toEqual([]);
+      expect(await take("node_a", [b, 1])).toEqual([]);
+      expect(await take("node_a", [a, 0], [b, 0])).toEqual([
+        [a, 1],
+        [b, 1],
       ]);
-      const taken = await Promise.all(
-        upTo(10).map((i) =>
-          (i % 2 ? f.store() : f.other()).takeShards(`node_${i}`, [shard(i % 3 ? 100 : 101)]),
-        ),
-      );
-      const epochsOf = (id: number) => taken.flatMap((map) => map.get(shard(id)) ?? []).sort();
-      expect(epochsOf(100)).toEqual(upTo(8).slice(1));
-      expect(epochsOf(101)).toEqual(upTo(4).slice(1));
+      expect(await take("node_b", [a, 1])).toEqual([[a, 2]]);
+      expect(await take("node_c", [a, 1], [b, 1])).toEqual([[b, 2]]);
+      expect(await take("node_c", [a, 0])).toEqual([]);
+      expect(await take("node_c", [a, 3])).toEqual([]);
+      const owners = (await f.other().shardOwners()).filter((one) => [a, b].includes(one.shard));
+      expect(owners).toEqual([
+        { shard: a, epoch: 2, node: "node_b" },
+        { shard: b, epoch: 2, node: "node_c" },
+      ]);
+    });
+
+    test("D4: a taking whose answer was lost gives the same epoch, until another has taken it", async () => {
+      const one = shard(103);
+      const take = async (node: string, expected: number) =>
+        (await f.store().takeShards(node, new Map([[one, expected as Epoch]]))).get(one);
+      for (const _ of upTo(2)) expect(await take("node_a", 0)).toBe(1);
+      expect(await take("node_b", 1)).toBe(2);
+      expect(await take("node_a", 0)).toBeUndefined();
+      expect(await take("node_a", 1)).toBeUndefined();
+    });
+
+    test("D8: of many that take a shard at once by the same epoch one gets it", async () => {
+      const [a, b] = [shard(105), shard(106)];
+      for (const expected of [0, 1, 2, 3, 4] as (Epoch | 0)[]) {
+        const taken = await Promise.all(
+          upTo(10).map((i) => {
+            // Named in either order, so that they could wait in a circle if the store did not sort.
+            const both = i % 2 ? [a, b] : [b, a];
+            const by = i % 3 ? f.store() : f.other();
+            return by.takeShards(`node_${i}`, new Map(both.map((one) => [one, expected])));
+          }),
+        );
+        for (const one of [a, b]) {
+          expect(taken.flatMap((map) => map.get(one) ?? [])).toEqual([expected + 1]);
+        }
+      }
     });
 
     test("D8: an older epoch decides nothing any more, whatever it wants to write", async () => {
@@ -50,12 +84,12 @@ export function epochContract(f: Fixtures): void {
       const late: number[] = [];
       const ownAndWrite = async (i: number): Promise<void> => {
         const store = i % 2 ? f.store() : f.other();
-        const epoch = (await store.takeShards(`node_${i}`, [shard(104)])).get(shard(104)) ?? 0;
+        const epoch = await takeOver(store, `node_${i}`, shard(104));
         await Promise.all(
           ids.map(async (id) => {
             const write = { ...roundOf(id), wave: epoch };
             const seen = newest;
-            const { outcome } = await store.write(write, shard(104), epoch as Epoch);
+            const { outcome } = await store.write(write, shard(104), epoch);
             if (outcome !== "recorded") return;
             if (epoch < seen) late.push(epoch);
             newest = Math.max(newest, epoch);
@@ -233,18 +267,32 @@ export function resumeContract(f: Fixtures): void {
       };
       expect(await f.store().courierSnapshot(courier)).toEqual(expected);
       expect(await f.store().courierSnapshot(newCourierId())).toBeNull();
-      const all = await f.store().courierSnapshots("", 10_000);
+      const all = await f.store().courierSnapshots([SHIFT_SHARD], "", 10_000);
       expect(all.find((snapshot) => snapshot.courier === courier)).toEqual(expected);
       const ids = all.map((snapshot) => snapshot.courier);
       expect(ids).toEqual([...ids].sort());
-      expect((await f.store().courierSnapshots(ids[0]!, 2)).map((s) => s.courier)).toEqual(
-        ids.slice(1, 3),
-      );
+      const page = await f.store().courierSnapshots([SHIFT_SHARD], ids[0]!, 2);
+      expect(page.map((snapshot) => snapshot.courier)).toEqual(ids.slice(1, 3));
+    });
+
+    test("an owner finds the couriers of its shards, and no others", async () => {
+      const [a, b, c] = [shard(220), shard(221), shard(222)];
+      const ids = [];
+      for (const of of [a, b, a, b, c]) ids.push(await f.courier({ shard: of }));
+      const idsOf = async (shards: ShardId[], after = "", limit = 10) =>
+        (await f.store().courierSnapshots(shards, after, limit)).map((one) => one.courier);
+      expect(await idsOf([a])).toEqual([ids[0], ids[2]].sort());
+      expect(await idsOf([b, a])).toEqual(ids.slice(0, 4).sort());
+      const [first, ...rest] = ids.slice(0, 4).sort();
+      expect(await idsOf([a, b], first, 2)).toEqual(rest.slice(0, 2));
+      expect(await idsOf([])).toEqual([]);
+      expect(await idsOf([shard(223)])).toEqual([]);
     });
 
     test("who is off shift and carries nothing is not resumed", async () => {
       const idle: CourierId = await f.courier({ online: false });
-      const ids = (await f.store().courierSnapshots("", 10_000)).map((s) => s.courier);
+      const all = await f.store().courierSnapshots([SHIFT_SHARD], "", 10_000);
+      const ids = all.map((snapshot) => snapshot.courier);
       expect(ids).not.toContain(idle);
       expect(await f.store().courierSnapshot(idle)).toMatchObject({ active: [], lastKnown: null });
     });

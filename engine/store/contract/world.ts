@@ -22,7 +22,7 @@ export const OWNER = "customer_1" as PrincipalId;
 export const NOW = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
 /** The couriers' shard in all tests; its owner is never replaced. */
-const SHIFT_SHARD = 4_000 as ShardId;
+export const SHIFT_SHARD = 4_000 as ShardId;
 /** More events than one suite ever makes. */
 const EVENTS_MAX = 100_000;
 
@@ -74,6 +74,20 @@ export function createOf(
   };
 }
 
+/** Takes a shard whoever has it; the epoch before is old from then on. */
+export async function takeOver(
+  store: Pick<Store, "shardOwners" | "takeShards">,
+  node: string,
+  shard: ShardId,
+): Promise<Epoch> {
+  for (;;) {
+    const owner = (await store.shardOwners()).find((one) => one.shard === shard);
+    const taken = await store.takeShards(node, new Map([[shard, owner?.epoch ?? 0]]));
+    const epoch = taken.get(shard);
+    if (epoch !== undefined) return epoch;
+  }
+}
+
 export type Fixtures = ReturnType<typeof fixtures>;
 
 /** Short ways to where a test begins. `ask` gives the pair once it is there. */
@@ -87,19 +101,16 @@ export function fixtures(ask: () => StorePair) {
     return command.job.id;
   };
   /** Takes the shard anew; the epoch before is old from now on. */
-  const own = async (shard: ShardId): Promise<Epoch> => {
-    const epoch = (await store().takeShards("node_test", [shard])).get(shard);
-    if (epoch === undefined) throw new Error("the shard was not taken");
-    return epoch;
-  };
+  const own = (shard: ShardId): Promise<Epoch> => takeOver(store(), "node_test", shard);
   /** One owner of all couriers' shifts: two that take the same shard would fence each other. */
   let shiftEpoch: Promise<Epoch> | undefined;
   const courier = async (
-    more: { vehicle?: Vehicle; capacity?: number; online?: boolean } = {},
+    more: { shard?: ShardId; vehicle?: Vehicle; capacity?: number; online?: boolean } = {},
   ): Promise<CourierId> => {
-    const { vehicle = "bike", capacity = 1, online = true } = more;
+    const { shard = SHIFT_SHARD, vehicle = "bike", capacity = 1, online = true } = more;
     const id = newCourierId();
-    await store().putCourier({ id, name: "Alice", phone: "+1-555-0101", vehicle, capacity });
+    const alice = { name: "Alice", phone: "+1-555-0101", vehicle, capacity };
+    await store().putCourier({ id, shard, ...alice });
     const write = { kind: "shift", courier: id, online } as const;
     shiftEpoch ??= own(SHIFT_SHARD);
     if (online) await store().write(write, SHIFT_SHARD, await shiftEpoch);
