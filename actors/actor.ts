@@ -5,7 +5,8 @@
  */
 import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
-import type { CourierRecord, Posted } from "../proto/messages.ts";
+import type { CourierRecord } from "../proto/messages.ts";
+import type { Posted } from "../proto/posts.ts";
 import type { ServerFrame } from "../proto/frames.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import type { ActorWrite } from "../proto/writes.ts";

@@ -88,6 +88,11 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   SWEEP_MS: [50, 60_000],
   LAST_KNOWN_MS: [100, 600_000],
   HISTORY_MS: [50, 60_000],
+  BEAT_MS: [10, 10_000],
+  SUSPECT_MS: [50, 60_000],
+  JOIN_MS: [0, 60_000],
+  SETTLE_MS: [0, 600_000],
+  DIGEST_MS: [100, 600_000],
   CELL_RESOLUTION: [4, 12],
   SHARD_RESOLUTION: [0, 12],
 };
@@ -99,6 +104,7 @@ const ORDERED: readonly (readonly [SettingName, SettingName])[] = [
   ["SHARD_RESOLUTION", "CELL_RESOLUTION"],
   ["HOLD_WAIT_MS", "HOLD_TTL_MS"],
   ["ARRIVE_M", "LEAVE_M"],
+  ["BEAT_MS", "SUSPECT_MS"],
   ["WAVE_COURIERS", "CANDIDATES_MAX"],
 ];
 

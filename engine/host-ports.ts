@@ -5,7 +5,8 @@
 import type { Actor, Effect, SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import type { DeliveryId, Millis, ShardId } from "../proto/ids.ts";
-import type { CourierRecord, Kind, Posted } from "../proto/messages.ts";
+import type { CourierRecord } from "../proto/messages.ts";
+import type { Kind, Posted } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import type { Clock } from "./io/clock.ts";
 
@@ -65,12 +66,13 @@ export type HostPorts = {
   readonly kinds: Readonly<Record<Kind, KindSpec>>;
   /** Conditional on the shard's epoch. Rejects with DispatchError `unavailable` when it may be tried again. */
   readonly write: (write: ActorWrite, shard: ShardId) => Promise<WriteOutcome>;
-  readonly send: (post: Posted) => void;
+  /** `from`: the sender's shard. */
+  readonly send: (post: Posted, from: ShardId) => void;
   /** Answered at once, in this node. */
   readonly search: (query: SearchQuery, now: Millis) => SearchResult;
   readonly onLedger: (delivery: DeliveryId, lines: LedgerLines, now: Millis) => void;
   readonly onIndex: (record: CourierRecord, shard: ShardId) => void;
-  readonly onNotify: (effect: NotifyEffect) => void;
+  readonly onNotify: (effect: NotifyEffect, from: ShardId) => void;
   readonly onHistory: (effect: HistoryEffect) => void;
   /** A write was recorded: if it made an event, the outbox has work. */
   readonly onRecorded: (write: ActorWrite) => void;

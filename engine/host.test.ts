@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Actor, Effect, Step } from "../actors/actor.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { DeliveryId, ShardId } from "../proto/ids.ts";
-import type { ActorKey, Posted } from "../proto/messages.ts";
+import type { ActorKey, Posted } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import { Host } from "./host.ts";
 import type { HostCount, HostMessage, HostPorts } from "./host-ports.ts";

@@ -12,12 +12,12 @@
  *      and before alarms. An overloaded host is late with new work, but what it does is not in vain.
  */
 import type { Effect } from "../actors/actor.ts";
-import { DispatchError } from "../proto/errors.ts";
 import type { Millis, ShardId } from "../proto/ids.ts";
 import { ACTORS_MAX, MAILBOX_MAX_MSGS } from "../proto/limits.ts";
-import type { ActorKey, Kind } from "../proto/messages.ts";
+import type { ActorKey, Kind } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import { Alarms } from "./alarms.ts";
+import { answer, byRank, isAway } from "./host-effects.ts";
 import { IdleSweep, Residents } from "./residents.ts";
 import type { Envelope, Request, Resident } from "./residents.ts";
 import type { HostCount, HostMessage, HostPorts, Reply } from "./host-ports.ts";
@@ -41,20 +41,6 @@ const STEPS_PER_TIME_CHECK = 16;
 const STUCK_ALARM_MS = 100;
 const IDLE_MS = 120_000;
 
-/** The order in which the host does what a step asks for. */
-const EFFECT_RANK: Readonly<Record<Effect["do"], number>> = {
-  commit: 0,
-  ledger: 1,
-  index: 2,
-  history: 3,
-  send: 4,
-  notify: 5,
-  answer: 6,
-  search: 7,
-  reload: 8,
-};
-const byRank = (a: Effect, b: Effect): number => EFFECT_RANK[a.do] - EFFECT_RANK[b.do];
-
 const WOKE: HostMessage = { type: "woke" };
 
 export class Host {
@@ -70,6 +56,7 @@ export class Host {
   #commits = 0;
   #scheduled = false;
   #closed = false;
+  #paused = false;
   #timerAt: Millis | null = null;
   #cancelTimer: CancelTimer = () => undefined;
 
@@ -134,6 +121,21 @@ export class Host {
     return this.backlog() === 0 && this.#loader.isIdle() && this.#commits === 0;
   }
 
+  /** The same for the actors of these shards. */
+  isQuietIn(shards: ReadonlySet<ShardId>): boolean {
+    return this.#residents.areAtRest(shards);
+  }
+
+  /** No step until `resume`: this node is not sure of what it owns. Messages are kept, as far as mailboxes reach. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.backlog() > 0) this.#schedule();
+  }
+
   /** No alarm and no step after this. */
   close(): void {
     this.#closed = true;
@@ -193,7 +195,11 @@ export class Host {
   #wake(resident: Resident): void {
     if (resident.mode !== "ready" || resident.mailbox.size === 0) return;
     this.#toRun.push(resident, this.#inStep ? "begun" : "new");
-    if (this.#scheduled || this.#closed) return;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#closed || this.#paused) return;
     this.#scheduled = true;
     this.#ports.clock.soon(() => this.#run());
   }
@@ -202,12 +208,12 @@ export class Host {
     const { clock } = this.#ports;
     const until = clock.now() + RUN_AT_ONCE_MS;
     this.#inStep = true;
-    for (let steps = 1; steps <= STEPS_AT_ONCE && !this.#closed; steps++) {
+    for (let steps = 1; steps <= STEPS_AT_ONCE && !this.#closed && !this.#paused; steps++) {
       if (!this.#runOne()) break;
       if (steps % STEPS_PER_TIME_CHECK === 0 && clock.now() >= until) break;
     }
     this.#inStep = false;
-    this.#scheduled = this.backlog() > 0 && !this.#closed;
+    this.#scheduled = this.backlog() > 0 && !this.#closed && !this.#paused;
     if (this.#scheduled) clock.afterIo(() => this.#run());
     this.#armTimer();
   }
@@ -282,9 +288,9 @@ export class Host {
       case "history":
         return ports.onHistory(effect);
       case "send":
-        return ports.send(effect.post);
+        return ports.send(effect.post, resident.shard);
       case "notify":
-        return ports.onNotify(effect);
+        return ports.onNotify(effect, resident.shard);
       case "answer":
         return answer(request, effect.code, effect.online);
       case "reload":
@@ -387,12 +393,3 @@ export class Host {
     this.#armTimer();
   }
 }
-
-function answer(request: Request | null, code: Parameters<Reply>[0], online: boolean | null): void {
-  if (request === null || request.answered) return;
-  request.answered = true;
-  request.reply(code, online);
-}
-
-const isAway = (error: unknown): boolean =>
-  error instanceof DispatchError && error.code === "unavailable";

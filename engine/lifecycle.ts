@@ -1,25 +1,29 @@
 /**
  * Brings a node up and takes it down, in order.
  *
- * Up: take the shards; read the cells; load couriers, then open deliveries; listen; tell the gateways. Down: stop
- * listening; finish what is under way; save positions; flush. A message for a node that does not listen meets
- * "no responders", and its sender tries again; what was sent before is in Postgres.
+ * Up: follow all cells and read their stream; listen to who else is there; then count as ready, and take what falls to
+ * this node. Down: hand over; finish what is under way; save positions; flush; say goodbye. A message for a shard
+ * that nobody listens on meets "no responders", and its sender tries again; what was committed is in Postgres.
  */
-import type { CourierId, ShardId } from "../proto/ids.ts";
+import type { ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { repeat } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Unsubscribe } from "./io/nats.ts";
 import type { Runtime } from "./runtime.ts";
-import { shardOfCourier } from "./shards.ts";
+import { announce, flush, handOver, takeShards } from "./takeover.ts";
 
 const CELLS_DEADLINE_MS = 10_000;
 const GAP_DEADLINE_MS = 5_000;
-const PAGE_ROWS = 500;
+const SNAPSHOT_TIMEOUT_MS = 500;
 const PASSIVATE_MS = 1_000;
 const HOUSEKEEPING_MS = 600_000;
+const REFRESH_MS = 5_000;
+const SETTLE_DEADLINE_MS = 10_000;
 const DRAIN_DEADLINE_MS = 5_000;
-const DRAIN_LOOK_MS = 5;
+const LOOK_MS = 5;
+/** The relay of the outbox and the housekeeping run where this shard is owned: once in the cluster. */
+const SINGLETON_SHARD = 0 as ShardId;
 
 /** What a start found, for the log. */
 export type Started = {
@@ -31,31 +35,59 @@ export type Started = {
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a node. Rejects when the store or the streams cannot be asked; then nothing was announced. */
+/** Starts a node. Rejects when the store cannot be asked; then nothing was announced. */
 export async function start(
   runtime: Runtime,
   housekeeping: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Started> {
-  const { config } = runtime.options;
-  const shards = Array.from({ length: config.shards }, (_, shard) => shard as ShardId);
-  await runtime.ownership.take(shards);
+  const { clock, config, log } = runtime.options;
+  const found = { couriers: 0, deliveries: 0, taking: 0 };
+  wire(runtime, found);
+  await runtime.ownership.refresh();
+  runtime.ownership.followAll(runtime.shards);
+  const unsubscribes = listenEverywhere(runtime);
+  const listensSince = clock.now();
+  runtime.heart.start();
   const batches = await rebuildIndex(runtime);
-  runtime.onGap = closingGaps(runtime);
-  const couriers = await loadCouriers(runtime);
-  const deliveries = await resumeDeliveries(runtime);
+  await pause(runtime, config.settings.JOIN_MS - (clock.now() - listensSince));
   const stops = startLoops(runtime, housekeeping);
-  runtime.ownership.listen();
-  const unsubscribes = listenEverywhere(runtime, shards);
+  runtime.heart.becomeReady();
+  const isSettled = await until(
+    runtime,
+    SETTLE_DEADLINE_MS,
+    () => found.taking === 0 && runtime.heart.isSettled(),
+  );
+  if (!isSettled) log.warn({ orphans: runtime.heart.orphans() }, "some shards have no owner yet");
   await runtime.bus.flush();
-  announce(runtime);
   runtime.bus.onStatus((status) => {
     if (status === "closed") return; // Ours, at the end of a stop.
-    runtime.options.log.warn({ status }, "the connection to NATS changed");
-    // Gateways may have missed the announcement of a start, and we their sessions.
-    if (status === "connected") announce(runtime);
+    log.warn({ status }, "the connection to NATS changed");
+    // Gateways may have missed the announcement of a takeover, and we their sessions.
+    if (status === "connected") announce(runtime, runtime.ownership.owned());
   });
+  const { couriers, deliveries } = found;
   const stop = (): Promise<void> => stopAll(runtime, unsubscribes, stops);
-  return { shards: shards.length, batches, couriers, deliveries, stop };
+  return { shards: runtime.ownership.owned().length, batches, couriers, deliveries, stop };
+}
+
+/** Gives the runtime's hooks their work. */
+function wire(
+  runtime: Runtime,
+  found: { couriers: number; deliveries: number; taking: number },
+): void {
+  runtime.onTake = async (shards) => {
+    found.taking += 1;
+    const { couriers, deliveries } = await takeShards(runtime, shards);
+    found.taking -= 1;
+    found.couriers += couriers;
+    found.deliveries += deliveries;
+  };
+  runtime.onHandOver = (shards) => handOver(runtime, shards);
+  runtime.onGap = closingGaps(runtime);
+  runtime.onOwned = () => {
+    if (runtime.ownership.owns(SINGLETON_SHARD)) runtime.relay.start();
+    else void runtime.relay.stop();
+  };
 }
 
 /** The stream's positions over nothing; last-known ones from Postgres come with the couriers. */
@@ -73,11 +105,12 @@ async function rebuildIndex(runtime: Runtime): Promise<number> {
   }
 }
 
-/** Reads a shard's batches again after a gap, one read at a time for each shard. */
+/** Makes up for missed batches, one attempt at a time for each shard: all from the owner, else what the stream has. */
 function closingGaps(runtime: Runtime): (shard: ShardId) => void {
   const reading = new Set<ShardId>();
   const close = async (shard: ShardId): Promise<void> => {
     try {
+      if (await askOwner(runtime, shard)) return;
       const onMessage = (data: Uint8Array): void => runtime.replica.receiveAgain(data);
       await runtime.options.cells.read(runtime.subjects.cells(shard), GAP_DEADLINE_MS, onMessage);
     } catch (error) {
@@ -93,40 +126,15 @@ function closingGaps(runtime: Runtime): (shard: ShardId) => void {
   };
 }
 
-/** Couriers who are on shift or carry something; the others are loaded when they are spoken to. */
-async function loadCouriers(runtime: Runtime): Promise<number> {
-  const { store, config, domain } = runtime.options;
-  let count = 0;
-  for (let after = "", isMore = true; isMore;) {
-    const page = await store.courierSnapshots(runtime.ownership.owned(), after, PAGE_ROWS);
-    for (const snapshot of page) {
-      const id: CourierId = snapshot.courier;
-      const shard = shardOfCourier(id, config.shards);
-      if (!runtime.ownership.owns(shard)) continue;
-      const loaded = { type: "loaded", snapshot, record: domain.index.get(id) };
-      runtime.host.deliver({ kind: "courier", id }, shard, loaded);
-      count += 1;
-    }
-    after = page.at(-1)?.courier ?? after;
-    isMore = page.length === PAGE_ROWS;
+async function askOwner(runtime: Runtime, shard: ShardId): Promise<boolean> {
+  const { bus, subjects, replica } = runtime;
+  const question = streamMessages.encode({ type: "snapshot", shard });
+  try {
+    const answer = await bus.request(subjects.snapshot(shard), question, SNAPSHOT_TIMEOUT_MS);
+    return replica.receiveSnapshot(answer);
+  } catch {
+    return false; // Nobody owns it just now: the stream is next.
   }
-  return count;
-}
-
-async function resumeDeliveries(runtime: Runtime): Promise<number> {
-  const { store } = runtime.options;
-  const owned = runtime.ownership.owned();
-  let count = 0;
-  for (let after = "", isMore = true; isMore;) {
-    const page = await store.openDeliveries(owned, after, PAGE_ROWS);
-    for (const snapshot of page) {
-      runtime.tell({ kind: "delivery", id: snapshot.job.id }, { type: "resumed", snapshot });
-      count += 1;
-    }
-    after = page.at(-1)?.job.id ?? after;
-    isMore = page.length === PAGE_ROWS;
-  }
-  return count;
 }
 
 /** Everything that is done again and again; each function ends its loop. */
@@ -136,39 +144,37 @@ function startLoops(
 ): readonly (() => Promise<void>)[] {
   const { clock, config } = runtime.options;
   const { settings } = config;
-  runtime.relay.start();
+  const keepHouse = (): Promise<void> =>
+    runtime.ownership.owns(SINGLETON_SHARD) ? housekeeping() : Promise.resolve();
   return [
     repeat(clock, settings.SWEEP_MS, () => runtime.sweep.once()),
     repeat(clock, settings.POSITIONS_MS, () => runtime.positions.publish()),
     repeat(clock, settings.LAST_KNOWN_MS, () => runtime.tracks.saveLastKnown()),
     repeat(clock, settings.HISTORY_MS, () => runtime.tracks.appendHistory()),
+    repeat(clock, settings.DIGEST_MS, () => runtime.digests.publish()),
     repeat(clock, PASSIVATE_MS, () => runtime.host.passivate()),
-    repeat(clock, HOUSEKEEPING_MS, housekeeping),
+    repeat(clock, REFRESH_MS, () => refresh(runtime)),
+    repeat(clock, HOUSEKEEPING_MS, keepHouse),
   ];
 }
 
-/** Subjects that do not follow ownership: nudges, the fleet, and the cells of other nodes' shards. */
-function listenEverywhere(runtime: Runtime, shards: readonly ShardId[]): readonly Unsubscribe[] {
+/** A belief that went wrong unnoticed ends here. */
+async function refresh(runtime: Runtime): Promise<void> {
+  try {
+    await runtime.ownership.refresh();
+  } catch (error) {
+    runtime.options.log.debug(errorFields(error), "the epochs could not be read");
+  }
+}
+
+/** Subjects that do not follow ownership: nudges, the fleet, digests. */
+function listenEverywhere(runtime: Runtime): readonly Unsubscribe[] {
   const { bus, subjects } = runtime;
   return [
     bus.subscribe(subjects.outbox, () => runtime.relay.nudge()),
     bus.subscribe(subjects.fleet, (incoming) => runtime.positions.onFleet(incoming)),
-    ...shards
-      .filter((shard) => !runtime.ownership.owns(shard))
-      .map((shard) =>
-        bus.subscribe(subjects.cells(shard), ({ data }) => runtime.replica.receive(data)),
-      ),
+    bus.subscribe(subjects.digest, ({ data }) => runtime.digests.receive(data)),
   ];
-}
-
-/** Gateways tell us their sessions and watches again. */
-function announce(runtime: Runtime): void {
-  const shards = runtime.ownership.owned();
-  const { node } = runtime.options;
-  runtime.bus.publish(
-    runtime.subjects.nodeUp,
-    streamMessages.encode({ type: "node_up", node, shards }),
-  );
 }
 
 async function stopAll(
@@ -177,16 +183,23 @@ async function stopAll(
   stops: readonly (() => Promise<void>)[],
 ): Promise<void> {
   const { log } = runtime.options;
-  runtime.ownership.yieldAll();
+  runtime.heart.leave();
+  const isOwnedByOthers = (): boolean => runtime.heart.readyPeers().length > 0;
+  const hasNothing = (): boolean =>
+    runtime.shards.every((shard) => runtime.ownership.epochOf(shard) === null);
+  await until(runtime, DRAIN_DEADLINE_MS, () => hasNothing() || !isOwnedByOthers());
+  // Nobody there to take the rest: it is given up all the same.
+  if (!hasNothing()) await handOver(runtime, runtime.ownership.owned());
   for (const unsubscribe of unsubscribes) unsubscribe();
-  if (!(await becomeQuiet(runtime))) log.warn("not everything under way was finished in time");
+  await runtime.heart.stop();
+  if (!(await until(runtime, DRAIN_DEADLINE_MS, () => runtime.host.isQuiet()))) {
+    log.warn("not everything under way was finished in time");
+  }
   runtime.host.close();
   const ends = Promise.all([...stops.map((stop) => stop()), runtime.relay.stop()]);
   await withinMs(runtime, DRAIN_DEADLINE_MS, ends);
-  runtime.replica.flush();
-  runtime.ledger.flush();
-  runtime.sessions.flush();
-  runtime.router.flush();
+  flush(runtime);
+  runtime.ownership.close();
   const saved = Promise.all([runtime.tracks.saveLastKnown(), runtime.tracks.appendHistory()]);
   await withinMs(runtime, DRAIN_DEADLINE_MS, saved);
   if (runtime.bus.status() === "connected") {
@@ -194,13 +207,16 @@ async function stopAll(
   }
 }
 
-/** Polls, because quiet is the absence of events. */
-async function becomeQuiet(runtime: Runtime): Promise<boolean> {
+const pause = (runtime: Runtime, ms: number): Promise<void> =>
+  new Promise((resolve) => void runtime.options.clock.after(Math.max(0, ms), resolve));
+
+/** Polls, because what is waited for is the absence of something. False at the deadline. */
+async function until(runtime: Runtime, maxMs: number, holds: () => boolean): Promise<boolean> {
   const { clock } = runtime.options;
-  const until = clock.now() + DRAIN_DEADLINE_MS;
-  while (!runtime.host.isQuiet()) {
-    if (clock.now() >= until) return false;
-    await new Promise<void>((resolve) => void clock.after(DRAIN_LOOK_MS, resolve));
+  const deadline = clock.now() + maxMs;
+  while (!holds()) {
+    if (clock.now() >= deadline) return false;
+    await pause(runtime, LOOK_MS);
   }
   return true;
 }

@@ -1,7 +1,7 @@
 /**
  * The dispatch node: composition root and process. The only file of the engine that knows the actors; it gives them to the
- * runtime as values. It ends with 0 after SIGTERM or SIGINT, with 1 when it could not start, when something broke
- * that nobody expected, or when another node has taken a shard: whoever runs it starts it again.
+ * runtime as values. It ends with 0 after SIGTERM or SIGINT, with 1 when it could not start or when something broke
+ * that nobody expected: whoever runs it starts it again.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -95,11 +95,7 @@ export type Node = {
 };
 
 /** Starts a node in this process. Rejects when it cannot: nothing is left open then. */
-export async function startNode(
-  config: Config,
-  log: Log,
-  onFenced: (shard: number) => void,
-): Promise<Node> {
+export async function startNode(config: Config, log: Log): Promise<Node> {
   const node = newNodeId("node");
   const metrics = new Metrics("node");
   const closes: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
@@ -123,7 +119,7 @@ export async function startNode(
     const bus = natsBus(nc);
     const cells = streamCellsLog(nc, streamName(config.natsPrefix, "CELLS"));
     const io = { clock, log, meters, bus, cells, store };
-    const runtime = new Runtime({ config, node, ...io, domain, onFenced });
+    const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
     const state = { isReady: false };
     const admin = await openAdmin(config, metrics, runtime, state);
@@ -187,6 +183,8 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("actors_parked", "Actors that a throwing step has stopped.", () => host.parked().length);
   show("actors_to_run", "Actors with a message to handle.", () => host.backlog());
   show("shards_owned", "Shards that this node owns.", () => ownership.owned().length);
+  show("shards_orphaned", "Shards that no live node claims.", () => runtime.heart.orphans());
+  show("node_peers_ready", "Other live nodes.", () => runtime.heart.readyPeers().length);
   show("outbox_lag_seconds", "Age of the oldest unpublished event.", () => relay.lagS());
   show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
@@ -215,26 +213,24 @@ export async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => die(error, "unhandled rejection"));
   log.debug({ config: printable(config) }, "settings");
 
-  let end: (code: number) => void = (code) => process.exit(code);
-  const node = await startNode(config, log, (shard) => {
-    log.error({ shard }, "another node has taken a shard; this one ends");
-    end(1);
-  }).catch((error: unknown) => die(error, "the node could not start"));
+  const node = await startNode(config, log).catch((error: unknown) =>
+    die(error, "the node could not start"),
+  );
 
   let isEnding = false;
-  end = (code) => {
+  const end = (): void => {
     if (isEnding) return;
     isEnding = true;
     setTimeout(() => die(null, "the stop hangs"), STOP_DEADLINE_MS).unref();
     void node.stop().then(() => {
-      log.info({ code }, "stopped");
-      process.exit(code);
+      log.info("stopped");
+      process.exit(0);
     });
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
       log.info({ signal }, "stopping");
-      end(0);
+      end();
     });
   }
   process.send?.({ ready: true });

@@ -32,7 +32,7 @@ const RETRY_MAX_MS = 2_000;
 export class OutboxRelay {
   readonly #ports: OutboxPorts;
   #isNudged = false;
-  #isStopped = false;
+  #isStopped = true;
   #failures = 0;
   #oldestAt: Millis | null = null;
   #wake: () => void = () => undefined;
@@ -42,8 +42,11 @@ export class OutboxRelay {
     this.#ports = ports;
   }
 
+  /** Begins, or begins again after a stop; while it runs nothing changes. */
   start(): void {
-    this.#loop = this.#run();
+    if (!this.#isStopped) return;
+    this.#isStopped = false;
+    this.#loop = this.#loop.then(() => this.#run());
   }
 
   /** Something was committed. */

@@ -20,6 +20,9 @@ const EVENTS = {
   fenced: { type: "fenced" },
   yield: { type: "yield" },
   yielded: { type: "yielded" },
+  seen_higher: { type: "seen", epoch: epoch(6) },
+  seen_same: { type: "seen", epoch: epoch(5) },
+  seen_lower: { type: "seen", epoch: epoch(4) },
 } as const satisfies Record<string, ShardEvent>;
 
 const SAME = "same";
@@ -35,6 +38,9 @@ const TABLE: Record<ShardState["at"], Record<keyof typeof EVENTS, Outcome>> = {
     fenced: SAME,
     yield: SAME,
     yielded: SAME,
+    seen_higher: SAME,
+    seen_same: SAME,
+    seen_lower: SAME,
   },
   taking: {
     take: SAME,
@@ -45,6 +51,9 @@ const TABLE: Record<ShardState["at"], Record<keyof typeof EVENTS, Outcome>> = {
     fenced: SAME,
     yield: "standby",
     yielded: SAME,
+    seen_higher: SAME,
+    seen_same: SAME,
+    seen_lower: SAME,
   },
   owner: {
     take: SAME,
@@ -55,6 +64,9 @@ const TABLE: Record<ShardState["at"], Record<keyof typeof EVENTS, Outcome>> = {
     fenced: "standby",
     yield: "yielding 5",
     yielded: SAME,
+    seen_higher: "standby",
+    seen_same: SAME,
+    seen_lower: SAME,
   },
   yielding: {
     take: SAME,
@@ -65,6 +77,9 @@ const TABLE: Record<ShardState["at"], Record<keyof typeof EVENTS, Outcome>> = {
     fenced: "standby",
     yield: SAME,
     yielded: "standby",
+    seen_higher: "standby",
+    seen_same: SAME,
+    seen_lower: SAME,
   },
 };
 
@@ -88,6 +103,8 @@ describe("ownership", () => {
   const [ONE, TWO] = [1 as ShardId, 2 as ShardId];
   const drive = (take: () => Promise<ReadonlyMap<ShardId, Epoch>>) => {
     const listening = new Set<ShardId>();
+    const following = new Set<ShardId>();
+    const lost: ShardId[] = [];
     const writes: (readonly [ShardId, Epoch])[] = [];
     const ownership = new Ownership({
       node: "node_x",
@@ -103,19 +120,26 @@ describe("ownership", () => {
         listening.add(shard);
         return () => void listening.delete(shard);
       },
+      follow: (shard) => {
+        following.add(shard);
+        return () => void following.delete(shard);
+      },
+      onLost: (shard) => void lost.push(shard),
     });
-    return { ownership, listening, writes };
+    ownership.followAll([ONE, TWO]);
+    return { ownership, listening, following, lost, writes };
   };
   const write = { kind: "shift", courier: "cur_1", online: true } as never;
 
   it("listens only on what it owns, and no more after it was fenced", async () => {
-    const { ownership, listening } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
+    const { ownership, listening, lost } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
     await ownership.take([ONE, TWO]);
     expect(listening.size).toBe(0);
-    ownership.listen();
+    ownership.listen([ONE, TWO]);
     expect([...listening]).toEqual([ONE]);
     ownership.fenced(ONE);
     expect(listening.size).toBe(0);
+    expect(lost).toEqual([ONE]);
     expect(ownership.owned()).toEqual([]);
   });
 
@@ -123,7 +147,7 @@ describe("ownership", () => {
     const { ownership, writes } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
     await ownership.take([ONE]);
     await ownership.write(write, ONE);
-    ownership.yieldAll();
+    ownership.yield([ONE]);
     await ownership.write(write, ONE);
     expect(await ownership.write(write, TWO)).toEqual({ outcome: "fenced" });
     expect(writes).toEqual([
@@ -136,5 +160,26 @@ describe("ownership", () => {
     const { ownership } = drive(() => Promise.reject(new DispatchError("unavailable")));
     await expect(ownership.take([ONE])).rejects.toThrow(DispatchError);
     expect(ownership.epochOf(ONE)).toBeNull();
+  });
+
+  it("follows what it does not own, and only that (O3)", async () => {
+    const { ownership, following } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
+    expect([...following]).toEqual([ONE, TWO]);
+    await ownership.take([ONE, TWO]);
+    expect([...following]).toEqual([TWO]);
+    ownership.yield([ONE]);
+    ownership.yielded([ONE]);
+    expect(following).toEqual(new Set([ONE, TWO]));
+  });
+
+  it("believes who acts under a higher epoch, and nobody under a lower one", async () => {
+    const { ownership, lost } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])));
+    await ownership.take([ONE]);
+    expect(ownership.see(ONE, epoch(6))).toBe(false);
+    expect(ownership.owns(ONE)).toBe(true);
+    expect(ownership.see(ONE, epoch(8))).toBe(true);
+    expect(ownership.owns(ONE)).toBe(false);
+    expect(lost).toEqual([ONE]);
+    expect(ownership.see(ONE, epoch(7))).toBe(false);
   });
 });

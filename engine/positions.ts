@@ -70,6 +70,13 @@ export class Positions {
     this.#leases.set(key, { gateway, until, sent });
   }
 
+  /** The shard has another owner now, to whom the gateways say anew whom they watch. */
+  forget(shard: ShardId): void {
+    for (const key of this.#leases.keys()) {
+      if (key.endsWith(`/${shard}`)) this.#leases.delete(key);
+    }
+  }
+
   /** A `where` request. */
   onWhere(message: BusMessage): void {
     const where = streamMessages.decode(message.data);

@@ -79,6 +79,7 @@ function drive(epochs = new Map<ShardId, number>([[SHARD, 7]])) {
     epochOf: (shard) => epochs.get(shard) ?? null,
     onApplied: (_before, after, moved) => void applied.push(`${after.no}${moved ? " moved" : ""}`),
     onGap: (shard) => void gaps.push(shard),
+    see: () => true,
     onCount: () => undefined,
   });
   return { clock, replica, records, published, gaps, applied, epochs };

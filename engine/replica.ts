@@ -4,10 +4,13 @@
  * absolute, and the index keeps the one with the highest number of its courier, so repeats, gaps and late batches can only
  * leave a courier a little old, never wrong.
  *
+ * What a follower missed it gets from the owner (`snapshot`), or from the stream when the owner does not answer; digests
+ * (`digests.ts`) find what neither numbers nor gaps show.
+ *
  *  R1  Batches of a shard are numbered 1, 2, 3 ... under one epoch; a follower sees each gap.
  *  R2  A batch of an older epoch changes nothing (D8).
  */
-import type { CellId, CourierId, NodeId, ShardId } from "../proto/ids.ts";
+import type { CellId, CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -47,7 +50,7 @@ export type FleetIndex = {
   readonly cellOfCourier: (courier: CourierId) => CellId | null;
 };
 
-export type ReplicaCount = "gap" | "old" | "malformed" | "lost_batch";
+export type ReplicaCount = "gap" | "old" | "malformed" | "lost_batch" | "differs";
 
 export type ReplicaPorts = {
   readonly clock: Clock;
@@ -57,6 +60,8 @@ export type ReplicaPorts = {
   readonly index: FleetIndex;
   readonly batchMs: number;
   readonly epochOf: (shard: ShardId) => number | null;
+  /** False when the epoch is an old one; a higher one is taken note of. */
+  readonly see: (shard: ShardId, epoch: Epoch) => boolean;
   /** A record was newer than the one known. `moved`: it is in another cell, or in one for the first time. */
   readonly onApplied: (before: CourierRecord | null, after: CourierRecord, moved: boolean) => void;
   /** Batches of a shard were missed; they are in the stream. */
@@ -93,6 +98,9 @@ export class Replica {
   receive(data: Uint8Array): void {
     const batch = streamMessages.decode(data);
     if (batch?.type !== "records") return this.#ports.onCount("malformed");
+    if (!this.#ports.see(batch.shard as ShardId, batch.epoch as Epoch)) {
+      return this.#ports.onCount("old");
+    }
     const known = this.#followed.get(batch.shard) ?? null;
     const { state, fold } = foldBatch(known, batch);
     if (fold === "old") return this.#ports.onCount("old");
@@ -101,6 +109,37 @@ export class Replica {
     if (fold !== "gap") return;
     this.#ports.onCount("gap");
     this.#ports.onGap(batch.shard as ShardId);
+  }
+
+  /** All records of an owned shard with the number of its last batch, for a follower; null when it is not ours. */
+  snapshot(shard: ShardId, records: readonly CourierRecord[]): Uint8Array | null {
+    const epoch = this.#ports.epochOf(shard);
+    if (epoch === null) return null;
+    const last = this.#numbers.get(shard);
+    const number = last?.epoch === epoch ? last.number : 0;
+    const { node } = this.#ports;
+    return streamMessages.encode({ type: "records", shard, epoch, number, node, records });
+  }
+
+  /** The owner's answer: all that it has. False when it is none. */
+  receiveSnapshot(data: Uint8Array): boolean {
+    const all = streamMessages.decode(data);
+    if (all?.type !== "records" || all.records.length === 0) return false;
+    const known = this.#followed.get(all.shard) ?? null;
+    const { state, fold } = foldBatch(known, all);
+    if (fold !== "old") this.#followed.set(all.shard, state);
+    for (const record of all.records) this.apply(record);
+    return true;
+  }
+
+  /** The last batch published under the present epoch; null before the first. */
+  published(shard: ShardId): FollowState | null {
+    return this.#numbers.get(shard) ?? null;
+  }
+
+  /** The last batch followed. */
+  followed(shard: ShardId): FollowState | null {
+    return this.#followed.get(shard) ?? null;
   }
 
   /** Records of a batch read again to close a gap: without looking at its number, but never of an older epoch. */

@@ -3,7 +3,7 @@
  * because a million actors cannot be looked at in one go. Knows nothing of steps.
  */
 import type { Millis, ShardId } from "../proto/ids.ts";
-import type { ActorKey, Kind } from "../proto/messages.ts";
+import type { ActorKey, Kind } from "../proto/posts.ts";
 import type { Alarmed } from "./alarms.ts";
 import type { AnyActor, HostMessage, KindSpec, Reply } from "./host-ports.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -28,6 +28,10 @@ export type Resident = Alarmed & {
   reloading: boolean;
   lastAt: Millis;
 };
+
+/** Nothing queued, being loaded or being written. */
+const isAtRest = ({ mode, mailbox }: Resident): boolean =>
+  mode === "parked" || mode === "gone" || (mode === "ready" && mailbox.size === 0);
 
 export class Residents {
   readonly #byKind: Readonly<Record<Kind, Map<string, Resident>>> = {
@@ -93,6 +97,13 @@ export class Residents {
   /** All actors of a shard; a walk over everything, for the rare hand-over. */
   ofShard(shard: ShardId): readonly Resident[] {
     return [...this.all()].filter((resident) => resident.shard === shard);
+  }
+
+  areAtRest(shards: ReadonlySet<ShardId>): boolean {
+    for (const resident of this.all()) {
+      if (shards.has(resident.shard) && !isAtRest(resident)) return false;
+    }
+    return true;
   }
 
   *all(): Generator<Resident> {

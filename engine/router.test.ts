@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { CourierId, DeliveryId, ShardId } from "../proto/ids.ts";
-import { decodePosts, encodePosts, streamMessages } from "../proto/messages.ts";
-import type { Posted } from "../proto/messages.ts";
+import { streamMessages } from "../proto/messages.ts";
+import { decodePosts, encodePosts } from "../proto/posts.ts";
+import type { Posted } from "../proto/posts.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Reply } from "./host-ports.ts";
 import { newDeliveryId } from "./ids.ts";
@@ -50,6 +51,7 @@ beforeEach(() => {
     shards: 8,
     shardResolution: 6,
     owns: (shard) => shard === OURS,
+    see: ({ epoch }) => epoch >= 5,
     deliver: ({ id }, shard, message, reply) => {
       delivered.push(`${id} ${shard} ${message.type}`);
       replies.push(reply);
@@ -70,20 +72,20 @@ const incoming = (data: Uint8Array, wantsAnswer = false): BusMessage => ({
 
 describe("a message from an actor", () => {
   it("for a shard of this node goes to its host, without NATS", async () => {
-    router.send(wake(OUR_DELIVERY));
+    router.send(wake(OUR_DELIVERY), null);
     await clock.settle();
     expect(delivered).toEqual([`${OUR_DELIVERY} 3 wake`]);
     expect(published).toEqual([]);
   });
 
   it("for another node waits for its neighbours of the same turn", async () => {
-    for (let i = 0; i < 501; i++) router.send(wake(THEIR_DELIVERY));
+    for (let i = 0; i < 501; i++) router.send(wake(THEIR_DELIVERY), null);
     await clock.settle();
     expect(published).toEqual(["t.shard.5: 500", "t.shard.5: 1"]);
   });
 
   it("for an id that is none goes nowhere", () => {
-    router.send(wake("del_x"));
+    router.send(wake("del_x"), null);
     expect(counts).toEqual(["misrouted 1"]);
   });
 });

@@ -5,8 +5,9 @@
  */
 import type { ShardId } from "../proto/ids.ts";
 import { SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import { decodePosts, encodePosts, streamMessages } from "../proto/messages.ts";
-import type { ActorKey, Posted } from "../proto/messages.ts";
+import { streamMessages } from "../proto/messages.ts";
+import { decodeLetters, encodeLetters } from "../proto/posts.ts";
+import type { ActorKey, Letter, Origin, Posted } from "../proto/posts.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { HostMessage, Reply } from "./host-ports.ts";
 import type { Clock } from "./io/clock.ts";
@@ -18,6 +19,8 @@ export type RouterCount =
   | "malformed"
   /** The id is not one of its kind, or lives in another shard than the subject says. */
   | "misrouted"
+  /** From an owner whose time is over (D8). */
+  | "stale"
   /** Not sent: the connection is down, or too much waits for one shard. */
   | "dropped";
 
@@ -28,6 +31,8 @@ export type RouterPorts = {
   readonly shards: number;
   readonly shardResolution: number;
   readonly owns: (shard: ShardId) => boolean;
+  /** False when the epoch is an old one; a higher one is taken note of. */
+  readonly see: (origin: Origin) => boolean;
   readonly deliver: (key: ActorKey, shard: ShardId, message: HostMessage, reply?: Reply) => void;
   readonly onCount: (what: RouterCount, messages: number) => void;
 };
@@ -37,32 +42,37 @@ const WAITING_MAX_MSGS = 20_000;
 
 export class Router {
   readonly #ports: RouterPorts;
-  readonly #waiting = new Map<ShardId, Posted[]>();
+  readonly #waiting = new Map<ShardId, Letter[]>();
   #scheduled = false;
 
   constructor(ports: RouterPorts) {
     this.#ports = ports;
   }
 
-  /** From an actor of this node. */
-  send(post: Posted): void {
+  /** From an actor of this node; `origin`: what its shard is owned under. */
+  send(post: Posted, origin: Origin | null): void {
     const { kind, id, msg } = post;
     const shard = this.shardOf(kind, id);
     if (shard === null) return this.#ports.onCount("misrouted", 1);
     if (this.#ports.owns(shard)) return this.#ports.deliver({ kind, id }, shard, msg);
-    this.#sendAway(shard, post);
+    this.#sendAway(shard, { post, origin });
   }
 
   /** From outside, on the subject of an owned shard. A request carries exactly one message. */
   receive(shard: ShardId, incoming: BusMessage): void {
-    const decoded = decodePosts(incoming.data);
-    const { posts, refused } = decoded ?? { posts: [], refused: 1 };
+    const decoded = decodeLetters(incoming.data);
+    const { letters, refused } = decoded ?? { letters: [], refused: 1 };
     if (refused > 0) this.#ports.onCount("malformed", refused);
     const reply = incoming.wantsAnswer ? replyTo(incoming) : undefined;
-    if (reply !== undefined && (posts.length !== 1 || refused > 0)) {
+    if (reply !== undefined && (letters.length !== 1 || refused > 0)) {
       return reply("bad_request", null);
     }
-    for (const { kind, id, msg } of posts) {
+    for (const { post, origin } of letters) {
+      const { kind, id, msg } = post;
+      if (origin !== null && !this.#ports.see(origin)) {
+        this.#ports.onCount("stale", 1);
+        continue;
+      }
       if (this.shardOf(kind, id) === shard) {
         this.#ports.deliver({ kind, id }, shard, msg, reply);
         continue;
@@ -77,11 +87,11 @@ export class Router {
     return shardOfActor(kind, id, this.#ports.shards, this.#ports.shardResolution);
   }
 
-  #sendAway(shard: ShardId, post: Posted): void {
+  #sendAway(shard: ShardId, letter: Letter): void {
     let waiting = this.#waiting.get(shard);
     if (waiting === undefined) this.#waiting.set(shard, (waiting = []));
     if (waiting.length >= WAITING_MAX_MSGS) return this.#ports.onCount("dropped", 1);
-    waiting.push(post);
+    waiting.push(letter);
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#ports.clock.soon(() => this.flush());
@@ -91,10 +101,11 @@ export class Router {
   flush(): void {
     this.#scheduled = false;
     const { bus, subjects, onCount } = this.#ports;
-    for (const [shard, posts] of this.#waiting) {
-      for (let from = 0; from < posts.length; from += SHARD_MESSAGES_MAX) {
-        const part = posts.slice(from, from + SHARD_MESSAGES_MAX);
-        if (!bus.publish(subjects.shard(shard), encodePosts(part))) onCount("dropped", part.length);
+    for (const [shard, letters] of this.#waiting) {
+      for (let from = 0; from < letters.length; from += SHARD_MESSAGES_MAX) {
+        const part = letters.slice(from, from + SHARD_MESSAGES_MAX);
+        if (!bus.publish(subjects.shard(shard), encodeLetters(part)))
+          onCount("dropped", part.length);
       }
     }
     this.#waiting.clear();

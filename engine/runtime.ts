@@ -6,22 +6,25 @@
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { CellId, CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
 import type { NodeId, ShardId } from "../proto/ids.ts";
-import { isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
+import { isDeliveryId } from "../proto/ids.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
-import type { ActorKey, CourierRecord, Kind } from "../proto/messages.ts";
+import type { CourierRecord } from "../proto/messages.ts";
+import type { ActorKey, Kind, Posted } from "../proto/posts.ts";
 import type { ToDelivery } from "../proto/messages.ts";
 import type { Status } from "../proto/status.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { CellsLog } from "./cells-reader.ts";
 import type { Config } from "./config.ts";
+import type { Digests } from "./digests.ts";
 import { EventPublisher } from "./event-publisher.ts";
+import type { Heart } from "./heart.ts";
 import { Host } from "./host.ts";
 import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts";
 import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
-import type { Bus, Unsubscribe } from "./io/nats.ts";
+import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
 import { Ledger } from "./ledger.ts";
 import { OutboxRelay } from "./outbox.ts";
 import { Ownership } from "./ownership.ts";
@@ -29,13 +32,14 @@ import { Positions } from "./positions.ts";
 import { Replica } from "./replica.ts";
 import type { FleetIndex } from "./replica.ts";
 import { Router } from "./router.ts";
+import { makeDigests, makeHeart, makeSweep } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
 import type { Store } from "./store/port.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 import { Supply } from "./supply.ts";
-import { Sweep } from "./sweep.ts";
+import type { Sweep } from "./sweep.ts";
 import { Tracks } from "./tracks.ts";
 
 /** The actors and what they share, as the composition root makes them. */
@@ -66,8 +70,6 @@ export type RuntimeOptions = {
   readonly cells: CellsLog;
   readonly store: Store;
   readonly domain: Domain;
-  /** Another node has taken a shard from us. */
-  readonly onFenced: (shard: ShardId) => void;
 };
 
 /** Messages to a stream whose acks may be outstanding. */
@@ -77,21 +79,30 @@ const EVENT_ACK_TIMEOUT_MS = 3_000;
 
 export class Runtime {
   readonly options: RuntimeOptions;
+  /** All of the cluster. */
+  readonly shards: readonly ShardId[];
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly host: Host;
   readonly ownership: Ownership;
   readonly router: Router;
   readonly replica: Replica;
+  readonly digests: Digests;
   readonly supply: Supply;
   readonly sessions: Sessions;
   readonly ledger: Ledger;
   readonly tracks: Tracks;
   readonly positions: Positions;
   readonly relay: OutboxRelay;
+  readonly heart: Heart;
   readonly sweep: Sweep;
   /** Called with a shard whose batches have a gap. */
   onGap: (shard: ShardId) => void = () => undefined;
+  /** Called when a shard was taken or lost. */
+  onOwned: () => void = () => undefined;
+  /** Takes shards, gives them up: `takeover.ts`. */
+  onTake: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
+  onHandOver: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
 
   constructor(options: RuntimeOptions) {
     this.options = options;
@@ -101,7 +112,14 @@ export class Runtime {
     this.subjects = subjectsFor(config.natsPrefix);
     const { subjects } = this;
 
-    this.ownership = new Ownership({ node, store, listen: (shard) => this.#listen(shard) });
+    this.shards = Array.from({ length: config.shards }, (_, shard) => shard as ShardId);
+    this.ownership = new Ownership({
+      node,
+      store,
+      listen: (shard) => this.#listen(shard),
+      follow: (shard) => this.#follow(shard),
+      onLost: (shard) => this.#lost(shard),
+    });
     this.host = new Host(this.#hostPorts());
     this.router = new Router({
       clock,
@@ -110,15 +128,18 @@ export class Runtime {
       shards: config.shards,
       shardResolution: settings.SHARD_RESOLUTION,
       owns: (shard) => this.ownership.epochOf(shard) !== null,
+      see: ({ shard, epoch }) => this.#see(shard, epoch),
       deliver: (key, shard, message, reply) => this.host.deliver(key, shard, message, reply),
       onCount: meters.router,
     });
     this.supply = new Supply({
       clock,
       reachM: settings.WAVE_3_RADIUS_M,
-      tell: (cell, msg) => this.router.send({ kind: "cell", id: cell, msg }),
+      // Only to cells of this node: nothing leaves it.
+      tell: (cell, msg) => this.router.send({ kind: "cell", id: cell, msg }, null),
     });
     this.replica = this.#makeReplica();
+    this.digests = makeDigests(this);
     this.sessions = new Sessions({
       clock,
       bus,
@@ -139,7 +160,7 @@ export class Runtime {
     this.tracks = new Tracks({
       store,
       onDropped: (rows) => meters.historyDropped.inc(rows),
-      onFailed: this.#failing("saving positions"),
+      onFailed: this.failing("saving positions"),
     });
     this.positions = new Positions({
       clock,
@@ -149,7 +170,8 @@ export class Runtime {
       forEachOwned: (fn) => this.#forEachOwned(fn),
     });
     this.relay = this.#makeRelay();
-    this.sweep = this.#makeSweep();
+    this.heart = makeHeart(this);
+    this.sweep = makeSweep(this);
   }
 
   /** What is durable of an actor, as the message that begins it; null when there is nothing. */
@@ -173,8 +195,27 @@ export class Runtime {
     }
   }
 
+  /** A message of an actor, with what its shard is owned under. */
+  post(post: Posted, from: ShardId): void {
+    const epoch = this.ownership.epochOf(from);
+    if (epoch !== null) this.router.send(post, { shard: from, epoch });
+  }
+
+  /** Reads the epochs that others act under. */
+  #see(shard: ShardId, epoch: Epoch): boolean {
+    return shard < this.options.config.shards && this.ownership.see(shard, epoch);
+  }
+
+  #lost(shard: ShardId): void {
+    const { log, node } = this.options;
+    log.info({ shard, node }, "a shard is no longer ours");
+    this.host.giveUp(shard);
+    this.positions.forget(shard);
+    this.onOwned();
+  }
+
   #hostPorts(): HostPorts {
-    const { clock, meters, domain, log, onFenced } = this.options;
+    const { clock, meters, domain, log } = this.options;
     return {
       clock,
       kinds: {
@@ -193,7 +234,7 @@ export class Runtime {
         end();
         return outcome;
       },
-      send: (post) => this.router.send(post),
+      send: (post, from) => this.post(post, from),
       search: domain.search,
       onLedger: (delivery, lines, now) => this.ledger.add(delivery, lines, now),
       onIndex: (record, shard) => {
@@ -205,10 +246,7 @@ export class Runtime {
       onRecorded: (write) => {
         if (write.kind === "unfilled") this.relay.nudge();
       },
-      onFenced: (shard) => {
-        this.ownership.fenced(shard);
-        onFenced(shard);
-      },
+      onFenced: (shard) => this.ownership.fenced(shard),
       onCount: meters.host,
       onStep: meters.step,
       onTrouble: (what, at, error) => {
@@ -245,6 +283,7 @@ export class Runtime {
       index: domain.index,
       batchMs: config.settings.CELLS_BATCH_MS,
       epochOf: (shard) => this.ownership.epochOf(shard),
+      see: (shard, epoch) => this.#see(shard, epoch),
       onApplied: (before, after, moved) => this.supply.onRecord(before, after, moved),
       onGap: (shard) => this.onGap(shard),
       onCount: meters.replica,
@@ -263,15 +302,14 @@ export class Runtime {
         meters.events.inc();
         this.#hint(event);
       },
-      onFailed: this.#failing("publishing events"),
+      onFailed: this.failing("publishing events"),
     });
   }
 
   /** An event tells the delivery's actor what it may have missed; where it has not, nothing changes. */
   #hint(event: DeliveryEvent): void {
     const id = event.delivery_id;
-    const key = { kind: "delivery", id } as const;
-    if (!isDeliveryId(id) || this.ownership.epochOf(shardOfDelivery(id)) === null) return;
+    if (!isDeliveryId(id)) return;
     // It was told of the create, or it is resumed now: a first message loads the row.
     if (event.type === "created" && this.host.has("delivery", id)) return;
     const changed: ToDelivery = {
@@ -282,23 +320,7 @@ export class Runtime {
       at: Date.parse(event.at),
       reason: event.reason,
     };
-    this.tell(key, changed);
-  }
-
-  #makeSweep(): Sweep {
-    const { clock, store, config, meters } = this.options;
-    return new Sweep({
-      clock,
-      store,
-      intervalMs: config.settings.SWEEP_MS,
-      owned: () => this.ownership.owned(),
-      resume: (id, snapshot) => this.tell({ kind: "delivery", id }, { type: "resumed", snapshot }),
-      parked: () => this.host.parked(),
-      load: (key) => this.load(key),
-      revive: (key, msg) => this.tell(key, msg),
-      onResumed: (deliveries) => meters.resumed.inc(deliveries),
-      onFailed: this.#failing("sweeping"),
-    });
+    this.router.send({ kind: "delivery", id, msg: changed }, null);
   }
 
   /** The subjects of one owned shard. */
@@ -308,8 +330,24 @@ export class Runtime {
       bus.subscribe(subjects.shard(shard), (incoming) => this.router.receive(shard, incoming)),
       bus.subscribe(subjects.watch(shard), (incoming) => this.positions.onWatch(shard, incoming)),
       bus.subscribe(subjects.where(shard), (incoming) => this.positions.onWhere(incoming)),
+      bus.subscribe(subjects.snapshot(shard), (incoming) => this.#onSnapshot(shard, incoming)),
     ];
     return () => subscriptions.forEach((unsubscribe) => unsubscribe());
+  }
+
+  /** The cells of a shard that another node owns. */
+  #follow(shard: ShardId): Unsubscribe {
+    return this.bus.subscribe(this.subjects.cells(shard), ({ data }) => this.replica.receive(data));
+  }
+
+  #onSnapshot(shard: ShardId, incoming: BusMessage): void {
+    const { domain, config } = this.options;
+    const records: CourierRecord[] = [];
+    domain.index.forEach((record) => {
+      if (shardOfCourier(record.courier, config.shards) === shard) records.push(record);
+    });
+    const answer = this.replica.snapshot(shard, records);
+    if (answer !== null) incoming.respond(answer);
   }
 
   #forEachOwned(fn: (record: CourierRecord) => void): void {
@@ -319,7 +357,8 @@ export class Runtime {
     });
   }
 
-  #failing(what: string): (error: unknown) => void {
+  /** For the log: what failed and is repeated. */
+  failing(what: string): (error: unknown) => void {
     return (error) => this.options.log.warn(errorFields(error), `${what} failed; it is repeated`);
   }
 }

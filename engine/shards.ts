@@ -9,7 +9,7 @@ import type { LngLat } from "../proto/geo.ts";
 import { isCourierId, isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
 import type { CellId, CourierId, ShardId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
-import type { Kind } from "../proto/messages.ts";
+import type { Kind } from "../proto/posts.ts";
 
 /** An H3 cell index in hexadecimal: mode 1, resolution 0 to 15. */
 const CELL_PATTERN = /^8[0-9a-f]{14}$/;

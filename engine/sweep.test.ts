@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DispatchError } from "../proto/errors.ts";
 import type { ShardId } from "../proto/ids.ts";
-import type { ActorKey } from "../proto/messages.ts";
+import type { ActorKey } from "../proto/posts.ts";
 import type { DeliverySnapshot } from "../proto/writes.ts";
 import { repeat } from "./io/clock.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";

@@ -5,7 +5,7 @@ import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import { shardOfCourier } from "../engine/shards.ts";
 import type { CourierId, NodeId, SessionId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import type { Posted } from "../proto/messages.ts";
+import type { Posted } from "../proto/posts.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { Ingest, PINGS_BURST } from "./ingest.ts";
 

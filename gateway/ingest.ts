@@ -11,7 +11,7 @@ import { shardOfCourier } from "../engine/shards.ts";
 import type { PingFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
 import { SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import type { Posted } from "../proto/messages.ts";
+import type { Posted } from "../proto/posts.ts";
 import type { Deps } from "./deps.ts";
 import type { Mail } from "./mail.ts";
 import { RateLimit } from "./rate-limit.ts";

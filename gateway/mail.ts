@@ -9,8 +9,10 @@ import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, ShardId } from "../proto/ids.ts";
-import { encodePosts, streamMessages } from "../proto/messages.ts";
-import type { CourierRecord, Posted, StreamMessageOf, ToCourier } from "../proto/messages.ts";
+import { streamMessages } from "../proto/messages.ts";
+import { encodePosts } from "../proto/posts.ts";
+import type { CourierRecord, StreamMessageOf, ToCourier } from "../proto/messages.ts";
+import type { Posted } from "../proto/posts.ts";
 import type { ToDelivery } from "../proto/messages.ts";
 import type { Deps } from "./deps.ts";
 

@@ -3,10 +3,12 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FRAME_BOUNDS, packValue, tableCodec, unpackValue } from "./codec.ts";
+import { FRAME_BOUNDS, INTERNAL_BOUNDS, packValue, tableCodec, unpackValue } from "./codec.ts";
 import { INVALID, u8 } from "./field.ts";
 import { clientFrames } from "./frames.ts";
-import { decodePosts, decodeSessionPosts, encodePosts, encodeSessionPosts } from "./messages.ts";
+import { decodeSessionPosts, encodeSessionPosts } from "./messages.ts";
+import type { Epoch, ShardId } from "./ids.ts";
+import { decodeLetters, decodePosts, encodeLetters, encodePosts } from "./posts.ts";
 import { isWellFormed } from "./msgpack-check.ts";
 import {
   cellExamples,
@@ -107,6 +109,20 @@ describe("batches between processes", () => {
     const damaged = packValue([[9, "x", [1]], [1, "del_x", [99]], "no"]);
     expect(decodePosts(damaged)).toEqual({ posts: [], refused: 3 });
     expect(decodePosts(bytesOf(0xc1))).toBeNull();
+  });
+
+  it("carry what an actor's shard was owned under, and refuse an origin that is none", () => {
+    const post = { kind: "delivery" as const, id: "del_x", msg: deliveryExamples[0] as never };
+    const letters = [
+      { post, origin: { shard: 3 as ShardId, epoch: 7 as Epoch } },
+      { post, origin: null },
+    ];
+    expect(decodeLetters(encodeLetters(letters))).toEqual({ letters, refused: 0 });
+    const [good] = unpackValue(encodePosts([post]), INTERNAL_BOUNDS) as unknown[][];
+    for (const origin of [[3], [3, 0], [-1, 7], ["3", 7], [3, 1.5]]) {
+      const decoded = decodeLetters(packValue([[...good!, ...origin]]));
+      expect(decoded).toEqual({ letters: [], refused: 1 });
+    }
   });
 
   it("carry frames for sessions", () => {

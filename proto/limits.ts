@@ -140,6 +140,16 @@ export const DISPATCH_DEFAULTS = {
   LAST_KNOWN_MS: 30_000,
   /** How often the track history is written, in bulk. */
   HISTORY_MS: 2_000,
+  /** Between two heartbeats of a node. */
+  BEAT_MS: 100,
+  /** A node that was silent for so long is suspected, and its shards are taken. */
+  SUSPECT_MS: 500,
+  /** A starting node listens for so long before it may own anything: it must know who else is there. */
+  JOIN_MS: 600,
+  /** A better-ranked node must have been alive for so long before it is handed a shard: links that flap move nothing. */
+  SETTLE_MS: 1_000,
+  /** How often owners tell their followers what they must have folded. */
+  DIGEST_MS: 2_000,
   /** H3 resolution of cells; 8 is about 0.5 km edge. */
   CELL_RESOLUTION: 8,
   /** H3 resolution of the parents by which cells are put on shards. Set when a cluster is created. */

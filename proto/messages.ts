@@ -226,64 +226,6 @@ export type ToDelivery = UnionOf<typeof toDeliveryTable>;
 export type ToCourier = UnionOf<typeof toCourierTable>;
 export type ToCell = UnionOf<typeof toCellTable>;
 
-/** Which actor: its kind and id. One letter on the wire. */
-export type ActorKey =
-  | { readonly kind: "delivery"; readonly id: string }
-  | { readonly kind: "courier"; readonly id: string }
-  | { readonly kind: "cell"; readonly id: string };
-export type Kind = ActorKey["kind"];
-
-/** A message with its receiver. */
-export type Posted =
-  | { readonly kind: "delivery"; readonly id: string; readonly msg: ToDelivery }
-  | { readonly kind: "courier"; readonly id: string; readonly msg: ToCourier }
-  | { readonly kind: "cell"; readonly id: string; readonly msg: ToCell };
-
-const KIND_CODES: Readonly<Record<Kind, number>> = { delivery: 1, courier: 2, cell: 3 };
-
-/** Packs messages for one shard: `[[kind, id, message], ...]`. */
-export function encodePosts(posts: readonly Posted[]): Uint8Array {
-  return packValue(
-    posts.map((post) => {
-      if (post.kind === "delivery")
-        return [KIND_CODES.delivery, post.id, toDelivery.toArray(post.msg)];
-      if (post.kind === "courier")
-        return [KIND_CODES.courier, post.id, toCourier.toArray(post.msg)];
-      return [KIND_CODES.cell, post.id, toCell.toArray(post.msg)];
-    }),
-  );
-}
-
-/** Unpacks what `encodePosts` packed; null when the whole is malformed. Single bad messages count in `refused`. */
-export function decodePosts(bytes: Uint8Array): { posts: Posted[]; refused: number } | null {
-  const raw = unpackValue(bytes, INTERNAL_BOUNDS);
-  if (raw === INVALID || !Array.isArray(raw)) return null;
-  const posts: Posted[] = [];
-  let refused = 0;
-  for (const item of raw) {
-    const post = decodePost(item);
-    if (post === null) refused++;
-    else posts.push(post);
-  }
-  return { posts, refused };
-}
-
-function decodePost(item: unknown): Posted | null {
-  if (!Array.isArray(item) || typeof item[1] !== "string") return null;
-  const id = item[1];
-  if (item[0] === KIND_CODES.delivery) {
-    const msg = toDelivery.fromArray(item[2]);
-    return msg === INVALID ? null : { kind: "delivery", id, msg };
-  }
-  if (item[0] === KIND_CODES.courier) {
-    const msg = toCourier.fromArray(item[2]);
-    return msg === INVALID ? null : { kind: "courier", id, msg };
-  }
-  if (item[0] !== KIND_CODES.cell) return null;
-  const msg = toCell.fromArray(item[2]);
-  return msg === INVALID ? null : { kind: "cell", id, msg };
-}
-
 /** A frame for one session. `receivedAtUs`, `ordinal`: set on offers, for the measurement of create -> offer (0: none). */
 export type SessionPost = {
   readonly session: string;
@@ -382,6 +324,33 @@ export const streamTable = {
     code: 8,
     doc: "Answer to `where` and `fleet`: the couriers that this node owns.",
     fields: { records: list(courierRecord, 50_000) },
+  },
+  beat: {
+    code: 9,
+    doc: "A node to all nodes, ten times a second: it lives, and these shards it owns. `number` rises with each beat; `lagMs`: how late its own loop is.",
+    fields: {
+      node: nodeId,
+      number: u53,
+      phase: oneOf(["starting", "ready", "leaving", "gone"]),
+      lagMs: u32,
+      owned: list(struct("owned shard", { shard: u16, epoch: u53 }), 4_096),
+    },
+  },
+  digest: {
+    code: 10,
+    doc: "A node to all nodes: what its shards' followers must have folded at this epoch and batch number. `digest`: exclusive or of the hashes of the couriers on shift and their record numbers.",
+    fields: {
+      node: nodeId,
+      shards: list(
+        struct("shard digest", { shard: u16, epoch: u53, number: u53, couriers: u32, digest: u32 }),
+        4_096,
+      ),
+    },
+  },
+  snapshot: {
+    code: 11,
+    doc: "Request to the owner of a courier shard: all its records, answered with `records` under the number of the last batch.",
+    fields: { shard: u16 },
   },
 } as const satisfies Table;
 export const streamMessages = tableCodec(streamTable, { ...INTERNAL_BOUNDS, bytesMax: 8_388_608 });

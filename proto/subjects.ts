@@ -25,6 +25,18 @@ export const SUBJECTS = {
     pattern: "{prefix}.node.up",
     doc: "A node has taken shards; gateways announce their sessions and watches to it again.",
   },
+  beat: {
+    pattern: "{prefix}.node.beat",
+    doc: "Heartbeats between nodes, ten a second each, with the shards that each owns.",
+  },
+  digest: {
+    pattern: "{prefix}.node.digest",
+    doc: "Owners to followers of the cells: digests of what they must have folded.",
+  },
+  snapshot: {
+    pattern: "{prefix}.snapshot.{shard}",
+    doc: "Request to the owner of a courier shard: all its records, for a follower that missed some.",
+  },
   gateway: {
     pattern: "{prefix}.gateway.{gateway}",
     doc: "Nodes to one gateway: frames for its sessions.",
@@ -72,6 +84,9 @@ export function subjectsFor(prefix: string) {
     where: (shard: number) => `${p}.where.${number(shard)}`,
     fleet: `${p}.fleet`,
     nodeUp: `${p}.node.up`,
+    beat: `${p}.node.beat`,
+    digest: `${p}.node.digest`,
+    snapshot: (shard: number) => `${p}.snapshot.${number(shard)}`,
     gateway: (gateway: string) => `${p}.gateway.${token(gateway)}`,
     positions: (gateway: string) => `${p}.positions.${token(gateway)}`,
     outbox: `${p}.outbox`,

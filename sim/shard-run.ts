@@ -10,7 +10,8 @@ import { deliveryActor } from "../actors/delivery.ts";
 import { emptyDelivery } from "../actors/delivery-state.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import type { ActorKey, CourierRecord, Kind, Posted } from "../proto/messages.ts";
+import type { CourierRecord } from "../proto/messages.ts";
+import type { ActorKey, Kind, Posted } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import type { SimClock } from "./clock.ts";
 

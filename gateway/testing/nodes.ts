@@ -4,8 +4,10 @@
  */
 import type { Bus } from "../../engine/io/nats.ts";
 import type { CourierId } from "../../proto/ids.ts";
-import { decodePosts, encodeSessionPosts, streamMessages } from "../../proto/messages.ts";
-import type { CourierRecord, Posted, SessionPost, StreamMessage } from "../../proto/messages.ts";
+import { encodeSessionPosts, streamMessages } from "../../proto/messages.ts";
+import { decodePosts } from "../../proto/posts.ts";
+import type { CourierRecord, SessionPost, StreamMessage } from "../../proto/messages.ts";
+import type { Posted } from "../../proto/posts.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 
 /** What nodes would do: hears all messages for actors, answers requests and questions as it was told. */

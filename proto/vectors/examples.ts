@@ -207,4 +207,18 @@ export const streamExamples: readonly StreamMessage[] = [
   { type: "where", courier },
   { type: "fleet", limit: 5_000 },
   { type: "fleet_part", records: [record] },
+  {
+    type: "beat",
+    node: gateway,
+    number: 12,
+    phase: "ready",
+    lagMs: 3,
+    owned: [{ shard: 42, epoch: 7 }],
+  },
+  {
+    type: "digest",
+    node: gateway,
+    shards: [{ shard: 42, epoch: 7, number: 1_001, couriers: 31, digest: 3_735_928_559 }],
+  },
+  { type: "snapshot", shard: 42 },
 ];

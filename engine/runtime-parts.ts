@@ -1,0 +1,65 @@
+/** Parts of the runtime that only need it whole: the heart, the digests, the sweep. Wiring, no logic. */
+import { Digests } from "./digests.ts";
+import { Heart } from "./heart.ts";
+import { errorFields } from "./io/log.ts";
+import type { Runtime } from "./runtime.ts";
+import { shardOfCourier } from "./shards.ts";
+import { Sweep } from "./sweep.ts";
+
+export function makeHeart(runtime: Runtime): Heart {
+  const { clock, node, config, log } = runtime.options;
+  const { BEAT_MS, SUSPECT_MS, SETTLE_MS } = config.settings;
+  return new Heart({
+    clock,
+    bus: runtime.bus,
+    subjects: runtime.subjects,
+    self: node,
+    shards: runtime.shards,
+    times: { beatMs: BEAT_MS, suspectMs: SUSPECT_MS, settleMs: SETTLE_MS },
+    ownership: runtime.ownership,
+    take: (shards) => runtime.onTake(shards),
+    handOver: (shards) => runtime.onHandOver(shards),
+    pause: () => runtime.host.pause(),
+    resume: () => runtime.host.resume(),
+    onSuspect: (peer, isSuspect) =>
+      log.warn({ peer }, isSuspect ? "a node fell silent" : "a node is heard again"),
+    onDoubt: (why, error) =>
+      log.warn(
+        { why, ...(error === null ? {} : errorFields(error)) },
+        "not sure of our shards: the epochs were read again",
+      ),
+  });
+}
+
+export function makeDigests(runtime: Runtime): Digests {
+  const { node, config, domain, meters } = runtime.options;
+  return new Digests({
+    bus: runtime.bus,
+    subjects: runtime.subjects,
+    node,
+    forEach: (fn) => domain.index.forEach(fn),
+    shardOf: (courier) => shardOfCourier(courier, config.shards),
+    owned: () => runtime.ownership.owned(),
+    replica: runtime.replica,
+    onDiffers: (shard) => {
+      meters.replica("differs");
+      runtime.onGap(shard);
+    },
+  });
+}
+
+export function makeSweep(runtime: Runtime): Sweep {
+  const { clock, store, config, meters } = runtime.options;
+  return new Sweep({
+    clock,
+    store,
+    intervalMs: config.settings.SWEEP_MS,
+    owned: () => runtime.ownership.owned(),
+    resume: (id, snapshot) => runtime.tell({ kind: "delivery", id }, { type: "resumed", snapshot }),
+    parked: () => runtime.host.parked(),
+    load: (key) => runtime.load(key),
+    revive: (key, msg) => runtime.tell(key, msg),
+    onResumed: (deliveries) => meters.resumed.inc(deliveries),
+    onFailed: runtime.failing("sweeping"),
+  });
+}
