@@ -1,0 +1,150 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { DispatchError } from "../proto/errors.ts";
+import type { Epoch, NodeId, ShardId } from "../proto/ids.ts";
+import { streamMessages } from "../proto/messages.ts";
+import { Heart } from "./heart.ts";
+import type { BusMessage } from "./io/nats.ts";
+import { VirtualClock } from "./io/virtual-clock.ts";
+import type { Beat } from "./membership.ts";
+import { Ownership } from "./ownership.ts";
+
+const ME = "node_me" as NodeId;
+const SHARDS = [0, 1, 2] as ShardId[];
+
+let clock: VirtualClock;
+let said: Beat[];
+let log: string[];
+/** Whether what this node publishes comes back to it. */
+let isEchoed: boolean;
+/** What the store says of epochs; a rejection when it is away, a promise that never ends when it hangs. */
+let owners: () => Promise<readonly { shard: ShardId; epoch: Epoch; node: string }[]>;
+let hear: (message: BusMessage) => void;
+let ownership: Ownership;
+let heart: Heart;
+
+beforeEach(async () => {
+  clock = new VirtualClock();
+  [said, log, isEchoed] = [[], [], true];
+  owners = () => Promise.resolve([]);
+  ownership = new Ownership({
+    node: ME,
+    store: {
+      takeShards: (_node, expected) =>
+        Promise.resolve(new Map([...expected].map(([s, e]) => [s, (e + 1) as Epoch]))),
+      shardOwners: () => {
+        log.push("read");
+        return owners();
+      },
+      write: () => Promise.resolve({ outcome: "recorded" }),
+    },
+    listen: () => () => undefined,
+    follow: () => () => undefined,
+    onLost: (shard) => void log.push(`lost ${shard}`),
+  });
+  heart = new Heart({
+    clock,
+    bus: {
+      subscribe: (_subject, onMessage) => {
+        hear = onMessage;
+        return () => undefined;
+      },
+      publish: (_subject, data) => {
+        said.push(streamMessages.decode(data) as Beat);
+        if (isEchoed) clock.after(1, () => hear({ data } as BusMessage));
+        return true;
+      },
+    },
+    subjects: { beat: "t.node.beat" },
+    self: ME,
+    shards: SHARDS,
+    times: { beatMs: 100, suspectMs: 500, settleMs: 1_000 },
+    ownership,
+    take: async (shards) => void (await ownership.take(shards)),
+    handOver: (shards) => {
+      ownership.yield(shards);
+      ownership.yielded(shards);
+      return Promise.resolve();
+    },
+    pause: () => void log.push("pause"),
+    resume: () => void log.push("resume"),
+    onSuspect: (node, isSuspect) => void log.push(`${node} ${isSuspect ? "silent" : "heard"}`),
+    onDoubt: (why) => void log.push(why),
+  });
+  heart.start();
+  heart.becomeReady();
+  await clock.advance(200);
+  log.length = 0;
+});
+
+const peerBeat = (number: number, owned: Beat["owned"] = []): BusMessage => {
+  const beat = {
+    type: "beat",
+    node: "node_b" as NodeId,
+    number,
+    phase: "ready",
+    lagMs: 0,
+  } as const;
+  return { data: streamMessages.encode({ ...beat, owned }) } as BusMessage;
+};
+
+/** The loop stands still: timers fire late. */
+function stall(ms: number): Promise<void> {
+  clock.jump(ms);
+  return clock.advance(200);
+}
+
+describe("a heart", () => {
+  it("takes what nobody has, and says so ten times a second", () => {
+    expect(ownership.owned()).toEqual(SHARDS);
+    expect(said.at(-1)?.owned).toEqual(SHARDS.map((shard) => ({ shard, epoch: 1 })));
+    expect(said.length).toBeGreaterThanOrEqual(3);
+  });
+
+  it("gives way at once to a beat with a higher epoch", async () => {
+    hear(peerBeat(1, [{ shard: 1, epoch: 2 }]));
+    await clock.settle();
+    expect(log).toContain("lost 1");
+  });
+
+  it("reads the epochs before it goes on after its loop stood still", async () => {
+    owners = () => Promise.resolve([{ shard: 2 as ShardId, epoch: 9 as Epoch, node: "node_b" }]);
+    await stall(700);
+    expect(log.slice(0, 5)).toEqual(["pause", "read", "lost 2", "resume", "stalled"]);
+  });
+
+  it("doubts nothing after a short pause", async () => {
+    await stall(300);
+    expect(log).toEqual([]);
+  });
+
+  it("reads the epochs again and again while it does not hear itself, and goes on", async () => {
+    isEchoed = false;
+    await clock.advance(2_100);
+    expect(log.filter((line) => line === "unheard").length).toBeGreaterThanOrEqual(2);
+    expect(log.filter((line) => line === "pause").length).toBe(
+      log.filter((line) => line === "resume").length,
+    );
+    expect(ownership.owned()).toEqual(SHARDS);
+  });
+
+  it("goes on when the store is away, because nobody can have taken anything", async () => {
+    owners = () => Promise.reject(new DispatchError("unavailable"));
+    await stall(700);
+    expect(log).toEqual(["pause", "read", "resume", "stalled"]);
+    expect(ownership.owned()).toEqual(SHARDS);
+  });
+
+  it("waits only a moment for a store that hangs", async () => {
+    owners = () => new Promise(() => undefined);
+    await stall(700);
+    expect(log).toEqual(["pause", "read"]);
+    await clock.advance(300);
+    expect(log).toEqual(["pause", "read", "resume", "stalled"]);
+  });
+
+  it("says goodbye with a last beat", async () => {
+    heart.leave();
+    await heart.stop();
+    expect(said.at(-1)?.phase).toBe("gone");
+  });
+});
