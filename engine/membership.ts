@@ -106,7 +106,8 @@ function onTick(state: Membership, now: Millis, times: MembershipTimes): Members
     const heardAt = peer.heardAt + lagMs;
     const silentMs = now - heardAt;
     if (silentMs > times.suspectMs * FORGET_AFTER) continue;
-    const isSuspect = peer.isSuspect || (!isCutOff && silentMs > times.suspectMs);
+    const isSilent = !isCutOff && silentMs > times.suspectMs && peer.phase !== "gone";
+    const isSuspect = peer.isSuspect || isSilent;
     peers.set(peer.node, { ...peer, heardAt, isSuspect });
   }
   return { ...ticked, peers };

@@ -25,7 +25,8 @@ import { shardOfCourier } from "./shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
 
-const SHARDS = 12;
+/** Enough that each of three nodes gets some. */
+const SHARDS = 32;
 const DEADLINE_MS = 20_000;
 const ALL = Array.from({ length: SHARDS }, (_, shard) => shard as ShardId);
 /** One courier for each shard. */
