@@ -3,9 +3,11 @@
  * consumer goes silent for ever when the server that hosts it dies, so a watchdog makes it anew from the last
  * sequence seen, and a deadline ends it all: positions that could not be read heal with the next pings.
  */
-import type { JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
+import type { Consumer, JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { STREAMS } from "../proto/subjects.ts";
+import { systemClock } from "./io/clock.ts";
 
 /** The CELLS stream as its readers see it. */
 export type CellsLog = {
@@ -17,6 +19,8 @@ export type CellsLog = {
     subject: string,
     deadlineMs: number,
     onMessage: (data: Uint8Array) => void,
+    /** Nothing older than this; everything when it is left out. */
+    maxAgeMs?: number,
   ) => Promise<ReadResult>;
 };
 
@@ -34,7 +38,10 @@ export type ReadResult = {
 
 /** Nothing heard for so long: the consumer is dead. */
 const WATCHDOG_MS = 2_000;
-const FETCH_MSGS = 1_000;
+const FETCH_MSGS = 10_000;
+const WATCHDOG_EVERY_MSGS = 100;
+/** As deep as the stream is. */
+const STREAM_AGE_MS = STREAMS.CELLS.ageMaxS * 1_000;
 
 /** The log over the stream of that name. */
 export function streamCellsLog(nc: NatsConnection, stream: string): CellsLog {
@@ -44,9 +51,9 @@ export function streamCellsLog(nc: NatsConnection, stream: string): CellsLog {
     return { client: jetstream(nc), manager, stream };
   };
   return {
-    async read(subject, deadlineMs, onMessage) {
+    async read(subject, deadlineMs, onMessage, maxAgeMs = STREAM_AGE_MS) {
       source ??= open();
-      return readCells(await source, subject, deadlineMs, onMessage);
+      return readCells(await source, subject, deadlineMs, onMessage, maxAgeMs);
     },
   };
 }
@@ -56,32 +63,53 @@ async function readCells(
   subject: string,
   deadlineMs: number,
   onMessage: (data: Uint8Array) => void,
+  maxAgeMs: number,
 ): Promise<ReadResult> {
   const until = performance.now() + deadlineMs;
   const { state } = await source.manager.streams.info(source.stream);
-  let seen = Math.max(0, state.first_seq - 1);
-  let messages = 0;
-  let isAtEnd = state.messages === 0;
-  while (!isAtEnd && performance.now() < until) {
+  const place = { seen: 0, isAtEnd: state.messages === 0, messages: 0, last: state.last_seq };
+  const since = new Date(systemClock.now() - maxAgeMs).toISOString();
+  while (!place.isAtEnd && performance.now() < until) {
+    const from =
+      place.seen === 0
+        ? { deliver_policy: DeliverPolicy.StartTime, opt_start_time: since }
+        : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: place.seen + 1 };
     const consumer = await source.client.consumers.get(source.stream, {
       filter_subjects: subject,
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: seen + 1,
+      ...from,
     });
-    const { num_pending } = await consumer.info();
-    if (num_pending === 0) break;
-    const fetched = await consumer.fetch({ max_messages: FETCH_MSGS, expires: WATCHDOG_MS });
-    const watchdog = setTimeout(() => fetched.stop(), WATCHDOG_MS);
-    for await (const message of fetched as AsyncIterable<JsMsg>) {
-      watchdog.refresh();
-      seen = message.seq;
-      messages += 1;
-      onMessage(message.data);
-      isAtEnd = message.info.pending === 0 || seen >= state.last_seq;
-      if (isAtEnd) break;
+    try {
+      place.isAtEnd ||= (await consumer.info()).num_pending === 0;
+      while (!place.isAtEnd && performance.now() < until) {
+        if ((await readSome(consumer, place, onMessage)) === 0) break; // Silent: made anew.
+      }
+    } finally {
+      await consumer.delete();
     }
-    clearTimeout(watchdog);
-    await consumer.delete();
   }
-  return { messages, isComplete: performance.now() < until };
+  return { messages: place.messages, isComplete: place.isAtEnd };
+}
+
+type Place = { seen: number; isAtEnd: boolean; messages: number; readonly last: number };
+
+/** One fetch; resolves to how many messages came before it was full or silent for too long. */
+async function readSome(
+  consumer: Consumer,
+  place: Place,
+  onMessage: (data: Uint8Array) => void,
+): Promise<number> {
+  const before = place.messages;
+  const fetched = await consumer.fetch({ max_messages: FETCH_MSGS, expires: WATCHDOG_MS });
+  const watchdog = setTimeout(() => fetched.stop(), WATCHDOG_MS);
+  for await (const message of fetched as AsyncIterable<JsMsg>) {
+    // Not at each message: refreshing a timer costs more than reading one.
+    if (place.messages % WATCHDOG_EVERY_MSGS === 0) watchdog.refresh();
+    place.seen = message.seq;
+    place.messages += 1;
+    onMessage(message.data);
+    place.isAtEnd = message.seq >= place.last || message.info.pending === 0;
+    if (place.isAtEnd) break;
+  }
+  clearTimeout(watchdog);
+  return place.messages - before;
 }

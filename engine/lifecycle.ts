@@ -92,10 +92,13 @@ function wire(
 
 /** The stream's positions over nothing; last-known ones from Postgres come with the couriers. */
 async function rebuildIndex(runtime: Runtime): Promise<number> {
-  const { log, cells } = runtime.options;
+  const { log, cells, config } = runtime.options;
   try {
     const onMessage = (data: Uint8Array): void => runtime.replica.receive(data);
-    const read = await cells.read(runtime.subjects.cellsAll, CELLS_DEADLINE_MS, onMessage);
+    // What is older was saved as last-known, and comes with the couriers; the digests find what is missing still.
+    const maxAgeMs = config.settings.LAST_KNOWN_MS;
+    const subject = runtime.subjects.cellsAll;
+    const read = await cells.read(subject, CELLS_DEADLINE_MS, onMessage, maxAgeMs);
     if (!read.isComplete) log.warn(read, "the cell stream was not read to its end");
     return read.messages;
   } catch (error) {
