@@ -207,8 +207,7 @@ export class Runtime {
   }
 
   #lost(shard: ShardId): void {
-    const { log, node } = this.options;
-    log.info({ shard, node }, "a shard is no longer ours");
+    this.options.log.debug({ shard }, "a shard is no longer ours");
     this.host.giveUp(shard);
     this.positions.forget(shard);
     this.onOwned();

@@ -23,6 +23,7 @@ const RETRY_MAX_MS = 1_000;
 /** A hand-over waits so long for what is under way; what is left then is in Postgres. */
 const QUIET_MAX_MS = 1_000;
 const QUIET_LOOK_MS = 2;
+const FLUSH_MAX_MS = 200;
 
 /** Takes and serves these shards. Resolves to what was loaded; never rejects. */
 export async function takeShards(runtime: Runtime, shards: readonly ShardId[]): Promise<Loaded> {
@@ -39,6 +40,8 @@ export async function takeShards(runtime: Runtime, shards: readonly ShardId[]): 
   runtime.ownership.listen(taken);
   runtime.heart.beat();
   runtime.onOwned();
+  // What is committed from here on is heard of, what was committed before is read.
+  await flushBus(runtime);
   const loaded = await loadUntilDone(runtime, taken);
   announce(runtime, taken);
   log.info({ shards: taken, ...loaded, ms: clock.now() - startedAt }, "shards taken");
@@ -136,14 +139,22 @@ export function flush(runtime: Runtime): void {
   runtime.router.flush();
 }
 
-/** After this no message comes on a subject that is no longer listened on. */
+/**
+ * After this the server knows what we listen on, and no message comes on a subject that we do not. A server that went away
+ * is not waited for.
+ */
 async function flushBus(runtime: Runtime): Promise<void> {
+  const { clock, log } = runtime.options;
   if (runtime.bus.status() !== "connected") return;
-  try {
-    await runtime.bus.flush();
-  } catch (error) {
-    runtime.options.log.warn(errorFields(error), "NATS went away during a hand-over");
-  }
+  let cancel = (): void => undefined;
+  const deadline = new Promise<void>((resolve) => {
+    cancel = clock.after(FLUSH_MAX_MS, resolve);
+  });
+  const flushed = runtime.bus.flush().catch((error: unknown) => {
+    log.warn(errorFields(error), "NATS went away while shards changed hands");
+  });
+  await Promise.race([flushed, deadline]);
+  cancel();
 }
 
 /** Polls, because quiet is the absence of events. */
