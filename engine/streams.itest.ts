@@ -28,10 +28,10 @@ it("a second cluster on one server is told what it lacks and what to set, and fi
   const refusal = await ensureStreams(manager, "two", 1).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(StreamStorageError);
   expect(String(refusal)).toContain(
-    "no room for the stream TWO_EVENTS (insufficient storage resources available): " +
-      "it asks for 4096 MiB of file storage, and the streams that are there have set aside 8192 MiB",
+    "no room for the stream TWO_LEDGER (insufficient storage resources available): " +
+      "it asks for 2048 MiB of file storage, and the streams that are there have set aside 6144 MiB",
   );
-  expect(String(refusal)).toMatch(/Raise max_file_store .* HEXDISPATCH_EVENTS_BYTES_MAX/);
+  expect(String(refusal)).toMatch(/Raise max_file_store .* HEXDISPATCH_LEDGER_BYTES_MAX/);
 
   await ensureStreams(manager, "two", 1, { LEDGER: 512 * MIB, EVENTS: 1_024 * MIB });
   const { config } = await manager.streams.info("TWO_EVENTS");
