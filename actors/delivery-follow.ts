@@ -4,6 +4,7 @@
  * has it is told, the one who had it too. Versions may be skipped, because messages between may be lost.
  */
 import type { CourierId, Millis } from "../proto/ids.ts";
+import { searchStart } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import type { ReleaseReason } from "../proto/messages.ts";
 import { NEXT_STATUSES, STATUS_REASONS } from "../proto/status.ts";
@@ -106,10 +107,20 @@ function follow(
   if (!("search" in next) || next.search === null || next.search.live.length > 0) {
     return [next, ...effects];
   }
+  if (isScheduled(row, now, settings)) {
+    return [next, ...effects];
+  }
   const step = openWave(next.search, contextOf(next, now, settings));
   const [seeking, ...more] = withSearch(next, step);
   return [seeking, ...effects, ...more];
 }
+
+/** Ordered for later, and not looked for yet: its search rests until the row says. */
+const isScheduled = (row: DeliverySnapshot, now: Millis, settings: DispatchSettings): boolean =>
+  row.status === "pending" &&
+  row.wave === 0 &&
+  now < searchStart(row.job, settings) &&
+  now < (row.nextAttemptAt ?? now);
 
 function stateOf(
   prev: Delivery,

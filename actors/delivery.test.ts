@@ -214,6 +214,37 @@ describe("the accept", () => {
   });
 });
 
+describe("a delivery for later", () => {
+  const HOUR_MS = 3_600_000;
+  const job = jobOf(1, { searchUntil: T0 + HOUR_MS + SETTINGS.SEARCH_DEADLINE_MS });
+  const restMs = HOUR_MS - SETTINGS.SEARCH_AHEAD_MS;
+
+  it("rests until SEARCH_AHEAD_MS before it is ready, whatever wakes it", () => {
+    const it = story();
+    expect(it.send({ type: "created", job })).toEqual([]);
+    expect(it.send({ type: "wake", courier: A })).toEqual([]);
+    expect(it.send({ type: "woke" })).toEqual([]);
+    expect(PUBLIC_STATUS[it.state().at]).toBe("pending");
+    expect(it.advance(restMs - 1)).toEqual([]);
+    expect(queriesOf(it.advance(1))).toHaveLength(1);
+  });
+
+  it("a new owner lets it rest as the row says", () => {
+    const it = story();
+    const row = rowOf({ job, nextAttemptAt: T0 + restMs + 1_000 });
+    expect(it.send({ type: "resumed", snapshot: row })).toEqual([]);
+    expect(it.advance(restMs + 999)).toEqual([]);
+    expect(queriesOf(it.advance(1))).toHaveLength(1);
+  });
+
+  it("is searched for at once when it is ready sooner than that, or its search has begun", () => {
+    const soon = jobOf(1, { searchUntil: T0 + 60_000 + SETTINGS.SEARCH_DEADLINE_MS });
+    expect(queriesOf(story().send({ type: "created", job: soon }))).toHaveLength(1);
+    const begun = rowOf({ job, nextAttemptAt: T0 });
+    expect(queriesOf(story().send({ type: "resumed", snapshot: begun }))).toHaveLength(1);
+  });
+});
+
 describe("the watch", () => {
   const assigned = () => {
     const it = story();

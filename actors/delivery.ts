@@ -6,6 +6,7 @@
  * `superseded` (D8). Drawing, tables and invariants: SPEC.md.
  */
 import type { Millis } from "../proto/ids.ts";
+import { searchStart } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import type { StatusReason } from "../proto/status.ts";
 import type { Actor } from "./actor.ts";
@@ -71,8 +72,10 @@ function stepEmpty(
 ): DeliveryStep {
   if (m.type === "declined") return [state, answer("not_found")];
   if (m.type !== "created" || m.job.id !== state.id) return [state];
-  const search = searchFrom({ wave: 0, live: [], asked: [], nextLookAt: now });
+  const startsAt = Math.max(now, searchStart(m.job, settings));
+  const search = searchFrom({ wave: 0, live: [], asked: [], nextLookAt: startsAt });
   const fresh: Pending = { at: "searching", job: m.job, version: 1, search };
+  if (now < startsAt) return [fresh];
   return withSearch(fresh, openWave(search, contextOf(fresh, now, settings)));
 }
 

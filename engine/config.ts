@@ -8,6 +8,8 @@ import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
+import { STREAMS } from "../proto/subjects.ts";
+import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 
@@ -18,6 +20,8 @@ export type Config = {
   readonly natsPrefix: string;
   /** Copies of each stream: 1 on a single server, 3 in a cluster. */
   readonly natsReplicas: number;
+  /** What each stream may hold, bytes; the server sets so much aside when it makes the stream. */
+  readonly streamBytes: Readonly<Record<StreamKey, number>>;
   readonly postgresUrl: string;
   /** Connections of one process. Few: what waits for one shares the next statement. */
   readonly postgresConnections: number;
@@ -69,6 +73,7 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   CANDIDATES_MAX: [1, 500],
   WAIT_LOOK_MS: [100, 3_600_000],
   SEARCH_DEADLINE_MS: [1_000, 86_400_000],
+  SEARCH_AHEAD_MS: [0, 86_400_000],
   STALE_MS: [1_000, 3_600_000],
   DARK_MS: [1_000, 3_600_000],
   STILL_MS: [1_000, 3_600_000],
@@ -110,6 +115,11 @@ const ORDERED: readonly (readonly [SettingName, SettingName])[] = [
 
 const PREFIX = "HEXDISPATCH_";
 const AUTH_KEY_MIN_CHARS = 32;
+/** 1 MiB to 1 TiB. */
+const STREAM_BYTES_RANGE = [1_048_576, 1_099_511_627_776] as const;
+
+/** The variable, without its prefix, that bounds a stream. */
+export const streamBytesName = (key: StreamKey): string => `${key}_BYTES_MAX`;
 const MASK = "[masked]";
 
 /** Reads and checks the settings. Throws ConfigError with all problems. */
@@ -122,6 +132,7 @@ export function readConfig(env: Environment): Config {
     natsUrl,
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
+    streamBytes: readStreamBytes(reader),
     postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
@@ -141,6 +152,12 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readStreamBytes(reader: Reader): Config["streamBytes"] {
+  const read = (key: StreamKey): number =>
+    reader.whole(streamBytesName(key), STREAMS[key].bytesMax, ...STREAM_BYTES_RANGE);
+  return Object.freeze({ CELLS: read("CELLS"), LEDGER: read("LEDGER"), EVENTS: read("EVENTS") });
 }
 
 function readSettings(reader: Reader): DispatchSettings {

@@ -193,6 +193,7 @@ async function create(isTold: boolean): Promise<Job> {
     recipientPhone: null,
     notes: null,
     readyAt: null,
+    searchAt: now,
     estimatedPickupAt: now,
     estimatedArrivalAt: now,
     trackingHash: Buffer.from(id.padEnd(32, "x").slice(-32)),

@@ -145,7 +145,12 @@ async function openStreams(nc: NatsConnection, config: Config, log: Log): Promis
   for (;;) {
     try {
       const manager = await jetstreamManager(nc, { checkAPI: false });
-      return await ensureStreams(manager, config.natsPrefix, config.natsReplicas);
+      return await ensureStreams(
+        manager,
+        config.natsPrefix,
+        config.natsReplicas,
+        config.streamBytes,
+      );
     } catch (error) {
       if (!isTransient(error) || performance.now() > until) throw error;
       log.warn(errorFields(error), "the streams are not there yet");

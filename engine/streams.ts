@@ -5,9 +5,10 @@
  * notice before the day it matters.
  */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } from "@nats-io/jetstream";
-import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
+import type { JetStreamAccountStats, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import { STREAMS, streamName, subjectsFor } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
+import { streamBytesName } from "./config.ts";
 import { isConnectionProblem } from "./io/nats.ts";
 
 /** The settings that we ask for and compare; durations in nanoseconds, as on the wire. */
@@ -52,7 +53,12 @@ const NANOS_PER_S = 1_000_000_000;
 const STREAM_NOT_FOUND = 10_059;
 
 /** What a stream of this cluster must look like. */
-export function wantedStream(prefix: string, key: StreamKey, replicas: number): WantedStream {
+export function wantedStream(
+  prefix: string,
+  key: StreamKey,
+  replicas: number,
+  bytesMax: number = STREAMS[key].bytesMax,
+): WantedStream {
   const row = STREAMS[key];
   return {
     name: streamName(prefix, key),
@@ -61,7 +67,7 @@ export function wantedStream(prefix: string, key: StreamKey, replicas: number): 
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.Old,
     max_age: row.ageMaxS * NANOS_PER_S,
-    max_bytes: row.bytesMax,
+    max_bytes: bytesMax,
     duplicate_window: row.dedupeS * NANOS_PER_S,
     num_replicas: replicas,
     allow_direct: true,
@@ -80,13 +86,43 @@ export function differences(wanted: WantedStream, echoed: StreamConfig): StreamD
     .filter((d) => JSON.stringify(d.wanted) !== JSON.stringify(d.echoed));
 }
 
+/** The server has not the room to set aside what a stream may grow to. */
+export class StreamStorageError extends Error {
+  override readonly name = "StreamStorageError";
+
+  /** `reservedBytes`: what all streams of this account have set aside in that storage; null when it is unknown. */
+  constructor(
+    key: StreamKey,
+    wanted: WantedStream,
+    reservedBytes: number | null,
+    cause: JetStreamApiError,
+  ) {
+    const inMemory = wanted.storage === StorageType.Memory;
+    const reserved = reservedBytes === null ? "an unknown part of it" : mib(reservedBytes);
+    const copies = wanted.num_replicas > 1 ? ` for each of ${wanted.num_replicas} copies` : "";
+    super(
+      `the NATS server has no room for the stream ${wanted.name} (${cause.message}): it asks for ${mib(wanted.max_bytes)} ` +
+        `of ${inMemory ? "memory" : "file storage"}${copies}, and the streams that are there have set aside ${reserved}. ` +
+        `Raise ${inMemory ? "max_memory_store" : "max_file_store"} in the server's jetstream block, or lower ` +
+        `HEXDISPATCH_${streamBytesName(key)} here or at the clusters that share the server`,
+      { cause },
+    );
+  }
+}
+
+const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`;
+
+/** Codes by which a server says that its storage, its memory, the account's share or its peers do not suffice. */
+const NO_ROOM: ReadonlySet<number> = new Set([10_002, 10_005, 10_023, 10_028, 10_047]);
+
 /** The part of the JetStream manager that the gate needs. */
 export type StreamsApi = {
+  readonly getAccountInfo: () => Promise<unknown>;
   readonly streams: Pick<JetStreamManager["streams"], "info" | "add" | "update">;
 };
 
 /**
- * Makes sure of all streams. Throws StreamMismatchError, or the client's error when the server refuses outright
+ * Makes sure of all streams. Throws StreamMismatchError, StreamStorageError, or the client's error when the server refuses outright
  * (a stream of that name with another storage, say). Transient refusals during an election are not retried
  * here: the node's start does that, by `isTransient`.
  */
@@ -94,11 +130,17 @@ export async function ensureStreams(
   api: StreamsApi,
   prefix: string,
   replicas: number,
+  bytes: Partial<Readonly<Record<StreamKey, number>>> = {},
 ): Promise<void> {
   const found: StreamDifference[] = [];
   for (const key of Object.keys(STREAMS) as StreamKey[]) {
-    const wanted = wantedStream(prefix, key, replicas);
-    found.push(...differences(wanted, await ensureStream(api, wanted)));
+    const wanted = wantedStream(prefix, key, replicas, bytes[key]);
+    try {
+      found.push(...differences(wanted, await ensureStream(api, wanted)));
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError) || !NO_ROOM.has(error.code)) throw error;
+      throw new StreamStorageError(key, wanted, await reserved(api, wanted), error);
+    }
   }
   if (found.length > 0) throw new StreamMismatchError(found);
 }
@@ -108,6 +150,17 @@ async function ensureStream(api: StreamsApi, wanted: WantedStream): Promise<Stre
   if (known === null) return (await api.streams.add(wanted)).config;
   if (differences(wanted, known).length === 0) return known;
   return (await api.streams.update(wanted.name, wanted)).config;
+}
+
+async function reserved(api: StreamsApi, wanted: WantedStream): Promise<number | null> {
+  try {
+    const info = (await api.getAccountInfo()) as Partial<JetStreamAccountStats>;
+    const bytes =
+      wanted.storage === StorageType.Memory ? info.reserved_memory : info.reserved_storage;
+    return bytes ?? null;
+  } catch {
+    return null; // The refusal itself is what has to be said.
+  }
 }
 
 async function infoOf(api: StreamsApi, name: string): Promise<StreamConfig | null> {

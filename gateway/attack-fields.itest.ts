@@ -7,37 +7,16 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import * as schemas from "./schemas.ts";
-import { BODY, HERE, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
+import { startAttacked } from "./testing/attacked.ts";
+import type { Attacked, Role } from "./testing/attacked.ts";
+import { BODY, HERE } from "./testing/gateway.ts";
 
-let t: TestGateway;
-let tokens: Record<"customer" | "courier" | "operator", string>;
-let delivery: string;
+let t: Attacked;
 
 beforeAll(async () => {
-  t = await startTestGateway();
-  tokens = {
-    customer: await tokenOf("customer", "cus_1"),
-    courier: await tokenOf("courier", "cur_1"),
-    operator: await tokenOf("operator", "ops_1"),
-  };
-  delivery = (await t.rest.post("/v1/deliveries", tokens.customer, BODY)).body.delivery_id;
+  t = await startAttacked();
 });
 afterAll(() => t.close());
-
-/** What a refused request must not have changed. */
-async function rows(): Promise<unknown> {
-  const query = { owner: null, courier: null, status: null, before: null, limit: 100 };
-  const deliveries = await t.store.deliveries(query);
-  const couriers = await t.store.couriers();
-  return { deliveries, couriers, outbox: await t.store.outboxBatch(500) };
-}
-
-/** The process still serves, and serves right. */
-async function isAlive(): Promise<boolean> {
-  const answer = await t.rest.get(`/v1/deliveries/${delivery}`, tokens.customer);
-  return answer.status === 200;
-}
 
 const NUL = "a\0b";
 const LONE = "\ud800";
@@ -92,32 +71,88 @@ function withRaw(valid: Json, pointer: string, raw: string): string {
 }
 
 const LOCATION = { ...HERE, accuracy_m: 5, timestamp: "2026-05-03T14:15:00Z", seq: 1 };
+const COURIER_ID = { courier_id: "cur_1" };
+const REASON = { reason: "far" };
+const STATUS = { status: "picked_up" };
 const COURIER = { name: "A", phone: "+1-555-0101", vehicle: "bike", capacity: 2 };
-const BODIES: readonly [string, string, keyof typeof tokens, z.ZodType, Json][] = [
-  ["POST", "/v1/deliveries", "customer", schemas.createBody, BODY],
-  ["POST", "/v1/deliveries/@/accept", "courier", schemas.acceptBody, { courier_id: "cur_1" }],
-  ["POST", "/v1/deliveries/@/decline", "courier", schemas.declineBody, { reason: "far" }],
-  ["POST", "/v1/deliveries/@/status", "courier", schemas.statusBody, { status: "picked_up" }],
-  ["POST", "/v1/deliveries/@/cancel", "customer", schemas.cancelBody, { reason: "late" }],
-  ["PUT", "/v1/couriers/cur_1", "operator", schemas.courierBody, COURIER],
-  ["POST", "/v1/couriers/me/shift", "courier", schemas.shiftBody, { online: true }],
-  ["POST", "/v1/couriers/me/location", "courier", schemas.locationBody, LOCATION],
-];
+type BodyCase = readonly [string, string, Role, z.ZodType, Json];
+/** By operation: what is sent where, as whom. `@` stands for the delivery. */
+const BODIES: Readonly<Record<string, BodyCase>> = {
+  createDelivery: ["POST", "/v1/deliveries", "customer", schemas.createBody, BODY],
+  acceptDelivery: ["POST", "/v1/deliveries/@/accept", "courier", schemas.acceptBody, COURIER_ID],
+  declineDelivery: ["POST", "/v1/deliveries/@/decline", "courier", schemas.declineBody, REASON],
+  reportStatus: ["POST", "/v1/deliveries/@/status", "courier", schemas.statusBody, STATUS],
+  cancelDelivery: ["POST", "/v1/deliveries/@/cancel", "customer", schemas.cancelBody, REASON],
+  putCourier: ["PUT", "/v1/couriers/cur_1", "operator", schemas.courierBody, COURIER],
+  setShift: ["POST", "/v1/couriers/me/shift", "courier", schemas.shiftBody, { online: true }],
+  reportLocation: ["POST", "/v1/couriers/me/location", "courier", schemas.locationBody, LOCATION],
+};
+type QueryCase = readonly [path: string, role: Role, valid: Json, names: readonly string[]];
+const QUERIES: Readonly<Record<string, QueryCase>> = {
+  listDeliveries: ["/v1/deliveries", "customer", {}, ["status", "cursor", "limit"]],
+  availableDeliveries: [
+    "/v1/deliveries/available",
+    "courier",
+    { lat: "37.7", lng: "-122.4" },
+    ["lat", "lng", "courier_id"],
+  ],
+};
+/** Paths with a variable segment. A path is `METHOD /path`, and the body is one that would do something. */
+const PATHS: Readonly<Record<string, readonly [path: string, role: Role, body?: Json]>> = {
+  getDelivery: ["GET /v1/deliveries/@", "customer"],
+  getLedger: ["GET /v1/deliveries/@/ledger", "operator"],
+  acceptDelivery: ["POST /v1/deliveries/@/accept", "courier", COURIER_ID],
+  declineDelivery: ["POST /v1/deliveries/@/decline", "courier", REASON],
+  reportStatus: ["POST /v1/deliveries/@/status", "courier", STATUS],
+  cancelDelivery: ["POST /v1/deliveries/@/cancel", "customer", REASON],
+  putCourier: ["PUT /v1/couriers/@", "operator", COURIER],
+};
+
+describe("the list of attacks", () => {
+  it("has each body, each query parameter and each path variable of the API's own description", async () => {
+    const { body: description } = await t.rest.get("/v1/openapi.json");
+    const operations = Object.values(description.paths as Json).flatMap((row) =>
+      Object.values(row as Json),
+    );
+    const named = (wanted: (operation: Json) => boolean): string[] =>
+      operations.filter(wanted).map((operation) => operation["operationId"] as string);
+    const parametersIn = (place: string, operation: Json): string[] =>
+      ((operation["parameters"] ?? []) as Json[])
+        .filter((parameter) => parameter["in"] === place)
+        .map((parameter) => parameter["name"] as string);
+    const sorted = (names: readonly string[]): string[] => names.toSorted();
+
+    expect(operations.length).toBeGreaterThan(10);
+    const withBody = named((operation) => operation["requestBody"] !== undefined);
+    expect(sorted(Object.keys(BODIES))).toEqual(sorted(withBody));
+    const withPath = named((operation) => parametersIn("path", operation).length > 0);
+    expect(sorted(Object.keys(PATHS))).toEqual(sorted(withPath));
+    const queries = operations
+      .filter((operation) => parametersIn("query", operation).length > 0)
+      .map((operation) => [operation["operationId"], sorted(parametersIn("query", operation))]);
+    const attacked = Object.entries(QUERIES).map(([name, row]) => [name, sorted(row[3])]);
+    expect(Object.fromEntries(attacked)).toEqual(Object.fromEntries(queries));
+    const headers = operations.flatMap((operation) => parametersIn("header", operation));
+    expect([...new Set(headers)]).toEqual(["Idempotency-Key"]);
+  });
+});
 
 describe("broken bodies", () => {
-  for (const [method, path, role, schema, valid] of BODIES) {
+  for (const [method, path, role, schema, valid] of Object.values(BODIES)) {
     it(`${method} ${path}: every field, wrong in every way, is a problem at its pointer`, async () => {
-      const before = await rows();
       const described = z.toJSONSchema(schema, { unrepresentable: "any", io: "input" }) as Json;
       const fields = fieldsOf(described);
       expect(fields.length).toBeGreaterThan(0);
-      for (const [pointer, field] of fields) {
-        for (const raw of misfits(field)) {
+      const tries = fields.flatMap(([pointer, field]) =>
+        misfits(field).map((raw) => [pointer, raw] as const),
+      );
+      await t.unchanged(async () => {
+        for (const [pointer, raw] of tries) {
           const text = withRaw(valid, pointer, raw);
           // A misfit of one rule may fit by chance ("12345" is a name); an alien fits nowhere.
           if (!ALIENS.includes(raw) && schema.safeParse(JSON.parse(text)).success) continue;
-          const url = path.replace("@", delivery);
-          const answer = await t.rest.ask(method, url, tokens[role], text, {});
+          const url = path.replace("@", t.delivery);
+          const answer = await t.rest.ask(method, url, t.tokens[role], text, {});
           const what = `${pointer} = ${raw.slice(0, 60)}: ${answer.status} ${answer.text}`;
           expect(answer.status, what).toBe(422);
           expect(["invalid_field", "unknown_field"], what).toContain(answer.body.code);
@@ -127,34 +162,32 @@ describe("broken bodies", () => {
             what,
           ).toBe(true);
         }
-      }
-      expect(await rows()).toEqual(before);
+      });
     });
   }
 
   it("anything at all as a body of any route is a 4xx problem with a code", async () => {
-    const before = await rows();
     const anything = fc.oneof(
       fc.json({ maxDepth: 4 }),
       fc.string({ unit: "binary", maxLength: 200 }),
       fc.uint8Array({ maxLength: 200 }),
       fc.constantFrom("[".repeat(60_000), '{"a":'.repeat(10_000), `{"notes":${"[".repeat(30_000)}`),
     );
-    await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...BODIES), anything, async (row, body) => {
-        const [method, path, role, schema] = row;
-        fc.pre(typeof body !== "string" || !fitsAnyway(schema, body));
-        fc.pre(body.length > 0);
-        const url = path.replace("@", delivery);
-        const answer = await t.rest.ask(method, url, tokens[role], body, {});
-        expect(answer.status, answer.text).toBeGreaterThanOrEqual(400);
-        expect(answer.status, answer.text).toBeLessThan(500);
-        expect(typeof answer.body?.code).toBe("string");
-      }),
-      { numRuns: 300, seed: 1 },
-    );
-    expect(await rows()).toEqual(before);
-    expect(await isAlive()).toBe(true);
+    const attack = () =>
+      fc.assert(
+        fc.asyncProperty(fc.constantFrom(...Object.values(BODIES)), anything, async (row, body) => {
+          const [method, path, role, schema] = row;
+          fc.pre(typeof body !== "string" || !fitsAnyway(schema, body));
+          fc.pre(body.length > 0);
+          const url = path.replace("@", t.delivery);
+          const answer = await t.rest.ask(method, url, t.tokens[role], body, {});
+          expect(answer.status, answer.text).toBeGreaterThanOrEqual(400);
+          expect(answer.status, answer.text).toBeLessThan(500);
+          expect(typeof answer.body?.code).toBe("string");
+        }),
+        { numRuns: 300, seed: 1 },
+      );
+    await t.unchanged(attack);
   });
 });
 
@@ -167,15 +200,6 @@ function fitsAnyway(schema: z.ZodType, text: string): boolean {
 }
 
 describe("broken queries", () => {
-  const CASES: readonly [string, keyof typeof tokens, Json, readonly string[]][] = [
-    ["/v1/deliveries", "customer", {}, ["status", "cursor", "limit"]],
-    [
-      "/v1/deliveries/available",
-      "courier",
-      { lat: "37.7", lng: "-122.4" },
-      ["lat", "lng", "courier_id"],
-    ],
-  ];
   it("are a problem at their parameter, whatever they hold", async () => {
     const value: fc.Arbitrary<string> = fc.oneof(
       fc.string({ unit: "binary", maxLength: 100 }),
@@ -193,25 +217,75 @@ describe("broken queries", () => {
         "９",
       ),
     );
-    await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...CASES), fc.nat(), value, async (row, pick, text) => {
-        const [path, role, valid, names] = row;
-        const name = names[pick % names.length] as string;
-        const query = new URLSearchParams({ ...valid, [name]: text });
-        const answer = await t.rest.get(`${path}?${query.toString()}`, tokens[role]);
-        if (answer.status === 200) return; // A number by chance.
-        expect([422, 403], answer.text).toContain(answer.status);
-        expect(answer.body.errors[0].pointer).toBe(`/${name}`);
-      }),
-      { numRuns: 200, seed: 1 },
-    );
+    const attack = () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom(...Object.values(QUERIES)),
+          fc.nat(),
+          value,
+          async (row, pick, text) => {
+            const [path, role, valid, names] = row;
+            const name = names[pick % names.length] as string;
+            const query = new URLSearchParams({ ...valid, [name]: text });
+            const answer = await t.rest.get(`${path}?${query.toString()}`, t.tokens[role]);
+            if (answer.status === 200) return; // A number by chance.
+            expect([422, 403], answer.text).toContain(answer.status);
+            expect(answer.body.errors[0].pointer).toBe(`/${name}`);
+          },
+        ),
+        { numRuns: 400, seed: 1 },
+      );
+    await t.unchanged(attack);
+  });
+});
+
+describe("broken paths and keys", () => {
+  it("an id that is none is not found or a problem, whatever it holds", async () => {
+    const ids = [
+      "x",
+      "del_",
+      `${t.delivery}x`,
+      t.delivery.toUpperCase(),
+      "%00",
+      "%ff",
+      "..",
+      "*",
+      ">",
+    ];
+    ids.push("%F0%9F%92%A3", "a".repeat(2_000), "' or 1=1--".replaceAll(" ", "%20"));
+    await t.unchanged(async () => {
+      for (const [path, role, body] of Object.values(PATHS)) {
+        for (const id of ids) {
+          const [method = "", url = ""] = path.replace("@", id).split(" ");
+          const answer = await t.rest.ask(method, url, t.tokens[role], body, {});
+          expect([404, 405, 422], `${path} ${id}: ${answer.status}`).toContain(answer.status);
+          expect(typeof answer.body?.code).toBe("string");
+        }
+      }
+    });
+  });
+
+  it("an Idempotency-Key that is none is a problem, and nothing is done", async () => {
+    const keys = ["", " ", "x".repeat(5_000), "a\tb", "\u00e4"];
+    await t.unchanged(async () => {
+      for (const [method, path, role, , valid] of Object.values(BODIES)) {
+        if (method !== "POST") continue;
+        for (const key of keys) {
+          const headers = { "idempotency-key": key };
+          const url = path.replace("@", t.delivery);
+          const answer = await t.rest.ask(method, url, t.tokens[role], valid, headers);
+          expect(answer.status, `${url} ${JSON.stringify(key)}`).toBeGreaterThanOrEqual(400);
+          expect(answer.status).toBeLessThan(500);
+        }
+      }
+    });
   });
 });
 
 describe("afterwards", () => {
   it("nothing was a bug: the log has no error, and no personal data", () => {
-    expect(t.logLines.filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
-    expect(t.logLines.join("\n")).not.toMatch(/\+1-|Bearer|Market/);
+    expect(t.logLines().filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
+    expect(t.logLines().join("\n")).not.toMatch(/\+1-|Bearer|Market/);
     expect(({} as Json)["x"]).toBeUndefined();
   });
 });

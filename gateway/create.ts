@@ -14,6 +14,7 @@ import { DispatchError } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { LngLat } from "../proto/geo.ts";
 import type { Millis, PrincipalId } from "../proto/ids.ts";
+import { searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import { trackingHash } from "./auth.ts";
 import type { Deps } from "./deps.ts";
@@ -94,6 +95,7 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     recipientPhone: body.recipient_phone ?? null,
     notes: body.notes ?? null,
     readyAt,
+    searchAt: searchStart(job, settings),
     estimatedPickupAt: estimates.pickupAt,
     estimatedArrivalAt: estimates.arrivalAt,
     trackingHash: trackingHash(secret),

@@ -101,6 +101,16 @@ describe("a create", () => {
     );
   });
 
+  it("what is ready later is scheduled; what is ready soon is searched for", async () => {
+    const reasonOf = async (aheadMs: number): Promise<string> => {
+      const ready_at = new Date(Date.now() + aheadMs).toISOString();
+      const { body } = await t.rest.post("/v1/deliveries", customer, { ...BODY, ready_at });
+      return (await t.rest.get(`/v1/deliveries/${body.delivery_id}`, customer)).body.status_reason;
+    };
+    expect(await reasonOf(3_600_000)).toBe("scheduled");
+    expect(await reasonOf(60_000)).toBe("searching");
+  });
+
   it("refuses keys that would reach a prototype", async () => {
     const evil = JSON.stringify(BODY).replace("{", '{"__proto__":{"admin":true},');
     refused(

@@ -102,6 +102,8 @@ export const DISPATCH_DEFAULTS = {
   WAIT_LOOK_MS: 30_000,
   /** A delivery nobody took for so long becomes unfilled. */
   SEARCH_DEADLINE_MS: 900_000,
+  /** The search for a delivery that is ready later begins so long before: to find a courier and for the way to the pickup. */
+  SEARCH_AHEAD_MS: 600_000,
   /** A position older than this does not make a candidate. */
   STALE_MS: 60_000,
   /** An assigned courier unheard of for so long is dark: warned, then replaced. */
@@ -157,6 +159,18 @@ export const DISPATCH_DEFAULTS = {
 } as const;
 
 export type DispatchSettings = { readonly [K in keyof typeof DISPATCH_DEFAULTS]: number };
+
+/**
+ * When the search for a delivery begins: at once, or SEARCH_AHEAD_MS before what was ordered for later is ready, which
+ * is when its time to search (SEARCH_DEADLINE_MS) begins to count. The door and the actor must agree on it.
+ */
+export function searchStart(
+  job: { readonly createdAt: number; readonly searchUntil: number },
+  settings: DispatchSettings,
+): number {
+  const { SEARCH_DEADLINE_MS, SEARCH_AHEAD_MS } = settings;
+  return Math.max(job.createdAt, job.searchUntil - SEARCH_DEADLINE_MS - SEARCH_AHEAD_MS);
+}
 
 /** The served area where no other is set: San Francisco and its neighbours, degrees. */
 export const SERVICE_AREA_DEFAULT = {

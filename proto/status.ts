@@ -42,6 +42,7 @@ export type EventType = (typeof EVENT_TYPES)[number];
 
 /** Why a delivery ended or waits; part of `status_reason` in every door. */
 export const STATUS_REASONS = [
+  "scheduled",
   "searching",
   "no_courier_free",
   "search_deadline",

@@ -9,7 +9,8 @@ import { demoTokens, ensureDemoCourier, welcome } from "./run/demo.ts";
 import { startProcesses } from "./run/processes.ts";
 import { bringUpNats, bringUpPostgres, choosePort } from "./run/services.ts";
 import type { Service, ServicesOptions } from "./run/services.ts";
-import { ProcessList, authKey, projectRoot, stateFolder, takeLock } from "./run/state.ts";
+import { ProcessList, RememberedPorts, authKey, projectRoot } from "./run/state.ts";
+import { stateFolder, takeLock } from "./run/state.ts";
 import { isPortFree } from "./services/ports.ts";
 import { SetupError, endLeftovers } from "./services/process.ts";
 
@@ -109,6 +110,10 @@ async function bringUp(parts: Parts): Promise<void> {
   if (left.length > 0) say(`ended what an earlier start left behind: ${left.join(", ")}`);
   const publicPort = await doorPort("HEXDISPATCH_PUBLIC_PORT", PUBLIC_PORT);
   const adminPort = await doorPort("HEXDISPATCH_ADMIN_PORT", ADMIN_PORT);
+  const ports = new RememberedPorts(folder);
+  // For npm run courier, replay and the like, which are then found without the variables.
+  ports.set("public", publicPort);
+  ports.set("admin", adminPort);
   const givenNodePort = Number(process.env["HEXDISPATCH_NODE_ADMIN_PORT"] || 0);
   const nodeAdminPort = givenNodePort || (await choosePort(folder, "node-admin", NODE_ADMIN_PORT));
 

@@ -77,6 +77,7 @@ export function createOf(number: number, now: Millis, random: SeededRandom): Cre
     recipientPhone: null,
     notes: null,
     readyAt: null,
+    searchAt: now,
     estimatedPickupAt: now,
     estimatedArrivalAt: now,
     trackingHash: new TextEncoder().encode(job.id),

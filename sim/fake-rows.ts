@@ -2,6 +2,7 @@
 import { shortenAddress } from "../proto/address.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
+import { firstReason } from "../engine/store/create.ts";
 import { FIRST_SWEEP_AFTER_MS } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import type { ActorWrite, DeliverySnapshot, OfferRecord } from "../proto/writes.ts";
@@ -64,7 +65,7 @@ export const rowOf = (command: CreateCommand): Row => {
     shard: shardOfDelivery(job.id),
     version: 1,
     status: "pending",
-    statusReason: "searching",
+    statusReason: firstReason(command),
     owner: job.owner,
     externalId: command.externalId,
     pickupAddress: command.pickupAddress,
@@ -103,7 +104,7 @@ export const rowOf = (command: CreateCommand): Row => {
       trackingHash: hexOf(command.trackingHash),
       offers: [],
       asked: [],
-      nextAttemptAt: job.createdAt + FIRST_SWEEP_AFTER_MS,
+      nextAttemptAt: command.searchAt + FIRST_SWEEP_AFTER_MS,
       epoch: 0,
     },
   };

@@ -6,6 +6,7 @@
 import { DispatchError } from "../../proto/errors.ts";
 import { FIRST_SWEEP_AFTER_MS } from "../../proto/limits.ts";
 import { shardOfDelivery } from "../../proto/ids.ts";
+import type { StatusReason } from "../../proto/status.ts";
 import type { Database } from "../io/postgres.ts";
 import type { CreateCommand, CreateOutcome } from "./port.ts";
 import { NOW_SQL, isoTime, numbered } from "./rows.ts";
@@ -20,7 +21,7 @@ with wanted as materialized (
     size text, weight_kg float8, vehicle text, phone text, recipient_phone text, notes text,
     ready_at timestamptz, created_at timestamptz, search_until timestamptz,
     estimated_pickup_at timestamptz, estimated_arrival_at timestamptz,
-    next_attempt_at timestamptz, tracking_hash text)
+    next_attempt_at timestamptz, tracking_hash text, reason text)
 ),
 -- A key that another transaction is just inserting makes this wait for its end: then it is either
 -- ours, or committed by the other. In order, so that two gateways with the same keys cannot wait
@@ -45,7 +46,7 @@ created as (
     w.recipient_phone, w.notes, w.ready_at, w.created_at, w.search_until, w.estimated_pickup_at,
     w.estimated_arrival_at, w.next_attempt_at, decode(w.tracking_hash, 'hex'),
     -- D3: it waits visibly from its first moment.
-    'searching'
+    w.reason
   from wanted w left join fresh_key k on k.principal = w.principal and k.key = w.key
   where w.key is null or k.key is not null
   on conflict (id) do nothing
@@ -118,6 +119,10 @@ function outcomeOf(found: Found | undefined): CreateOutcome {
   return { outcome: "replayed", answer: { fingerprint, status, body } };
 }
 
+/** What a new delivery says of itself. */
+export const firstReason = ({ searchAt, job }: CreateCommand): StatusReason =>
+  searchAt > job.createdAt ? "scheduled" : "searching";
+
 const toRecord = (command: CreateCommand): object => ({
   principal: command.idempotency?.principal ?? null,
   key: command.idempotency?.key ?? null,
@@ -145,6 +150,7 @@ const toRecord = (command: CreateCommand): object => ({
   search_until: isoTime(command.job.searchUntil),
   estimated_pickup_at: isoTime(command.estimatedPickupAt),
   estimated_arrival_at: isoTime(command.estimatedArrivalAt),
-  next_attempt_at: isoTime(command.job.createdAt + FIRST_SWEEP_AFTER_MS),
+  next_attempt_at: isoTime(command.searchAt + FIRST_SWEEP_AFTER_MS),
+  reason: firstReason(command),
   tracking_hash: Buffer.from(command.trackingHash).toString("hex"),
 });

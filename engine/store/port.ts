@@ -92,6 +92,8 @@ export type CreateCommand = {
   readonly recipientPhone: string | null;
   readonly notes: string | null;
   readonly readyAt: Millis | null;
+  /** When its search begins: at its creation, or later. */
+  readonly searchAt: Millis;
   readonly estimatedPickupAt: Millis;
   readonly estimatedArrivalAt: Millis;
   readonly trackingHash: Uint8Array;

@@ -41,8 +41,8 @@ export function findSystem(url: string | null = null): System {
   const ports = readJson<Record<string, number>>(join(folder, "ports.json"), {});
   const nodeAdminPort = env("NODE_ADMIN_PORT") ?? ports["node-admin"];
   return {
-    publicUrl: url ?? `http://${HOST}:${env("PUBLIC_PORT") ?? 8080}`,
-    adminUrl: `http://${HOST}:${env("ADMIN_PORT") ?? 9090}`,
+    publicUrl: url ?? `http://${HOST}:${env("PUBLIC_PORT") ?? ports["public"] ?? 8080}`,
+    adminUrl: `http://${HOST}:${env("ADMIN_PORT") ?? ports["admin"] ?? 9090}`,
     nodeAdminUrl: nodeAdminPort === undefined ? null : `http://${HOST}:${nodeAdminPort}`,
     natsUrl: env("NATS_URL") ?? `nats://${HOST}:${ports["nats"] ?? 4222}`,
     natsPrefix: env("NATS_PREFIX") ?? "hd",

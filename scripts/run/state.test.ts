@@ -46,6 +46,15 @@ test("processes are recorded last started first, the newest of a name only", () 
   expect(new ProcessList(folder).recorded().map((r) => r.pid)).toEqual([4, 1]);
 });
 
+test("a server that was started again is still ended after those that lean on it", () => {
+  const list = new ProcessList(folder);
+  const record = (name: string, pid: number) => ({ name, pid, marker: name });
+  list.add(record("postgres", 1));
+  list.add(record("gateway", 2));
+  list.add(record("postgres", 3));
+  expect(list.recorded().map((r) => r.pid)).toEqual([2, 3]);
+});
+
 test("ports are remembered over starts", () => {
   new RememberedPorts(folder).set("nats", 4_333);
   expect(new RememberedPorts(folder).get("nats")).toBe(4_333);

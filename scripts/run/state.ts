@@ -120,8 +120,8 @@ export class ProcessList {
     return JSON.parse(readFileSync(this.#file, "utf8")) as ProcessRecord[];
   }
 
+  /** A process that was started again keeps the place of the one before: who leans on whom stays the same. */
   add(record: ProcessRecord): void {
-    this.#records.delete(record.name);
     this.#records.set(record.name, record);
     this.#write();
   }

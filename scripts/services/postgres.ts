@@ -20,6 +20,8 @@ const READY_DEADLINE_MS = 60_000;
 const ORPHANS_DEADLINE_MS = 10_000;
 const ORPHANS_POLL_MS = 250;
 const DATABASE_USER = "hexdispatch";
+/** Postgres's fast shutdown. At SIGTERM it would wait for every client to leave by itself. */
+const END_SIGNAL = "SIGINT";
 
 export interface PostgresServer {
   /** The address of a database on this server. */
@@ -90,7 +92,13 @@ async function startOnce(
   const command = join(binaries.folder, "bin", "postgres");
   const { user } = binaries;
   const child = startServer({ command, args: ["-D", data, ...flags], logFile, user });
-  const record = { name: "postgres", pid: child.pid ?? 0, marker: `-D ${data}` };
+  const marker = `-D ${data}`;
+  const record: ProcessRecord = {
+    name: "postgres",
+    pid: child.pid ?? 0,
+    marker,
+    endSignal: END_SIGNAL,
+  };
   if (child.pid !== undefined) options.onSpawn?.(record);
   const urlOf = (database: string): string =>
     `postgres://${DATABASE_USER}:${password}@127.0.0.1:${port}/${database}`;
@@ -99,7 +107,7 @@ async function startOnce(
     deadlineMs: READY_DEADLINE_MS,
     logFile,
   });
-  const stop = (): Promise<boolean> => endChild(child, "SIGINT");
+  const stop = (): Promise<boolean> => endChild(child, END_SIGNAL);
   return { urlOf, port, pid: record.pid, record, exited: exitOf(child), stop };
 }
 
@@ -137,7 +145,7 @@ async function clearStalePid(data: string): Promise<void> {
   if (!existsSync(file)) return;
   const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
   if (!isAlive(pid)) return;
-  if (commandLine(pid).includes(`-D ${data}`)) await endProcess(pid, "SIGINT", STOP_DEADLINE_MS);
+  if (commandLine(pid).includes(`-D ${data}`)) await endProcess(pid, END_SIGNAL, STOP_DEADLINE_MS);
   else rmSync(file, { force: true });
 }
 

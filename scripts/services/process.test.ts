@@ -40,3 +40,11 @@ test("a recorded process is ended only while its command line carries the marker
   expect(await endLeftovers([record])).toEqual(["c"]);
   expect(isRunning(record)).toBe(false);
 });
+
+test("a recorded process is asked to end by the signal of its record", async () => {
+  const child = await startSleeper("d", 'process.on("SIGTERM", () => {})');
+  const exited = once(child, "exit");
+  await endLeftovers([{ name: "d", pid: child.pid, marker: " d", endSignal: "SIGINT" }]);
+  await exited;
+  expect(exitText(child)).toBe("ended by SIGINT");
+});

@@ -22,6 +22,8 @@ export interface ProcessRecord {
   readonly name: string;
   readonly pid: number;
   readonly marker: string;
+  /** What asks it to end; SIGTERM when it is not said. */
+  readonly endSignal?: NodeJS.Signals;
 }
 
 /** Ends processes that an earlier run left behind, in the order of the list. */
@@ -29,7 +31,7 @@ export async function endLeftovers(records: readonly ProcessRecord[]): Promise<s
   const ended: string[] = [];
   for (const record of records) {
     if (!isRunning(record)) continue;
-    await endProcess(record.pid, "SIGTERM", STOP_DEADLINE_MS);
+    await endProcess(record.pid, record.endSignal ?? "SIGTERM", STOP_DEADLINE_MS);
     ended.push(record.name);
   }
   return ended;

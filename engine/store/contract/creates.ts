@@ -60,6 +60,15 @@ export function createContract(f: Fixtures): void {
       });
     });
 
+    test("one for later says so, and is due only when its search begins", async () => {
+      const command = createOf({}, { searchAt: NOW + 3_600_000 });
+      await f.store().create(command);
+      const row = await f.other().delivery(command.job.id);
+      expect(row).toMatchObject({ status: "pending", statusReason: "scheduled" });
+      const nextAttemptAt = NOW + 3_600_000 + FIRST_SWEEP_AFTER_MS;
+      expect(await f.store().snapshot(command.job.id)).toMatchObject({ nextAttemptAt });
+    });
+
     test("D5: its first event is number 1", async () => {
       const id = await f.created();
       const events = await f.eventsOf(id);

@@ -65,6 +65,7 @@ export function createOf(
     recipientPhone: null,
     notes: null,
     readyAt: null,
+    searchAt: createdAt,
     estimatedPickupAt: createdAt + 10 * MINUTE_MS,
     estimatedArrivalAt: createdAt + 25 * MINUTE_MS,
     trackingHash: randomBytes(32),
