@@ -17,7 +17,7 @@ export type OutboxPorts = {
   readonly subjects: Subjects;
   readonly store: Pick<Store, "outboxBatch" | "outboxDone">;
   /** Resolves when the stream has the message; the same `id` again changes nothing. */
-  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<void>;
+  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<unknown>;
   /** An event is in the stream. Called at least once for each. */
   readonly onPublished: (event: DeliveryEvent) => void;
   readonly onFailed: (error: unknown) => void;
@@ -111,9 +111,9 @@ export class OutboxRelay {
     return rows.length === OUTBOX_BATCH_MAX_ROWS;
   }
 
-  #publish({ owner, event }: OutboxRow): Promise<void> {
+  async #publish({ owner, event }: OutboxRow): Promise<void> {
     const subject = this.#ports.subjects.events(owner, event.delivery_id);
-    return this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
+    await this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
   }
 
   /** Waits, but not beyond a stop, nor beyond a nudge where that counts. */

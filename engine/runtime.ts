@@ -25,6 +25,7 @@ import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
+import type { Intake, IntakeQueue } from "./intake.ts";
 import { Ledger } from "./ledger.ts";
 import { OutboxRelay } from "./outbox.ts";
 import { Ownership } from "./ownership.ts";
@@ -32,7 +33,7 @@ import { Positions } from "./positions.ts";
 import { Replica } from "./replica.ts";
 import type { FleetIndex } from "./replica.ts";
 import { Router } from "./router.ts";
-import { makeDigests, makeHeart, makeSweep } from "./runtime-parts.ts";
+import { makeDigests, makeHeart, makeIntake, makeSweep } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
@@ -68,6 +69,7 @@ export type RuntimeOptions = {
   readonly meters: RuntimeMetrics;
   readonly bus: Bus;
   readonly cells: CellsLog;
+  readonly intake: IntakeQueue;
   readonly store: Store;
   readonly domain: Domain;
 };
@@ -95,6 +97,7 @@ export class Runtime {
   readonly positions: Positions;
   readonly relay: OutboxRelay;
   readonly heart: Heart;
+  readonly intake: Intake;
   readonly sweep: Sweep;
   /** Called with a shard whose batches have a gap. */
   onGap: (shard: ShardId) => void = () => undefined;
@@ -172,6 +175,7 @@ export class Runtime {
     this.relay = this.#makeRelay();
     this.heart = makeHeart(this);
     this.sweep = makeSweep(this);
+    this.intake = makeIntake(this);
   }
 
   /** What is durable of an actor, as the message that begins it; null when there is nothing. */

@@ -29,7 +29,7 @@ it("a second cluster on one server is told what it lacks and what to set, and fi
   expect(refusal).toBeInstanceOf(StreamStorageError);
   expect(String(refusal)).toContain(
     "no room for the stream TWO_LEDGER (insufficient storage resources available): " +
-      "it asks for 2048 MiB of file storage, and the streams that are there have set aside 6144 MiB",
+      "it asks for 2048 MiB of file storage, and the streams that are there have set aside 6656 MiB",
   );
   expect(String(refusal)).toMatch(/Raise max_file_store .* HEXDISPATCH_LEDGER_BYTES_MAX/);
 

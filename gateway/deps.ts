@@ -24,6 +24,8 @@ export type Deps = {
   readonly gateway: NodeId;
   readonly config: GatewayConfig;
   readonly store: Store;
+  /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
+  readonly probe: () => Promise<void>;
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;

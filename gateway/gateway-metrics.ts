@@ -61,6 +61,12 @@ export function gatewayMetrics(metrics: Metrics) {
       "hexdispatch_idempotent_replays_total",
       "Answers that were given again under their key.",
     ),
+    intake: metrics.counter(
+      "hexdispatch_intake_creates_total",
+      "Creates that went to the intake because Postgres was away, by what became of them.",
+      ["outcome"],
+    ),
+    away: metrics.gauge("hexdispatch_postgres_away", "1 while this gateway finds Postgres away."),
     unsaid: metrics.counter(
       "hexdispatch_unsaid_messages_total",
       "Messages to actors that were dropped because NATS was away; the relay or the sweep heals them.",

@@ -8,14 +8,17 @@ import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { createAuth } from "./auth.ts";
+import { Circuit } from "./circuit.ts";
 import { createCommands } from "./commands.ts";
 import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
 import type { Deps } from "./deps.ts";
 import { createFrameService } from "./frame-service.ts";
+import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Ingest } from "./ingest.ts";
+import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
 import { Leases, Positions } from "./positions.ts";
@@ -44,8 +47,10 @@ export type Gateway = {
 };
 
 /** Starts a gateway. Rejects when the port is taken. */
-export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
-  const { bus, subjects, log, config } = deps;
+export async function startGateway(ports: Deps, version: string): Promise<Gateway> {
+  const { bus, subjects, log, config } = ports;
+  const circuit = watchPostgres(ports);
+  const deps = { ...ports, store: guardedStore(ports.store, circuit) };
   const mail = createMail(deps);
   const auth = createAuth(config.authKey, deps.store, deps.clock);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
@@ -76,11 +81,12 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   });
 
   const idempotency = new Idempotency(deps.store, log);
-  const create = createCreate(deps, mail);
+  const intake = new IntakeDoor(deps);
+  const create = createCreate({ deps, mail, intake, circuit });
   const description = (): string => text;
   const open = { deps, description };
   const described: readonly Route[] = [
-    ...deliveryRoutes({ deps, create, commands, reader, idempotency }),
+    ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),
     ...operatorRoutes({ deps, mail, whereabouts }),
     ...openRoutes(open),
@@ -106,10 +112,22 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   const stopAll = async (): Promise<void> => {
     unsubscribe();
     await end(listener, connections, ingest);
-    for (const part of [positions, leases, tracking]) part.stop();
+    for (const part of [positions, leases, tracking, intake, circuit]) part.stop();
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+}
+
+function watchPostgres({ clock, probe, log, metrics }: Deps): Circuit {
+  return new Circuit({
+    clock,
+    probe,
+    onChange: (isOpen) => {
+      metrics.away.set(isOpen ? 1 : 0);
+      if (isOpen) log.error("Postgres is away: creates go to the intake, the rest is refused");
+      else log.warn("Postgres is back");
+    },
+  });
 }
 
 async function end(listener: Listener, connections: Connections, ingest: Ingest): Promise<void> {
