@@ -112,8 +112,8 @@ export class OutboxRelay {
       await this.#ports.store.outboxDone(published.map((row) => row.event.id));
     }
     for (const { event } of published) this.#ports.onPublished(event);
-    const failed = ends.find((end) => end.failure !== null);
-    if (failed !== undefined) throw failed.failure;
+    const failure = ends.map((end) => end.failure).find((one) => one !== null);
+    if (failure !== undefined && failure !== null) throw failure;
     if (rows.length < OUTBOX_BATCH_MAX_ROWS) this.#oldestAt = null;
     return rows.length === OUTBOX_BATCH_MAX_ROWS;
   }

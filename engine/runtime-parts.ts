@@ -1,8 +1,9 @@
-/** Parts of the runtime that only need it whole: the heart, the digests, the intake, the sweep. Wiring, no logic. */
+/** Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions, the sweep. Wiring, no logic. */
 import { Digests } from "./digests.ts";
 import { Heart } from "./heart.ts";
 import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
+import { Positions } from "./positions.ts";
 import type { Runtime } from "./runtime.ts";
 import { shardOfCourier } from "./shards.ts";
 import { Sweep } from "./sweep.ts";
@@ -63,6 +64,22 @@ export function makeIntake(runtime: Runtime): Intake {
     onFailed: runtime.failing("working off the intake"),
     onBuried: (why, error) =>
       log.error({ why, ...(error === null ? {} : errorFields(error)) }, "a create was buried"),
+  });
+}
+
+export function makePositions(runtime: Runtime): Positions {
+  const { clock, domain, config } = runtime.options;
+  const { ownership } = runtime;
+  return new Positions({
+    clock,
+    bus: runtime.bus,
+    subjects: runtime.subjects,
+    epochOf: (shard) => ownership.epochOf(shard),
+    get: (courier) => domain.index.get(courier),
+    forEachOwned: (fn) =>
+      domain.index.forEach((record) => {
+        if (ownership.owns(shardOfCourier(record.courier, config.shards))) fn(record);
+      }),
   });
 }
 

@@ -29,11 +29,11 @@ import type { Intake, IntakeQueue } from "./intake.ts";
 import { Ledger } from "./ledger.ts";
 import { OutboxRelay } from "./outbox.ts";
 import { Ownership } from "./ownership.ts";
-import { Positions } from "./positions.ts";
+import type { Positions } from "./positions.ts";
 import { Replica } from "./replica.ts";
 import type { FleetIndex } from "./replica.ts";
 import { Router } from "./router.ts";
-import { makeDigests, makeHeart, makeIntake, makeSweep } from "./runtime-parts.ts";
+import { makeDigests, makeHeart, makeIntake, makePositions, makeSweep } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
@@ -165,13 +165,7 @@ export class Runtime {
       onDropped: (rows) => meters.historyDropped.inc(rows),
       onFailed: this.failing("saving positions"),
     });
-    this.positions = new Positions({
-      clock,
-      bus,
-      subjects,
-      get: (courier) => options.domain.index.get(courier),
-      forEachOwned: (fn) => this.#forEachOwned(fn),
-    });
+    this.positions = makePositions(this);
     this.relay = this.#makeRelay();
     this.heart = makeHeart(this);
     this.sweep = makeSweep(this);
@@ -244,7 +238,10 @@ export class Runtime {
         this.tracks.onRecord(record);
         this.replica.publish(record, shard);
       },
-      onNotify: (effect) => this.sessions.notify(effect),
+      onNotify: (effect, shard) => {
+        const epoch = this.ownership.epochOf(shard);
+        if (epoch !== null) this.sessions.notify(effect, { shard, epoch });
+      },
       onHistory: (effect) => this.tracks.onHistory(effect),
       onRecorded: (write) => {
         if (write.kind === "unfilled") this.relay.nudge();
@@ -351,13 +348,6 @@ export class Runtime {
     });
     const answer = this.replica.snapshot(shard, records);
     if (answer !== null) incoming.respond(answer);
-  }
-
-  #forEachOwned(fn: (record: CourierRecord) => void): void {
-    const { domain, config } = this.options;
-    domain.index.forEach((record) => {
-      if (this.ownership.owns(shardOfCourier(record.courier, config.shards))) fn(record);
-    });
   }
 
   /** For the log: what failed and is repeated. */

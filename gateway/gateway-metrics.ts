@@ -67,6 +67,11 @@ export function gatewayMetrics(metrics: Metrics) {
       ["outcome"],
     ),
     away: metrics.gauge("hexdispatch_postgres_away", "1 while this gateway finds Postgres away."),
+    fenced: metrics.counter(
+      "hexdispatch_fenced_messages_total",
+      "Messages of nodes that were dropped because their shard has a newer owner.",
+      ["what"],
+    ),
     unsaid: metrics.counter(
       "hexdispatch_unsaid_messages_total",
       "Messages to actors that were dropped because NATS was away; the relay or the sweep heals them.",

@@ -165,7 +165,7 @@ export const STREAMS = {
     subject: "intakeAll",
     storage: "file",
     ageMaxS: 86_400,
-    bytesMax: 1_073_741_824,
+    bytesMax: 536_870_912,
     dedupeS: 3_600,
     whenFull: "new refused",
     readAnywhere: false,

@@ -22,6 +22,7 @@ import type { Subjects } from "../../proto/subjects.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
 import type { Deps, GatewayConfig } from "../deps.ts";
+import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
 import type { Gateway } from "../gateway.ts";
@@ -107,6 +108,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     bus,
     subjects,
     clock: systemClock,
+    fence: new Fence(),
     log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
     metrics: gatewayMetrics(metrics),
     geocoder: createCityGeocoder(CITY),

@@ -202,7 +202,12 @@ export const cellExamples: readonly ToCell[] = [
 export const streamExamples: readonly StreamMessage[] = [
   { type: "records", shard: 42, epoch: 3, number: 1_001, node: gateway, records: [record] },
   { type: "watch", gateway, couriers: [courier], ttlMs: 15_000 },
-  { type: "positions", positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }] },
+  {
+    type: "positions",
+    positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }],
+    shard: 42,
+    epoch: 3,
+  },
   { type: "node_up", node: gateway, shards: [0, 1, 2] },
   { type: "answer", code: "ok", online: true },
   { type: "where", courier },
