@@ -181,7 +181,7 @@ function openAdmin(
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
-  const { host, ownership, relay, intake, supply, positions } = runtime;
+  const { host, ownership, relay, intake, ledger, tracks, supply, positions } = runtime;
   const show = (name: string, help: string, read: () => number): void =>
     void metrics.gauge(`hexdispatch_${name}`, help, read);
   show("deliveries_in_memory", "Delivery actors.", () => host.count("delivery"));
@@ -197,6 +197,12 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   );
   show("intake_waiting", "Creates in the intake that are not committed.", () => intake.waiting());
   show("outbox_lag_seconds", "Age of the oldest unpublished event.", () => relay.lagS());
+  show("ledger_acks_outstanding", "Messages to the ledger that its stream has not taken yet.", () =>
+    ledger.outstanding(),
+  );
+  show("history_rows_waiting", "Positions that are not in the track history yet.", () =>
+    tracks.waiting(),
+  );
   show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
 }

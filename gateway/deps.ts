@@ -12,6 +12,7 @@ import type { Store } from "../engine/store/port.ts";
 import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { LedgerEntry } from "../proto/views.ts";
+import type { AdmissionLimits } from "./admission.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
 
@@ -30,6 +31,7 @@ export type Deps = {
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  readonly admission: AdmissionLimits;
   /** One for all that comes from nodes. */
   readonly fence: Fence;
   readonly log: Log;

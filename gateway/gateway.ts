@@ -13,6 +13,7 @@ import { createCommands } from "./commands.ts";
 import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
 import type { Deps } from "./deps.ts";
+import { Doorkeeper } from "./doorkeeper.ts";
 import { createFrameService } from "./frame-service.ts";
 import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
@@ -48,9 +49,13 @@ export type Gateway = {
 
 /** Starts a gateway. Rejects when the port is taken. */
 export async function startGateway(ports: Deps, version: string): Promise<Gateway> {
-  const { bus, subjects, log, config } = ports;
+  const { log, config } = ports;
   const circuit = watchPostgres(ports);
   const deps = { ...ports, store: guardedStore(ports.store, circuit) };
+  const doorkeeper = new Doorkeeper({
+    ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
+    statements: () => circuit.underWay(),
+  });
   const mail = createMail(deps);
   const auth = createAuth(config.authKey, deps.store, deps.clock);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
@@ -62,23 +67,9 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  connections.serveWith(createFrameService({ deps, commands, ingest, tracking }));
+  connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
 
-  const unsubscribe = bus.subscribe(subjects.nodeUp, ({ data }) => {
-    const message = streamMessages.decode(data);
-    if (message?.type !== "node_up") return;
-    connections.announce(message.shards);
-    leases.announce(message.shards);
-  });
-  bus.onStatus((status) => {
-    log.warn({ status }, "the connection to NATS changed");
-    // What was said meanwhile is lost: say again who is here and what is needed.
-    const all = Array.from({ length: config.shards }, (_, shard) => shard);
-    if (status === "connected") {
-      connections.announce(all);
-      leases.announce(all);
-    }
-  });
+  const unsubscribe = announceToNodes(deps, connections, leases);
 
   const idempotency = new Idempotency(deps.store, log);
   const intake = new IntakeDoor(deps);
@@ -92,7 +83,8 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
     ...openRoutes(open),
   ];
   const text = describe(described, config.publicUrl, version);
-  const door = new HttpDoor(deps, auth, idempotency, [...described, trackingPageRoute(open)]);
+  const routes = [...described, trackingPageRoute(open)];
+  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper }, routes);
 
   const listener = await listen({
     host: config.publicHost,
@@ -112,10 +104,36 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const stopAll = async (): Promise<void> => {
     unsubscribe();
     await end(listener, connections, ingest);
-    for (const part of [positions, leases, tracking, intake, circuit]) part.stop();
+    for (const part of [positions, leases, tracking, intake, circuit, doorkeeper]) {
+      part.stop();
+    }
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+}
+
+/** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
+function announceToNodes(
+  { bus, subjects, log, config }: Deps,
+  connections: Connections,
+  leases: Leases,
+): () => void {
+  const unsubscribe = bus.subscribe(subjects.nodeUp, ({ data }) => {
+    const message = streamMessages.decode(data);
+    if (message?.type !== "node_up") return;
+    connections.announce(message.shards);
+    leases.announce(message.shards);
+  });
+  bus.onStatus((status) => {
+    log.warn({ status }, "the connection to NATS changed");
+    // What was said meanwhile is lost: say again who is here and what is needed.
+    const all = Array.from({ length: config.shards }, (_, shard) => shard);
+    if (status === "connected") {
+      connections.announce(all);
+      leases.announce(all);
+    }
+  });
+  return unsubscribe;
 }
 
 function watchPostgres({ clock, probe, log, metrics }: Deps): Circuit {

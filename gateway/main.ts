@@ -20,6 +20,7 @@ import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
 import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
+import { ADMISSION_LIMITS } from "./admission.ts";
 import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { startGateway } from "./gateway.ts";
@@ -59,6 +60,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     bus,
     subjects,
     clock: systemClock,
+    admission: ADMISSION_LIMITS,
     fence: new Fence(),
     log,
     metrics: gatewayMetrics(metrics),

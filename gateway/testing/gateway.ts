@@ -22,6 +22,7 @@ import type { Subjects } from "../../proto/subjects.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
 import type { Deps, GatewayConfig } from "../deps.ts";
+import type { AdmissionLimits } from "../admission.ts";
 import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
@@ -67,12 +68,16 @@ export type TestGateway = {
   readonly close: () => Promise<void>;
 };
 
+const NEVER_TOO_MUCH: AdmissionLimits = { lagMs: 1e9, requests: 1e9, statements: 1e9 };
+
 export type TestChange = {
   readonly ledger?: Deps["ledger"];
   /** In place of a new database on the run's Postgres. */
   readonly database?: Pick<TestDatabase, "url" | "drop">;
   readonly natsUrl?: string;
   readonly prefix?: string;
+  /** Default: none is ever reached, so that a slow machine does not refuse a test. */
+  readonly admission?: AdmissionLimits;
   /** Put around the store that the gateway gets. */
   readonly wrap?: (store: PostgresStore) => Store;
 };
@@ -108,6 +113,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     bus,
     subjects,
     clock: systemClock,
+    admission: change.admission ?? NEVER_TOO_MUCH,
     fence: new Fence(),
     log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
     metrics: gatewayMetrics(metrics),
