@@ -28,24 +28,27 @@ function ip(...args: string[]): string {
   return execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** `count` hosts, in namespaces of their own where that is possible. */
+/** `count` hosts, in namespaces of their own where that is possible; 0 is one without. */
 export function makeHosts(count: number): Hosts {
+  if (count === 0) return withoutCables("not asked for");
   try {
     sweepLeftovers();
     return inNamespaces(count);
   } catch (error) {
     const said = (error as { stderr?: string }).stderr || (error as Error).message;
     const why = said.trim().split("\n").at(-1) ?? "";
-    return {
-      hosts: Array.from({ length: count }, () => thisHost),
-      why: `network namespaces are not to be had here (${why})`,
-      setCable: () => {
-        throw new Error("this host has no cable to pull");
-      },
-      close: () => undefined,
-    };
+    return withoutCables(`network namespaces are not to be had here: ${why}`);
   }
 }
+
+const withoutCables = (why: string): Hosts => ({
+  hosts: [thisHost],
+  why,
+  setCable: () => {
+    throw new Error("this host has no cable to pull");
+  },
+  close: () => undefined,
+});
 
 function inNamespaces(count: number): Hosts {
   const tag = `hd${process.pid}`;
