@@ -214,6 +214,7 @@ export class Cluster {
       env: { ...(await this.#environment(name, host)), ...env },
       adminUrl,
       logFile: join(folder, "logs", `${name}.log`),
+      saysItsName: kind === "node",
     };
     const launch = (): ReturnType<typeof launchProcess> => launchProcess(place, onSpawn);
     const member = new Member({ name, kind, ports, adminUrl, endSignal: "SIGTERM", launch });

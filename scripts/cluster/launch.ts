@@ -13,6 +13,7 @@ import type { Host } from "./host.ts";
 import type { Running } from "./member.ts";
 
 const READY_DEADLINE_MS = 60_000;
+const NAMED_DEADLINE_MS = 10_000;
 const POLL_MS = 50;
 const LOG_TAIL_BYTES = 1_000_000;
 
@@ -71,6 +72,8 @@ export interface ProcessPlace {
   readonly env: Readonly<Record<string, string>>;
   readonly adminUrl: string;
   readonly logFile: string;
+  /** Whether its log tells the name under which it owns shards. */
+  readonly saysItsName: boolean;
 }
 
 /** A node or gateway; resolves when its admin listener says that it is ready. */
@@ -100,7 +103,11 @@ export async function launchProcess(
     const why = died ?? `was not ready within ${READY_DEADLINE_MS / 1_000} s`;
     throw new SetupError(`${name} ${why}; its last lines:\n${lastLines(logFile, 10)}`);
   }
-  const id = idInLog(logFile, before);
+  const id = place.saysItsName ? await untilNamed(logFile, before) : null;
+  if (place.saysItsName && id === null) {
+    await endChild(child, "SIGKILL");
+    throw new SetupError(`${logFile} does not tell the node's name`);
+  }
   return { pid: child.pid ?? 0, exited: exitOf(child), ...(id === null ? {} : { id }) };
 }
 
@@ -112,6 +119,17 @@ async function isReady(adminUrl: string): Promise<boolean> {
   } catch {
     return false; // Not listening yet.
   }
+}
+
+/** Its line comes a moment after the listener; without it nobody knows what the node owns. */
+async function untilNamed(logFile: string, from: number): Promise<string | null> {
+  const deadline = Date.now() + NAMED_DEADLINE_MS;
+  let id = idInLog(logFile, from);
+  while (id === null && Date.now() < deadline) {
+    await sleep(POLL_MS);
+    id = idInLog(logFile, from);
+  }
+  return id;
 }
 
 /** The name that a node gave itself, from its log's line "ready" behind `from` bytes. */

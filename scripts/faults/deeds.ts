@@ -23,6 +23,8 @@ const NATS_AWAY_MS = 30_000;
 export async function deedOf(stage: Stage, fault: FaultName, turn: number): Promise<Deed> {
   const { cluster } = stage;
   switch (fault) {
+    case "nothing":
+      return { victim: "nobody", shards: null, run: () => sleep(AWAY_MS) };
     case "node-kill":
       return onNode(stage, turn, (node) => node.kill());
     case "node-nats-kill":

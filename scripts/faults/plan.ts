@@ -2,6 +2,7 @@
 // does is in deeds.ts.
 
 export const FAULTS = [
+  { name: "nothing", title: "nothing, for comparison", quick: 1, full: 3 },
   { name: "node-kill", title: "kill -9 of a node", quick: 3, full: 50 },
   { name: "node-nats-kill", title: "kill -9 of a node and its NATS server", quick: 2, full: 20 },
   { name: "node-pause", title: "node frozen for 5 s (SIGSTOP)", quick: 2, full: 20 },

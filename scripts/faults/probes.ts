@@ -32,6 +32,7 @@ const LATER_AFTER_MS = 4_000;
 /** A probe's create is sent once; the next probe is the next attempt. */
 const CREATE_TIMEOUT_MS = 3_000;
 const AT_ONCE = 8;
+const LEDGER_LINES = 3;
 
 export class Prober {
   readonly #system: System;
@@ -170,17 +171,33 @@ export class Prober {
   }
 
   /**
-   * Waits until none of the probes is without its offer, or the deadline; cancels what is left.
-   * Resolves to those whose create was acknowledged and who were never offered to anybody.
+   * Waits until none of the probes is without its offer, or the deadline. Resolves to those whose create was acknowledged and who were never offered to anybody.
    */
   async lost(probes: readonly Probe[], deadlineMs: number): Promise<Probe[]> {
     const waiting = (): Probe[] =>
       probes.filter(({ delivery, offeredAt }) => delivery !== null && offeredAt === null);
     const until = nowMs() + deadlineMs;
     while (waiting().length > 0 && nowMs() < until) await sleep(50);
-    const left = waiting();
-    for (const probe of left) this.#end(probe);
-    return left;
+    return waiting();
+  }
+
+  /** What the engine wrote down last about a delivery that was lost; then it is canceled. */
+  async why(delivery: string | null): Promise<string> {
+    if (delivery === null) return "a create without an id";
+    const token = await this.#system.token("operator", "ops_faults");
+    const rest = new RestClient({ url: this.#system.publicUrl, getToken: () => token });
+    try {
+      const [{ body }, ledger] = await Promise.all([
+        rest.delivery(delivery),
+        rest.ledger(delivery),
+      ]);
+      const last = ledger.slice(-LEDGER_LINES).map((entry) => JSON.stringify(entry));
+      return `${delivery} is ${body?.status} (${body?.status_reason}); ledger: ${last.join(" ")}`;
+    } catch (error) {
+      return `${delivery}, and why is not to be had: ${(error as Error).message}`;
+    } finally {
+      this.#customer?.cancel(delivery).catch(() => undefined);
+    }
   }
 
   async close(): Promise<void> {

@@ -61,7 +61,8 @@ export function rowsOf(
       requestP99Ms: Math.max(0, ...mine.map((round) => round.requestP99Ms)),
       offersLost,
       eventsLateMaxMs: Math.max(0, ...mine.map((round) => round.eventsLateMs)),
-      violations: found + neverServed + offersLost + sum((round) => round.complaints.length),
+      // A lost offer has its complaint.
+      violations: found + neverServed + sum((round) => round.complaints.length),
     };
   });
 }

@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
+import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
 import { deedOf } from "./deeds.ts";
 import { nowMs } from "./history.ts";
 import type { History } from "./history.ts";
@@ -49,7 +50,8 @@ export interface Round {
 
 const SLOW_MS = 250;
 const SERVED_DEADLINE_MS = 90_000;
-const LOST_DEADLINE_MS = 25_000;
+/** Who waits in a backlog that nobody wakes is looked at again after WAIT_LOOK_MS. */
+const LOST_DEADLINE_MS = DISPATCH_DEFAULTS.WAIT_LOOK_MS + 15_000;
 const WHOLE_DEADLINE_MS = 30_000;
 const OUTBOX_POLL_MS = 200;
 
@@ -71,6 +73,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
   const complaints = [...done];
   complaints.push(...(await putRight(ground, deed.victim)));
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
+  for (const { delivery } of lost) complaints.push(`never offered: ${await prober.why(delivery)}`);
   const to = nowMs();
   const eventsLateMs = await events.stop();
   const figures = requestFigures(history, before.requests, from);
@@ -119,7 +122,9 @@ async function putRight({ stage, prober }: Ground, victim: string): Promise<stri
   const probes = await prober.watch(all, { since, deadlineMs: WHOLE_DEADLINE_MS });
   if (servedAfter(probes, all, since) === null) complaints.push("not all shards serve");
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
-  if (lost.length > 0) complaints.push(`${lost.length} creates after the fault offered to nobody`);
+  for (const { delivery } of lost) {
+    complaints.push(`created after the fault, never offered: ${await prober.why(delivery)}`);
+  }
   return complaints;
 }
 
