@@ -114,7 +114,8 @@ async function doAll(
       const round = await runRound(ground, fault, turn);
       rounds.push(round);
       say(`${String(rounds.length).padStart(3)}/${total} ${roundLine(round)}`);
-      for (const text of round.complaints) say(`        ${text}`);
+      for (const text of round.complaints) say(`        VIOLATION: ${text}`);
+      for (const text of round.notes) say(`        ${text}`);
     }
   }
   return rounds;

@@ -28,7 +28,7 @@ export const USAGE = `npm run faults -- [options]   brings up its own cluster an
   --count N              each fault N times
   --data DIR             the load is a replay of real data; without: of a made-up city
   --couriers N           default 60
-  --orders-per-day N     default 120 a courier
+  --orders-per-day N     default 80 a courier
   --compression X        world seconds in a second, default 20
   --seed S               default 1
   --nodes N              default 3          --gateways N     default 2
@@ -71,7 +71,7 @@ export function parseFaultArgs(args: readonly string[]): FaultOptions {
   if (planName !== "quick" && planName !== "full") throw new Error("--plan is quick or full");
   const count = values.count === undefined ? null : whole("count", 1, 1, 1_000);
   const couriers = whole("couriers", 60, 2, 4_000);
-  const orders = whole("orders-per-day", couriers * 120, 1, 10_000_000);
+  const orders = whole("orders-per-day", couriers * 80, 1, 10_000_000);
   return {
     plan: planOf(planName, values.only ?? [], count),
     planName,

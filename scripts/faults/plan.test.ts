@@ -32,7 +32,7 @@ test("what is not known is refused with what there is", () => {
 
 test("the load follows the options, and the run has a limit", () => {
   const options = parseFaultArgs(["--data", "somewhere", "--couriers", "100", "--plan", "full"]);
-  expect(options.load).toMatchObject({ data: "somewhere", couriers: 100, ordersPerDay: 12_000 });
+  expect(options.load).toMatchObject({ data: "somewhere", couriers: 100, ordersPerDay: 8_000 });
   expect(options.limitMin).toBe(150);
   expect(parseFaultArgs([]).limitMin).toBe(20);
 });

@@ -19,6 +19,7 @@ export interface Probe {
   readonly sentAt: number;
   /** Null until the create was answered with yes. */
   delivery: string | null;
+  answeredAt: number | null;
   /** When its courier had the offer on the phone. */
   offeredAt: number | null;
 }
@@ -138,7 +139,13 @@ export class Prober {
   }
 
   #send(shard: number): Probe {
-    const probe: Probe = { shard, sentAt: nowMs(), delivery: null, offeredAt: null };
+    const probe: Probe = {
+      shard,
+      sentAt: nowMs(),
+      delivery: null,
+      answeredAt: null,
+      offeredAt: null,
+    };
     this.#open.add(probe);
     void this.#create(probe);
     return probe;
@@ -167,6 +174,7 @@ export class Prober {
       this.#open.delete(probe);
       return;
     }
+    probe.answeredAt = nowMs();
     this.#match(probe);
   }
 
@@ -178,7 +186,9 @@ export class Prober {
       probes.filter(({ delivery, offeredAt }) => delivery !== null && offeredAt === null);
     const until = nowMs() + deadlineMs;
     while (waiting().length > 0 && nowMs() < until) await sleep(50);
-    return waiting();
+    const left = waiting();
+    for (const probe of left) this.#open.delete(probe);
+    return left;
   }
 
   /** What the engine wrote down last about a delivery that was lost; then it is canceled. */

@@ -28,8 +28,9 @@ export interface Row {
 }
 
 /**
- * One row for each fault of the plan. Findings, lost offers, complaints and shards that were never
- * served again all count as violations.
+ * One row for each fault of the plan. Findings, complaints and shards that were never served again
+ * count as violations; an offer that was lost costs time and breaks no promise while the delivery
+ * says that it waits (D3).
  */
 export function rowsOf(
   plan: readonly PlanItem[],
@@ -61,7 +62,6 @@ export function rowsOf(
       requestP99Ms: Math.max(0, ...mine.map((round) => round.requestP99Ms)),
       offersLost,
       eventsLateMaxMs: Math.max(0, ...mine.map((round) => round.eventsLateMs)),
-      // A lost offer has its complaint.
       violations: found + neverServed + sum((round) => round.complaints.length),
     };
   });

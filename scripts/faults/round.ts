@@ -32,6 +32,8 @@ export interface Round {
   readonly shards: number;
   /** Until the last of them was served again, ms; null when one was not within the deadline. */
   readonly servedMs: number | null;
+  /** Until a create for each of them, sent after the fault, was acknowledged, ms; null when one was not. */
+  readonly answeredMs: number | null;
   /** From the create to the offer of the slowest probe meanwhile, ms. */
   readonly slowestProbeMs: number;
   /** Attempts that were refused or failed, of the replay's clients and the probes. */
@@ -46,6 +48,8 @@ export interface Round {
   readonly eventsLateMs: number;
   /** What did not come back, or ended without being asked to. */
   readonly complaints: readonly string[];
+  /** What cost time and broke no promise: offers that were lost, and why. */
+  readonly notes: readonly string[];
 }
 
 const SLOW_MS = 250;
@@ -54,6 +58,7 @@ const SERVED_DEADLINE_MS = 90_000;
 const LOST_DEADLINE_MS = DISPATCH_DEFAULTS.WAIT_LOOK_MS + 15_000;
 const WHOLE_DEADLINE_MS = 30_000;
 const OUTBOX_POLL_MS = 200;
+const EXPLAINED_MAX = 2;
 
 export async function runRound(ground: Ground, fault: FaultName, turn: number): Promise<Round> {
   const { stage, load, prober, history } = ground;
@@ -73,7 +78,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
   const complaints = [...done];
   complaints.push(...(await putRight(ground, deed.victim)));
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
-  for (const { delivery } of lost) complaints.push(`never offered: ${await prober.why(delivery)}`);
+  const notes = await explained(ground, lost, "never on a phone");
   const to = nowMs();
   const eventsLateMs = await events.stop();
   const figures = requestFigures(history, before.requests, from);
@@ -84,6 +89,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     to,
     shards: shards.length,
     servedMs: servedAfter(probes, shards, from),
+    answeredMs: lastFirst(probes, shards, from, ({ answeredAt }) => answeredAt),
     slowestProbeMs: Math.max(0, ...probes.map((p) => (p.offeredAt ?? p.sentAt) - p.sentAt)),
     refused: load.troubles() - before.troubles + figures.failed,
     slow: figures.slow,
@@ -92,6 +98,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     offersLost: lost.length,
     eventsLateMs,
     complaints,
+    notes,
   };
 }
 
@@ -106,7 +113,8 @@ async function settled(doing: Promise<unknown>): Promise<string[]> {
 }
 
 /** Starts and heals everything, and probes all shards. Resolves to what is still not right. */
-async function putRight({ stage, prober }: Ground, victim: string): Promise<string[]> {
+async function putRight(ground: Ground, victim: string): Promise<string[]> {
+  const { stage, prober } = ground;
   const complaints: string[] = [];
   try {
     const ended = await stage.restore();
@@ -122,10 +130,20 @@ async function putRight({ stage, prober }: Ground, victim: string): Promise<stri
   const probes = await prober.watch(all, { since, deadlineMs: WHOLE_DEADLINE_MS });
   if (servedAfter(probes, all, since) === null) complaints.push("not all shards serve");
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
-  for (const { delivery } of lost) {
-    complaints.push(`created after the fault, never offered: ${await prober.why(delivery)}`);
-  }
+  complaints.push(...(await explained(ground, lost, "created after the fault, never on a phone")));
   return complaints;
+}
+
+/** Why probes were not offered, the first few of them; cancels all. */
+async function explained(
+  { prober }: Ground,
+  lost: readonly Probe[],
+  what: string,
+): Promise<string[]> {
+  const reasons = await Promise.all(lost.map(({ delivery }) => prober.why(delivery)));
+  const shown = reasons.slice(0, EXPLAINED_MAX).map((reason) => `${what}: ${reason}`);
+  const more = lost.length - shown.length;
+  return more > 0 ? [...shown, `${what}: ${more} more`] : shown;
 }
 
 /** `ended` is "name (how)"; everything may be down after a restart of everything. */
@@ -140,15 +158,20 @@ export function servedAfter(
   shards: readonly number[],
   since: number,
 ): number | null {
-  const firsts = shards.map((shard) =>
-    Math.min(
-      ...probes.map((probe) =>
-        probe.shard === shard && probe.offeredAt !== null
-          ? probe.offeredAt
-          : Number.POSITIVE_INFINITY,
-      ),
-    ),
-  );
+  return lastFirst(probes, shards, since, ({ offeredAt }) => offeredAt);
+}
+
+/** From `since` until the last of the shards had its first; null when one had none. */
+function lastFirst(
+  probes: readonly Probe[],
+  shards: readonly number[],
+  since: number,
+  momentOf: (probe: Probe) => number | null,
+): number | null {
+  const firsts = shards.map((shard) => {
+    const mine = probes.filter((probe) => probe.shard === shard);
+    return Math.min(...mine.map((probe) => momentOf(probe) ?? Number.POSITIVE_INFINITY));
+  });
   const last = Math.max(since, ...firsts);
   return Number.isFinite(last) ? last - since : null;
 }
