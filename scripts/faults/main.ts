@@ -122,9 +122,13 @@ async function doAll(
 }
 
 function roundLine(round: Round): string {
-  const { fault, victim, shards, servedMs, requests, refused, slow, offersLost } = round;
+  const { fault, victim, shards, servedMs, answeredMs, requests, refused, slow, offersLost } =
+    round;
+  const seconds = (ms: number | null): string => ((ms ?? 0) / 1_000).toFixed(2);
   const served =
-    servedMs === null ? "NOT SERVED" : `served after ${(servedMs / 1_000).toFixed(2)} s`;
+    servedMs === null
+      ? "NOT SERVED"
+      : `served after ${seconds(servedMs)} s (creates answered after ${seconds(answeredMs)} s)`;
   const lost = offersLost === 0 ? "" : `, ${offersLost} OFFERS LOST`;
   return (
     `${fault} (${victim}): ${shards} shards ${served}; of ${requests} requests ` +

@@ -172,16 +172,22 @@ export class Stage {
       this.hosts.setCable(host, true);
     }
     const down: string[] = [];
-    const order = ["nats", "postgres", "node", "gateway"] as const;
-    for (const kind of order) {
+    // A node or gateway whose servers do not answer ends instead of waiting.
+    const order = [
+      ["nats", "postgres"],
+      ["node", "gateway"],
+    ] as const;
+    for (const kinds of order) {
       await Promise.all(
-        this.cluster.ofKind(kind).map(async (member) => {
-          this.cluster.heal(member.name);
-          member.resume();
-          if (member.state !== "down") return;
-          down.push(`${member.name} (${member.ended})`);
-          await member.start();
-        }),
+        kinds
+          .flatMap((kind) => this.cluster.ofKind(kind))
+          .map(async (member) => {
+            this.cluster.heal(member.name);
+            member.resume();
+            if (member.state !== "down") return;
+            down.push(`${member.name} (${member.ended})`);
+            await member.start();
+          }),
       );
     }
     return down;
