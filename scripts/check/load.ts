@@ -114,8 +114,8 @@ async function readEvents(
       oldest ??= at;
       const list = events.get(event.delivery_id) ?? [];
       events.set(event.delivery_id, list);
-      const { number, type, status } = event;
-      const facts = { delivery: event.delivery_id, number, type, status, at };
+      const { number, type, status, reason } = event;
+      const facts = { delivery: event.delivery_id, number, type, status, reason, at };
       list.push({ ...facts, courier: event.courier_id });
       if (--left === 0) break;
     }

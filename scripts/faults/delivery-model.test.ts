@@ -78,8 +78,10 @@ test("two couriers told yes is no order (D1)", () => {
 
 test("two couriers told yes is fine where the events tell of a replacement", () => {
   const both = [created, request("accept", "a", [2, 3]), request("accept", "b", [8, 9])];
-  const replaced = [{ type: "reassigned", status: "assigned" }];
+  const event = { type: "reassigned", status: "assigned" };
+  const replaced = [{ ...event, reason: "courier_dark" }];
   expect(verdict(both, "assigned", "b", replaced)).toBe("linearizable");
+  expect(verdict(both, "assigned", "b", [{ ...event, reason: null }])).toBe("not");
 });
 
 test("an accept that was acknowledged and is gone is no order", () => {

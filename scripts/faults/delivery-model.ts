@@ -123,8 +123,10 @@ export function operationOf(request: Request): Operation<Input> | null {
 /** What the events tell that the system did by itself; at any moment, once for each event. */
 function ownDoings(events: Facts["events"], id: string): Operation<Input>[] {
   const any = { sentAt: Number.NEGATIVE_INFINITY, endedAt: Number.POSITIVE_INFINITY };
-  return (events.get(id) ?? []).flatMap(({ type, status }): Operation<Input>[] => {
-    if (type === "reassigned") return [{ input: { do: "unassign" }, ...any }];
+  return (events.get(id) ?? []).flatMap(({ type, status, reason }): Operation<Input>[] => {
+    // Without a reason nobody meant to replace anybody.
+    if (type === "reassigned")
+      return reason === null ? [] : [{ input: { do: "unassign" }, ...any }];
     if (status === "unfilled") return [{ input: { do: "unfilled" }, ...any }];
     return status === "canceled" ? [{ input: { do: "cancelByOperator" }, ...any }] : [];
   });
