@@ -44,12 +44,16 @@ async function run(options: FaultOptions): Promise<number> {
   const say = (line: string): void => void out.write(`${line}\n`);
   const { nodes, gateways, shards, namespaces, load } = options;
   const stopping = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => stopping.abort());
-  }
   const places = probePlaces(shards);
   const made = { nodes, gateways, shards, namespaces, cityDir: null, say };
   const stage = await Stage.make(made);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      say(stopping.signal.aborted ? "ending at once" : "no more faults (once more: end at once)");
+      if (stopping.signal.aborted) void stage.end().finally(() => process.exit(2));
+      stopping.abort();
+    });
+  }
   const { why } = stage.hosts;
   say(
     why === null
