@@ -196,7 +196,7 @@ describe("offers and commands", () => {
     gateway.send(offer(1, 2));
     gateway.send(offer(9, 1));
     expect(offers).toHaveLength(1);
-    gateway.send({ ...offer(2, 2), delivery: "del_0100000000000000000000" as DeliveryId });
+    gateway.send({ ...offer(2, 2), delivery: "del_01000000000000000000001" as DeliveryId });
     expect(offers).toHaveLength(2);
   });
 
