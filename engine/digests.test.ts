@@ -79,11 +79,22 @@ describe("a digest", () => {
     expect(compare()).toEqual([]);
   });
 
-  it("is not compared at another number or epoch: that is a gap, or on its way", () => {
-    follower.records.pop();
+  it("shows a last batch that was lost, and a whole epoch that was missed", () => {
     follower.at = { epoch: 3, number: 9 };
-    expect(compare()).toEqual([]);
+    expect(compare()).toEqual([SHARD]);
+    expect(follower.digests.behind()).toBe(1);
     follower.at = { epoch: 2, number: 10 };
+    expect(compare()).toEqual([SHARD, SHARD]);
+    follower.at = owner.at;
+    expect(compare()).toEqual([SHARD, SHARD]);
+    expect(follower.digests.behind()).toBe(0);
+  });
+
+  it("is not compared by who is further: it is of a moment ago, or of a former owner", () => {
+    follower.records.pop();
+    follower.at = { epoch: 3, number: 11 };
+    expect(compare()).toEqual([]);
+    follower.at = { epoch: 4, number: 1 };
     expect(compare()).toEqual([]);
   });
 

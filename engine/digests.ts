@@ -9,7 +9,7 @@ import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord } from "../proto/messages.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Bus } from "./io/nats.ts";
-import type { Replica } from "./replica.ts";
+import type { FollowState, Replica } from "./replica.ts";
 import { hash32 } from "./shards.ts";
 
 export type Digest = { readonly couriers: number; readonly digest: number };
@@ -28,8 +28,12 @@ export type DigestsPorts = {
 
 const NOTHING: Digest = { couriers: 0, digest: 0 };
 
+const isLater = (a: FollowState, b: FollowState): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.number > b.number);
+
 export class Digests {
   readonly #ports: DigestsPorts;
+  readonly #behind = new Set<ShardId>();
 
   constructor(ports: DigestsPorts) {
     this.#ports = ports;
@@ -49,18 +53,28 @@ export class Digests {
     bus.publish(subjects.digest, streamMessages.encode({ type: "digest", node, shards }));
   }
 
-  /** From an owner. What is at another number than ours is not comparable: gaps are found by their numbers. */
+  /** Shards in which this follower was behind, or had something else, when their owners last said how they stand. */
+  behind(): number {
+    return this.#behind.size;
+  }
+
+  /** From an owner: behind it, something was lost (it said the batches before the digest); at the same number, compared. */
   receive(data: Uint8Array): void {
     const message = streamMessages.decode(data);
     const { node, replica, onDiffers } = this.#ports;
     if (message?.type !== "digest" || message.node === node) return;
     let all: ReadonlyMap<ShardId, Digest> | null = null;
     for (const { shard, epoch, number, couriers, digest } of message.shards) {
+      this.#behind.delete(shard as ShardId);
       const followed = replica.followed(shard as ShardId);
-      if (followed?.epoch !== epoch || followed.number !== number) continue;
+      const isAhead = followed !== null && isLater(followed, { epoch, number });
+      if (isAhead) continue;
       all ??= this.#compute();
       const own = all.get(shard as ShardId) ?? NOTHING;
-      if (own.couriers !== couriers || own.digest !== digest) onDiffers(shard as ShardId);
+      const isAtIt = followed !== null && !isLater({ epoch, number }, followed);
+      if (isAtIt && own.couriers === couriers && own.digest === digest) continue;
+      this.#behind.add(shard as ShardId);
+      onDiffers(shard as ShardId);
     }
   }
 

@@ -196,6 +196,9 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
     intake.lagS(),
   );
   show("intake_waiting", "Creates in the intake that are not committed.", () => intake.waiting());
+  show("cells_shards_behind", "Shards whose cells differ here from their owner's.", () =>
+    runtime.digests.behind(),
+  );
   show("outbox_lag_seconds", "Age of the oldest unpublished event.", () => relay.lagS());
   show("ledger_acks_outstanding", "Messages to the ledger that its stream has not taken yet.", () =>
     ledger.outstanding(),
