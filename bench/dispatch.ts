@@ -166,7 +166,13 @@ async function main(): Promise<void> {
       couriers: { type: "string", default: "2000" },
       seconds: { type: "string", default: "30" },
       url: { type: "string" },
+      /** NAME=PID of a process that `npm start` does not know: its processor time is told, too. */
+      pid: { type: "string", multiple: true, default: [] },
     },
+  });
+  const more = values.pid.map((text) => {
+    const [name = "", pid = ""] = text.split("=");
+    return { name, pid: whole(pid, "pid") };
   });
   const perS = whole(values["creates-per-s"], "creates-per-s");
   const couriers = whole(values.couriers, "couriers");
@@ -177,11 +183,11 @@ async function main(): Promise<void> {
   await sleep(WARM_UP_MS);
   const ordinals = ["1", "2", "3"] as const;
   const before = await Promise.all(ordinals.map((ordinal) => offerDelays(system, ordinal)));
-  const cpuBefore = cpuSecondsOf(system.processes);
+  const cpuBefore = cpuSecondsOf([...system.processes, ...more]);
   const creates = await sendCreates(system, token, perS, seconds);
   await sleep(COOL_DOWN_MS);
   const after = await Promise.all(ordinals.map((ordinal) => offerDelays(system, ordinal)));
-  const cpuAfter = cpuSecondsOf(findSystem().processes);
+  const cpuAfter = cpuSecondsOf([...findSystem().processes, ...more]);
   const counts = await countsOf(child);
   const delays = ordinals.map((_, i) => subtractBuckets(after[i] as Buckets, before[i] as Buckets));
   const of = (delay: Buckets | undefined) => ({
