@@ -6,7 +6,6 @@
 import { inBox } from "../actors/geo.ts";
 import type { GeocodeResult } from "../engine/geo/geocoder.ts";
 import { newDeliveryId } from "../engine/ids.ts";
-import { systemRandom } from "../engine/io/random.ts";
 import { shardOfPoint } from "../engine/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../engine/store/port.ts";
 import { shortenAddress } from "../proto/address.ts";
@@ -67,11 +66,11 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
   const readyAt = readyAtOf(body, now);
   const vehicle = body.vehicle ?? null;
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
-  const secret = Buffer.from(systemRandom(SECRET_BYTES)).toString("base64url");
+  const secret = Buffer.from(deps.random(SECRET_BYTES)).toString("base64url");
   const { settings, shards } = deps.config;
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: newDeliveryId(shard, now),
+    id: newDeliveryId(shard, now, deps.random),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
