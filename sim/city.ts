@@ -9,7 +9,7 @@ import type { SeededRandom } from "./random.ts";
 /** Deadlines are shorter than in life, so that minutes see all of them; the city is small, so its shards are, too. */
 export const SIM_SETTINGS: DispatchSettings = {
   ...DISPATCH_DEFAULTS,
-  SEARCH_DEADLINE_MS: 180_000,
+  SEARCH_DEADLINE_MS: 120_000,
   WARN_MS: 20_000,
   STILL_MS: 60_000,
   DARK_MS: 60_000,

@@ -40,6 +40,8 @@ const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
   van: 25,
 };
 
+const HURRY = 5;
+
 export class CourierApp {
   readonly id: CourierId;
   readonly vehicle: Vehicle;
@@ -197,7 +199,10 @@ export class CourierApp {
     if (task === undefined) return;
     const goal = task.pickedUp ? task.dropoff : task.pickup;
     const away = distanceM(this.point, goal);
-    const share = away === 0 ? 1 : Math.min(1, (SPEEDS_MPS[this.vehicle] * TICK_MS) / 1_000 / away);
+    // When it is over, everybody hurries home.
+    const hurry = this.#ports.isOpen() ? 1 : HURRY;
+    const stepM = (hurry * SPEEDS_MPS[this.vehicle] * TICK_MS) / 1_000;
+    const share = away === 0 ? 1 : Math.min(1, stepM / away);
     this.point = {
       lng: this.point.lng + (goal.lng - this.point.lng) * share,
       lat: this.point.lat + (goal.lat - this.point.lat) * share,

@@ -11,7 +11,7 @@ import type { Started } from "../engine/lifecycle.ts";
 import { Runtime } from "../engine/runtime.ts";
 import type { Domain } from "../engine/runtime.ts";
 import type { Effect } from "../actors/actor.ts";
-import type { Kind } from "../proto/messages.ts";
+import type { Kind } from "../proto/posts.ts";
 import { wordOf } from "./drive.ts";
 import { Machine } from "./machine.ts";
 import type { Skew } from "./machine.ts";
@@ -81,10 +81,6 @@ export class SimNode implements Place {
       cells: nats.cellsLog(machine),
       store: postgres.storeOf(machine),
       domain: this.#watched(states, machine),
-      onFenced: (shard) => {
-        history.line(this.name, `is fenced on shard ${shard} and ends`);
-        this.#endLater(run);
-      },
     });
     const run: Run = { machine, bus, runtime, states, started: null, isStopping: false };
     this.#run = run;

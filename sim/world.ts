@@ -3,12 +3,13 @@
  * Postgres, couriers and customers with the SDK. It is first run with faults, then without them until everything has
  * come to rest; checks watch throughout. Two runs of a seed give the same history, byte for byte.
  */
+import { shardOfCourier } from "../engine/shards.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { AppPorts } from "./app-ports.ts";
 import { Checks } from "./checks.ts";
-import { SIM_CONFIG, SIM_SETTINGS, hashOf, placeIn, vehicleFor, wishOf } from "./city.ts";
+import { SHARDS, SIM_CONFIG, SIM_SETTINGS, hashOf, placeIn, vehicleFor, wishOf } from "./city.ts";
 import { SimClock } from "./clock.ts";
 import { CourierApp } from "./courier-app.ts";
 import { Customer } from "./customer.ts";
@@ -108,7 +109,7 @@ export class World {
       offsetMs: skews.between(-SKEW_MAX_MS, SKEW_MAX_MS),
       driftPpm: skews.between(-DRIFT_MAX_PPM, DRIFT_MAX_PPM),
     });
-    this.nodes = named("n", options.nodes ?? 1).map((n) => new SimNode(n, parts, SIM_CONFIG, skew));
+    this.nodes = named("n", options.nodes ?? 3).map((n) => new SimNode(n, parts, SIM_CONFIG, skew));
     this.gateways = named("g", options.gateways ?? 2).map(
       (g) => new SimGateway(g, parts, SIM_CONFIG, skew),
     );
@@ -126,6 +127,17 @@ export class World {
 
   get isViolated(): boolean {
     return this.history.violation !== null;
+  }
+
+  elapsedMs(): number {
+    return this.clock.now() - START;
+  }
+
+  /** Everything that was counted, by name. */
+  counts(): Readonly<Record<string, number>> {
+    const { checks, network, postgres, doors, injector } = this;
+    const parts = [injector, network, postgres, doors, checks];
+    return Object.assign({}, ...parts.map(({ counts }) => counts)) as Record<string, number>;
   }
 
   /**
@@ -206,7 +218,9 @@ export class World {
     const city = this.#city;
     const id = name as CourierApp["id"];
     const vehicle = vehicleFor(city);
-    this.store.putCourier({ id, name, phone: "", vehicle, capacity: city.chance(0.2) ? 2 : 1 });
+    const capacity = city.chance(0.2) ? 2 : 1;
+    const shard = shardOfCourier(id, SHARDS);
+    this.store.putCourier({ id, name, phone: "", vehicle, capacity, shard });
     const random = new SeededRandom(hashOf(`${seed} ${id}`));
     return new CourierApp(id, vehicle, placeIn(city), this.#appPorts(), random);
   }
