@@ -15,6 +15,11 @@ export const SIM_SETTINGS: DispatchSettings = {
   DARK_MS: 60_000,
   REMIND_MS: 30_000,
   SHARD_RESOLUTION: 7,
+  // Half as often as in life: heartbeats would be most of the work, and no shorter fault is drawn than these see.
+  BEAT_MS: 200,
+  SUSPECT_MS: 1_000,
+  JOIN_MS: 1_200,
+  POSITIONS_MS: 2_000,
 };
 
 export const SHARDS = 8;

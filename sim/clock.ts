@@ -33,6 +33,7 @@ export class SimClock {
   readonly #heap: Timer[] = [];
   #order = 0;
   #now: Millis;
+  readonly #soon: (() => void)[] = [];
 
   constructor(startAt: Millis) {
     this.#now = startAt;
@@ -61,12 +62,27 @@ export class SimClock {
     return this.at(this.#now + Math.max(0, delayMs), run);
   }
 
+  /** Runs `run` when all promises of the present callback have gone on, before the next one. */
+  soon(run: () => void): void {
+    this.#soon.push(run);
+  }
+
+  #runSoon(): void {
+    const soon = this.#soon;
+    for (let i = 0; i < soon.length; i++) {
+      soon[i]?.();
+      drain();
+    }
+    soon.length = 0;
+  }
+
   /**
    * Moves the time on by `ms` and runs what is due on the way, promises included; stops early when `isOver` says so after
    * a callback. Must be called outside of every promise (`inMacrotask`).
    */
   advance(ms: number, isOver: () => boolean = () => false): void {
     this.#checkDrains();
+    this.#runSoon();
     const until = this.#now + ms;
     for (let first = this.#heap[0]; first !== undefined && first.at <= until;) {
       this.#drop();
@@ -76,6 +92,7 @@ export class SimClock {
         this.#now = first.at;
         run();
         drain();
+        if (this.#soon.length > 0) this.#runSoon();
         if (isOver()) return;
       }
       first = this.#heap[0];

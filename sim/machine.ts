@@ -39,7 +39,7 @@ export class Machine {
     this.clock = {
       now: () => this.now(),
       after: (delayMs, fn) => this.#after(delayMs, fn),
-      soon: (fn) => queueMicrotask(fn),
+      soon: (fn) => world.soon(() => this.io(fn)),
       afterIo: (fn) => this.defer(fn),
     };
   }

@@ -57,7 +57,11 @@ export class Network {
     const chance = random.unit();
     const { lostRate, twiceRate, slowRate } = noise;
     // A message has two wires on its way.
-    if (isSure || chance > (lostRate + twiceRate + slowRate) / 2) return this.#arrive(wire, run, 0);
+    if (isSure || chance > (lostRate + twiceRate + slowRate) / 2) {
+      // All of the delay is on the way back: the server only passes on, so the order is the same.
+      if (from !== null && wire.cuts === 0) return run();
+      return this.#arrive(wire, run, 0);
+    }
     if (chance < lostRate / 2) {
       counts.lost += 1;
     } else if (chance < (lostRate + twiceRate) / 2) {
