@@ -3,7 +3,9 @@
  * what actors believe. The store in memory is the truth that everything is held against. What can only be seen when
  * the faults have stopped is in `liveness.ts`.
  */
+import type { Effect } from "../actors/actor.ts";
 import type { Courier } from "../actors/courier-state.ts";
+import type { HostMessage } from "../engine/host-ports.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
@@ -17,8 +19,11 @@ import type { Message } from "./subject.ts";
 
 /** Clocks of two processes differ by so much at most. */
 const SKEW_MAX_MS = 6_000;
-/** Rows are read again after so long at the latest, by a gateway that heard of nothing. */
-const STALE_ROW_MS = 10_000;
+/**
+ * Rows are read again every few seconds by a gateway that heard of nothing; while Postgres is away for up to 30 s it goes by
+ * the one it has (docs/architecture.md: positions go on).
+ */
+const STALE_ROW_MS = 45_000;
 const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
 
 export class Checks {
@@ -245,6 +250,17 @@ export class Checks {
     ]);
     const isBounded = holds.every((hold) => hold.until <= now + OFFER_TTL_MS + SKEW_MAX_MS);
     this.#history.demand(isBounded, "D7", `${id} is held for too long`, [id]);
+  }
+
+  /** D7: who declines is let go in the same step. */
+  deliveryStepped(id: string, message: HostMessage, effects: readonly Effect[]): void {
+    const courier = message["courier"];
+    if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
+    const isReleased = effects.some(
+      (e) => e.do === "send" && e.post.id === courier && e.post.msg.type === "release",
+    );
+    const text = `${String(courier)} declined ${id} and is not let go`;
+    this.#history.demand(isReleased, "D7", text, [id, String(courier)]);
   }
 
   /** D1: what couriers were told is in the history. */

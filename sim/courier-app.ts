@@ -12,6 +12,7 @@ import { CourierClient } from "../sdk/courier-client.ts";
 import type { SeqStore } from "../sdk/courier-client.ts";
 import { RestClient } from "../sdk/rest.ts";
 import type { AppPorts } from "./app-ports.ts";
+import { SIM_SETTINGS } from "./city.ts";
 import { makePhone, sessionOptions } from "./app-ports.ts";
 import type { Phone } from "./doors.ts";
 import type { SeededRandom } from "./random.ts";
@@ -41,6 +42,7 @@ const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
 };
 
 const HURRY = 5;
+const LATE_MS = 10_000;
 
 export class CourierApp {
   readonly id: CourierId;
@@ -58,6 +60,11 @@ export class CourierApp {
   /** Of the newest frame of its numbered stream that reached this run of the app: (epoch, number). */
   #newest: readonly [number, number] = [0, -1];
   #isOldFrame = false;
+  readonly #seen = new Set<string>();
+  /** True time. */
+  #connectedAt: Millis = 0;
+  /** When it was said to be heard, true time. */
+  readonly #refused = new Map<string, Millis>();
   #mayPing = true;
 
   constructor(
@@ -89,6 +96,13 @@ export class CourierApp {
   get isConnected(): boolean {
     return this.#client?.state.at === "connected";
   }
+  connectedForMs(now: Millis): number {
+    return now - this.#connectedAt;
+  }
+  /** Whether an offer of it was shown by this run of the app, or the courier has said something to it. */
+  hasSeen(delivery: string): boolean {
+    return this.#seen.has(delivery);
+  }
   /** The replicas are compared while nobody moves. */
   stopPinging(): void {
     this.#mayPing = false;
@@ -104,6 +118,7 @@ export class CourierApp {
     this.#phone = phone;
     this.#client = client;
     this.#newest = [0, -1];
+    this.#seen.clear();
     this.#listen(client);
     client.start().catch(() => undefined);
     this.#goOnShift(client);
@@ -139,8 +154,13 @@ export class CourierApp {
     const mine = (run: () => void): void => {
       if (this.#client === client) run();
     };
+    client.on("state", ({ at }) => {
+      if (at === "connected") this.#connectedAt = this.#ports.clock.now();
+    });
     client.on("offer", ({ delivery }) => {
       this.#checkFrame("offer", delivery);
+      this.#seen.add(delivery);
+      this.#checkRefused(delivery);
       mine(() => this.#consider(client, delivery));
     });
     client.on("withdrawn", ({ delivery }) => this.#checkFrame("withdrawn", delivery));
@@ -149,6 +169,19 @@ export class CourierApp {
       if (reason !== "reconciled") this.#checkFrame("assignment over", delivery);
       mine(() => this.#tasks.delete(delivery));
     });
+  }
+
+  /**
+   * D7: who refused is not asked again in the same search. An offer that was on its way, or whose end was lost, may be shown
+   * once more as long as it would have been valid.
+   */
+  #checkRefused(delivery: string): void {
+    const { checks, history, clock } = this.#ports;
+    const refusedAt = this.#refused.get(delivery);
+    if (refusedAt === undefined || checks.eventsOf(delivery).length > 1) return;
+    const isOld = clock.now() - refusedAt > SIM_SETTINGS.OFFER_TTL_MS + LATE_MS;
+    const text = `${this.id} refused ${delivery} at ${refusedAt} and is asked again`;
+    history.demand(!isOld, "D7", text, [this.id, delivery]);
   }
 
   /** D8: a frame of an owner whose time is over, or one that came before, is not for the courier's eyes. */
@@ -240,8 +273,15 @@ export class CourierApp {
       const isOffered = client.offers().some((offer) => offer.delivery === delivery);
       if (!isOffered) return;
       if (answer < 0.6) this.#accept(client, delivery);
-      else if (answer < 0.8) client.decline(delivery).catch(() => undefined);
+      else if (answer < 0.8) this.#decline(client, delivery);
     });
+  }
+
+  #decline(client: CourierClient, delivery: string): void {
+    client.decline(delivery).then(
+      () => void this.#refused.set(delivery, this.#ports.clock.now()),
+      () => undefined,
+    );
   }
 
   #accept(client: CourierClient, delivery: string): void {

@@ -63,6 +63,7 @@ export const createOf = (job: Job): CreateCommand => ({
   recipientPhone: null,
   notes: null,
   readyAt: null,
+  searchAt: job.createdAt,
   estimatedPickupAt: job.createdAt,
   estimatedArrivalAt: job.createdAt,
   trackingHash: new TextEncoder().encode(job.id),

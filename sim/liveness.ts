@@ -7,6 +7,7 @@ import type { Courier } from "../actors/courier-state.ts";
 import { shardOfActor } from "../engine/shards.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
+import type { OfferRecord } from "../proto/writes.ts";
 import type { Checks } from "./checks.ts";
 import { SHARDS, SIM_SETTINGS } from "./city.ts";
 import type { CourierApp } from "./courier-app.ts";
@@ -20,6 +21,8 @@ const DUE_MAX_MS = 10_000;
 /** A watched courier's position is not older than this, where the courier has been heard of for that long. */
 const FRESH_MS = 15_000;
 const PING_MS = 10_000;
+/** From the record of an offer to its courier's eyes; clocks differ. */
+const SEEN_MS = 8_000;
 const MANY = 10_000;
 
 export type Inhabitants = {
@@ -55,12 +58,25 @@ export class Liveness {
       const text = `${id} is due since ${row.nextAttemptAt} and nobody looks after it`;
       this.#history.violate("L1", text, [id]);
     }
-    for (const { job, status } of this.#store.openDeliveries(allShards, "", MANY)) {
+    for (const { job, status, offers } of this.#store.openDeliveries(allShards, "", MANY)) {
       const isTold = status !== "pending" || this.#store.delivery(job.id)?.statusReason !== null;
       this.#history.demand(isTold, "D3", `${job.id} waits without a reason`, [job.id]);
+      if (status === "pending") this.#offered(job.id, offers, now);
     }
     this.#owned();
     this.#fresh(now);
+  }
+
+  /** L1: an offer that is recorded is seen by whoever is connected. */
+  #offered(id: string, offers: readonly OfferRecord[], now: Millis): void {
+    for (const { courier, until } of offers) {
+      const since = until - SIM_SETTINGS.OFFER_TTL_MS;
+      if (until < now || now - since < SEEN_MS) continue;
+      const app = this.#who.apps.find((one) => one.id === courier);
+      const isThere = app?.isConnected === true && app.connectedForMs(now) > SEEN_MS;
+      const text = `${courier} was offered ${id} at ${since} and has not seen it`;
+      this.#history.demand(!isThere || app.hasSeen(id), "L1", text, [id, courier]);
+    }
   }
 
   /** L1: every shard has one owner that is up. */

@@ -7,8 +7,10 @@
  * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
  * the history that are about it.
  */
+import { rm } from "node:fs/promises";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { PROJECT, buildTree, scratch } from "./build.ts";
 import { faultText } from "./faults.ts";
 import { runMany } from "./many.ts";
 import { NOISES, planOf, replayCommand, resultOf, runWorld } from "./run-seed.ts";
@@ -83,10 +85,13 @@ async function runAll(range: string): Promise<void> {
   if (from === undefined || !Number.isInteger(from)) throw new Error("--seeds is FROM-TO");
   const count = (to ?? from) - from + 1;
   const seeds = Array.from({ length: count }, (_, i) => optionsOf(from + i));
+  const outDir = scratch(`run-${process.pid}`);
+  const worker = await buildTree(PROJECT, outDir);
   const summary = new Summary(count);
   const failed: SeedResult[] = [];
   await runMany({
     seeds,
+    worker,
     jobs: numberOf("jobs"),
     onResult: (result) => {
       summary.add(result);
@@ -98,6 +103,7 @@ async function runAll(range: string): Promise<void> {
       return false;
     },
   });
+  await rm(outDir, { recursive: true, force: true });
   if (process.stdout.isTTY) say("");
   for (const line of summary.lines()) say(line);
   if (failed.length === 0) return;

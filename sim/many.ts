@@ -1,28 +1,23 @@
 /** Many seeds, one after the other in a few processes. */
 import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { SeedOptions, SeedResult } from "./run-seed.ts";
-
-const WORKER = fileURLToPath(new URL("./worker.ts", import.meta.url));
 
 export type ManyOptions = {
   readonly seeds: readonly SeedOptions[];
   readonly jobs: number;
-  /** Where the worker's code is: another tree, for the mutants. */
-  readonly worker?: string;
-  readonly cwd?: string;
+  /** The built `worker.ts` of the tree that is run. */
+  readonly worker: string;
   /** Told of each result; true: no more seeds are begun. */
   readonly onResult: (result: SeedResult) => boolean;
 };
 
 /** Resolves when all have run, or `onResult` has had enough. Rejects when a worker ends by itself. */
-export async function runMany({ seeds, jobs, worker, cwd, onResult }: ManyOptions): Promise<void> {
+export async function runMany({ seeds, jobs, worker, onResult }: ManyOptions): Promise<void> {
   let next = 0;
   let isEnough = false;
   const one = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const options = { execArgv: ["--import", "tsx"], ...(cwd === undefined ? {} : { cwd }) };
-      const child = fork(worker ?? WORKER, [], options);
+      const child = fork(worker, [], { execArgv: [] });
       const giveNext = (): void => {
         const seed = isEnough ? undefined : seeds[next++];
         if (seed !== undefined) child.send(seed);
