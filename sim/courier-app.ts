@@ -93,8 +93,10 @@ export class CourierApp {
   get tasks(): number {
     return this.#tasks.size;
   }
+  /** The app believes so, and so it is: a connection may be dead for a minute before its ends notice. */
   get isConnected(): boolean {
-    return this.#client?.state.at === "connected";
+    if (this.#client?.state.at !== "connected") return false;
+    return [...(this.#phone?.sockets ?? [])].some((socket) => socket.isWhole);
   }
   connectedForMs(now: Millis): number {
     return now - this.#connectedAt;

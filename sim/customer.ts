@@ -48,7 +48,8 @@ export class Customer {
     return this.#lastId;
   }
   get isConnected(): boolean {
-    return this.#client.state.at === "connected";
+    if (this.#client.state.at !== "connected") return false;
+    return [...this.phone.sockets].some((socket) => socket.isWhole);
   }
 
   ask(input: NewDelivery, other: Customer | null): void {

@@ -218,6 +218,11 @@ export class SimSocket implements SocketLike {
     });
   }
 
+  /** Both ends have it, and the network between them works. */
+  get isWhole(): boolean {
+    return this.#isOpenHere && this.#isOpenThere && !this.#isCut;
+  }
+
   #open(run: GatewayRun): void {
     if (this.#isCut) return;
     this.#run = run;
