@@ -6,7 +6,7 @@
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
 import { clientFrames, clientTable, serverFrames, serverTable } from "../proto/frames.ts";
 import { SOCKET_IDLE_S } from "../proto/limits.ts";
-import type { WsPeer, WsReceiver } from "../gateway/socket.ts";
+import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/socket.ts";
 import type { SocketLike, WebSocketConstructor } from "../sdk/session.ts";
 import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
@@ -85,11 +85,10 @@ export class Doors {
 
   /** The WebSocket of one phone. */
   socketOf(phone: Phone): WebSocketConstructor {
-    const doors = this;
-    return class {
-      constructor() {
-        return new SimSocket(doors, phone);
-      }
+    const make = (): SimSocket => new SimSocket(this, phone);
+    // Called with `new`, a function may give an object of its own choice.
+    return function () {
+      return make();
     } as unknown as WebSocketConstructor;
   }
 
@@ -125,8 +124,8 @@ export class Doors {
     const method = init.method ?? "GET";
     const bytes = new TextEncoder().encode((init.body as string | undefined) ?? "");
     const headers = init.headers as Record<string, string>;
-    const respond = (status: number, out: Record<string, string>, body: unknown): boolean => {
-      const text = body === null ? "" : String(body);
+    const respond: HttpExchange["respond"] = (status, out, body) => {
+      const text = typeof body === "string" ? body : Buffer.from(body ?? "").toString();
       this.clock.after(this.latencyMs(), () => {
         if (phone.isOffline || this.random.chance(this.answerLostRate)) {
           this.counts.unanswered += 1;
@@ -174,7 +173,11 @@ export class Doors {
   }
 }
 
-function responseOf(status: number, headers: Record<string, string>, text: string): Response {
+function responseOf(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  text: string,
+): Response {
   const all = new Map(Object.entries(headers));
   return {
     status,

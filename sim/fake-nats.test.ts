@@ -1,6 +1,6 @@
 /** The fake passes the suite that NATS passes (`engine/io/bus.itest.ts`); what only a fake can be made to do is below. */
 import { describe, expect, it } from "vitest";
-import { busContract } from "../engine/io/bus-contract.ts";
+import { busContract } from "../engine/io/contract/bus.ts";
 import { SimClock, inMacrotask } from "./clock.ts";
 import { FakeNats } from "./fake-nats.ts";
 import { Machine } from "./machine.ts";

@@ -2,7 +2,7 @@
  * NATS in memory, behind the port `Bus` and, with `fake-streams.ts`, behind the streams: subjects with wildcards, queue
  * groups, requests, "no responders". Between two connections messages keep their order, as over TCP; everything that
  * may go wrong on a network is asked of `Trouble` for each message. It passes the contract suite that the real one
- * passes (`engine/io/bus-contract.ts`).
+ * passes (`engine/io/contract/bus.ts`).
  */
 import type { CellsLog } from "../engine/cells-reader.ts";
 import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats.ts";

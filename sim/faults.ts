@@ -4,7 +4,7 @@
  * beside it (swarm testing; Groce and others, 2012).
  */
 import type { People } from "./app-ports.ts";
-import type { Outage, StoreNoise } from "./fake-postgres.ts";
+import type { StoreNoise } from "./fake-postgres.ts";
 import { QUIET_STORE } from "./fake-postgres.ts";
 import { QUIET } from "./network.ts";
 import type { Noise } from "./network.ts";

@@ -5,7 +5,7 @@
 import type { Cell } from "../actors/cell.ts";
 import type { Courier } from "../actors/courier-state.ts";
 import { shardOfActor } from "../engine/shards.ts";
-import type { CourierId, Millis } from "../proto/ids.ts";
+import type { CourierId, Millis, ShardId } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
 import type { OfferRecord } from "../proto/writes.ts";
 import type { Checks } from "./checks.ts";
@@ -185,6 +185,6 @@ export class Liveness {
   }
 }
 
-const allShards = Array.from({ length: SHARDS }, (_, shard) => shard) as never[];
+const allShards = Array.from({ length: SHARDS }, (_, shard) => shard) as ShardId[];
 const numberAt = (node: SimNode | undefined, id: CourierId): number =>
   node?.runtime?.options.domain.index.get(id)?.no ?? 0;

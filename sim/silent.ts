@@ -33,7 +33,11 @@ export function simLog(history: History, who: string): Log {
       history.line(who, `${level} ${words}${details}`);
       if (!OWN_FAULTS.has(words) && (level !== "error" || stack === undefined)) return;
       const id = (rest as { id?: unknown }).id;
-      history.violate("P", `${who} says: ${words}${details} ${String(stack ?? "")}`, [String(id)]);
+      history.violate(
+        "P",
+        `${who} says: ${words}${details} ${typeof stack === "string" ? stack : ""}`,
+        [String(id)],
+      );
     };
   const levels = ["trace", "debug", "info", "warn", "error", "fatal"];
   const log: Record<string, unknown> = Object.fromEntries(levels.map((l) => [l, write(l)]));

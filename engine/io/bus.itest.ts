@@ -5,7 +5,7 @@ import { streamName } from "../../proto/subjects.ts";
 import { testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
 import { streamCellsLog } from "../cells-reader.ts";
 import { ensureStreams } from "../streams.ts";
-import { busContract } from "./bus-contract.ts";
+import { busContract } from "./contract/bus.ts";
 import { connectNats, natsBus } from "./nats.ts";
 
 busContract("NATS", async () => {
