@@ -34,7 +34,9 @@ async function plant(mutant: Mutant | null, name: string): Promise<string> {
   const root = join(folder, name);
   await mkdir(root, { recursive: true });
   for (const part of [...FOLDERS, "tsconfig.json", "tsconfig.build.json", "package.json"]) {
-    await cp(join(PROJECT, part), join(root, part), { recursive: true });
+    // Tests stay behind: a test run meanwhile must not find them twice.
+    const filter = (path: string): boolean => !/\.i?test\.ts$/.test(path);
+    await cp(join(PROJECT, part), join(root, part), { recursive: true, filter });
   }
   if (mutant !== null) {
     const path = join(root, mutant.file);
