@@ -1,7 +1,7 @@
 /**
  * `npm run sim:mutants`: applies the planted bugs of `mutants.ts` one at a time to a copy of the tree, runs seeds until one
  * fails, and prints which check found what. Exits with 1 when a bug was not found within its seeds, or could no
- * longer be planted. What the unchanged tree itself fails by is known first: a check that fails without a bug finds nothing.
+ * longer be planted. A seed that fails by the same invariant in the unchanged tree has found nothing.
  */
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
@@ -55,14 +55,27 @@ async function plant(mutant: Mutant | null, name: string): Promise<string> {
   return buildTree(root, join(root, "built"));
 }
 
-/** The first seed that fails, null when none does. */
-async function hunt(worker: string, seedsMax: number): Promise<Found | null> {
+/** The first seed that fails by what it does not fail by without the bug; null when there is none. */
+async function huntFor(worker: string, unchanged: string): Promise<Found | null> {
+  const seedsMax = Number(values.seeds);
+  for (let from = 1; from <= seedsMax;) {
+    const found = await hunt(worker, from, seedsMax);
+    if (found === null) return null;
+    const without = await hunt(unchanged, found.seed, found.seed);
+    if (without?.invariant !== found.invariant) return found;
+    from = found.seed + 1;
+  }
+  return null;
+}
+
+/** The first of these seeds that fails, null when none does. */
+async function hunt(worker: string, from: number, to: number): Promise<Found | null> {
   const [minutes, couriers] = [Number(values.minutes), Number(values.couriers)];
-  const seeds = Array.from({ length: seedsMax }, (_, i) => ({
-    seed: i + 1,
+  const seeds = Array.from({ length: to - from + 1 }, (_, i) => ({
+    seed: from + i,
     minutes,
     // Plenty of couriers, or too few: some bugs need one, some the other.
-    couriers: i % 2 === 0 ? couriers : Math.ceil(couriers / 2),
+    couriers: (from + i) % 2 === 1 ? couriers : Math.ceil(couriers / 2),
     only: null,
     without: [],
   }));
@@ -79,11 +92,12 @@ async function hunt(worker: string, seedsMax: number): Promise<Found | null> {
 async function main(): Promise<void> {
   const chosen = MUTANTS.filter(({ name }) => name.includes(values.only));
   let missed = 0;
+  const unchanged = await plant(null, "unchanged");
   say("| planted bug | file | found at seed | by |");
   say("| --- | --- | --- | --- |");
   for (const [i, mutant] of chosen.entries()) {
     const worker = await plant(mutant, `m${i}`);
-    const found = await hunt(worker, Number(values.seeds));
+    const found = await huntFor(worker, unchanged);
     if (found === null) missed += 1;
     const what =
       found === null ? "**not found** | " : `${found.seed} | ${found.invariant}: ${found.text}`;
