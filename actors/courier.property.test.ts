@@ -121,6 +121,8 @@ describe("whatever arrives", () => {
   it("D4: a repeated message gives the same answer and changes nothing further", () => {
     always(({ message: m, after, effects, now }) => {
       if (m.type === "ping" || m.type === "woke" || m.type === "loaded") return;
+      // Shows live offers once more, with the next frame number: frames may have been lost.
+      if (m.type === "opened") return;
       const [same, ...again] = actor.step(after, m, now);
       expect(JSON.stringify(same)).toBe(JSON.stringify(after));
       const answers = effects.filter((effect) => effect.do === "answer");

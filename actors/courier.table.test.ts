@@ -189,7 +189,7 @@ const TABLE: Record<Standing, Record<Column, string>> = {
   },
   held: {
     loaded: "-",
-    "opened, same session": "-",
+    "opened, same session": "held: notify offer",
     "opened, new session": "held: notify offer",
     "closed, own session": "held",
     "closed, old session": "-",

@@ -184,10 +184,10 @@ function stepKnown(
   }
 }
 
-/** The newer session wins; live offers are shown on it. */
+/** The newer session wins; live offers are shown on it, or once more: frames may have been lost on the way to it. */
 function attach(c: KnownCourier, session: Session, now: Millis, ctx: CourierContext): KnownStep {
-  if (c.session?.session === session.session) return [c];
-  return showAll({ ...c, session }, now, ctx);
+  const isSame = c.session?.session === session.session && c.session.gateway === session.gateway;
+  return showAll(isSame ? c : { ...c, session }, now, ctx);
 }
 
 /** Valid offers stay until they lapse; the record says that there shall be no new ones. */

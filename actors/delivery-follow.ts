@@ -22,7 +22,7 @@ import {
 import type { Assigned, Delivery, DeliveryMessage, DeliveryStep } from "./delivery-state.ts";
 import type { Pending, PickedUp } from "./delivery-state.ts";
 import { note } from "./ledger.ts";
-import { openWave } from "./search.ts";
+import { openWave, repeatOffers } from "./search.ts";
 import { endSearch, searchFrom, toCourier } from "./search-state.ts";
 import type { Search } from "./search-state.ts";
 import { startWatch } from "./watch.ts";
@@ -104,8 +104,11 @@ function follow(
     ...tellCouriers(prev, row, reason),
     ...tellLedger(prev, row),
   ];
-  if (!("search" in next) || next.search === null || next.search.live.length > 0) {
-    return [next, ...effects];
+  if (!("search" in next) || next.search === null) return [next, ...effects];
+  if (next.search.live.length > 0) {
+    // The owner before us may have died between recording the round and pushing its offers.
+    const again = prev.at === "empty" ? repeatOffers(next.search.live, { job: row.job, now }) : [];
+    return [next, ...effects, ...again];
   }
   if (isScheduled(row, now, settings)) {
     return [next, ...effects];

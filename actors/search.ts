@@ -12,11 +12,14 @@ import type { CourierId, Millis } from "../proto/ids.ts";
 import { ASKED_MAX_COURIERS } from "../proto/limits.ts";
 import type { Refusal, ToCell } from "../proto/messages.ts";
 import type { OfferRecord } from "../proto/writes.ts";
-import type { Candidate, SearchResult } from "./actor.ts";
+import type { Candidate, Effect, SearchResult } from "./actor.ts";
 import { note } from "./ledger.ts";
 import { REACH_LAST, askHold, commitRound, has, pickupCell, radiusOf } from "./search-state.ts";
 import { release, toCell, toCourier, wider, without } from "./search-state.ts";
 import type { Holding, Search, SearchContext, SearchStep } from "./search-state.ts";
+
+/** Ordinal of an offer that is shown once more: it is not measured again. */
+const REPEATED = 0;
 
 /** Opens the next wave: looks for couriers within the present reach. */
 export const openWave = (search: Search, ctx: SearchContext): SearchStep =>
@@ -167,7 +170,7 @@ function recordWave(
     wave: search.wave + 1,
     reach: wider(search.reach),
     phase: { at: "idle", until: now + settings.WAVE_MS },
-    live: [...search.live, ...couriers.map(({ courier }) => ({ courier, until }))],
+    live: [...search.live, ...couriers.map((c) => ({ ...plain(c), until }))],
     asked: [...search.asked, ...couriers.map(({ courier }) => courier)],
     passed: [],
     offersMade: search.offersMade + couriers.length,
@@ -195,6 +198,20 @@ function recordWave(
     ],
   };
 }
+
+/** Shows offers once more; a courier who has one already is not bothered. */
+export const repeatOffers = (
+  live: readonly OfferRecord[],
+  { job, now }: Pick<SearchContext, "job" | "now">,
+): readonly Effect[] =>
+  live
+    .filter((offer) => offer.until > now)
+    .map(({ courier, until, distanceM, etaS }) =>
+      toCourier(courier, { type: "offer", job, until, ordinal: REPEATED, distanceM, etaS }),
+    );
+
+const isOfLastWave = (offer: OfferRecord, _: number, live: readonly OfferRecord[]): boolean =>
+  offer.until === lastUntil(live);
 
 /**
  * Nobody new within the last reach: into the backlog, from which a free courier wakes us. The row says when we look
@@ -287,8 +304,13 @@ function onPhaseTime(search: Search, ctx: SearchContext): SearchStep {
   switch (phase.at) {
     case "seeking":
       return { search, effects: [] };
-    case "idle":
-      return ctx.now < phase.until ? { search, effects: [] } : openWave(search, ctx);
+    case "idle": {
+      if (ctx.now < phase.until) return { search, effects: [] };
+      // A message may be lost: whoever was asked last is told once more.
+      const again = repeatOffers(search.live.filter(isOfLastWave), ctx);
+      const step = openWave(search, ctx);
+      return { ...step, effects: [...again, ...step.effects] };
+    }
     case "parked":
       return ctx.now < phase.lookAt ? { search, effects: [] } : openWave(search, ctx);
     case "holding":

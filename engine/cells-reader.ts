@@ -80,8 +80,9 @@ async function readCells(
     });
     try {
       place.isAtEnd ||= (await consumer.info()).num_pending === 0;
-      while (!place.isAtEnd && performance.now() < until) {
-        if ((await readSome(consumer, place, onMessage)) === 0) break; // Silent: made anew.
+      let isSilent = false; // Then it is made anew.
+      while (!place.isAtEnd && !isSilent && performance.now() < until) {
+        isSilent = (await readSome(consumer, place, onMessage)) === 0;
       }
     } finally {
       await consumer.delete();

@@ -157,7 +157,12 @@ export function readConfig(env: Environment): Config {
 function readStreamBytes(reader: Reader): Config["streamBytes"] {
   const read = (key: StreamKey): number =>
     reader.whole(streamBytesName(key), STREAMS[key].bytesMax, ...STREAM_BYTES_RANGE);
-  return Object.freeze({ CELLS: read("CELLS"), LEDGER: read("LEDGER"), EVENTS: read("EVENTS") });
+  return Object.freeze({
+    CELLS: read("CELLS"),
+    LEDGER: read("LEDGER"),
+    EVENTS: read("EVENTS"),
+    INTAKE: read("INTAKE"),
+  });
 }
 
 function readSettings(reader: Reader): DispatchSettings {

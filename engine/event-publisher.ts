@@ -8,7 +8,7 @@ import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
 
 type Waiting = {
   readonly since: number;
-  readonly resolve: () => void;
+  readonly resolve: (ack: Uint8Array) => void;
   readonly reject: (error: Error) => void;
 };
 
@@ -32,8 +32,11 @@ export class EventPublisher {
     this.#stop = bus.subscribe(`${this.#inbox}.*`, (ack) => this.#onAck(ack));
   }
 
-  /** Resolves when the stream has the message. Rejects when it refuses it, or says nothing in time. */
-  publish(subject: string, data: Uint8Array, id: string): Promise<void> {
+  /**
+   * Resolves with the ack when the stream has the message (`ackOf` reads it; most need not). Rejects when it refuses
+   * it, or says nothing in time.
+   */
+  publish(subject: string, data: Uint8Array, id: string): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const reply = `${this.#inbox}.${++this.#last}`;
       if (!this.#bus.publish(subject, data, reply, id)) {
@@ -53,8 +56,8 @@ export class EventPublisher {
     if (waiting === undefined) return; // Too late: it has been given up.
     this.#waiting.delete(subject);
     const refusal = refusalIn(data);
-    if (refusal === null) waiting.resolve();
-    else waiting.reject(new Error(refusal));
+    if (refusal === null) waiting.resolve(data);
+    else waiting.reject(new StreamRefusal(refusal));
   }
 
   /** One timer for all of them. Entries are in the order of publishing. */
@@ -72,6 +75,24 @@ export class EventPublisher {
       if (this.#waiting.size > 0) this.#lookLater();
     });
   }
+}
+
+/** The stream answered, and said no. */
+export class StreamRefusal extends Error {
+  override readonly name = "StreamRefusal";
+}
+
+/** What an ack says: where the message stands in the stream, and whether it stood there before under its id. */
+export type PublishAck = { readonly seq: number; readonly isDuplicate: boolean };
+
+/** Reads an ack that is no refusal. Throws on what is none: the server's word is expected to be well-formed. */
+export function ackOf(ack: Uint8Array): PublishAck {
+  const { seq, duplicate } = JSON.parse(Buffer.from(ack).toString()) as {
+    seq?: unknown;
+    duplicate?: unknown;
+  };
+  if (typeof seq !== "number") throw new Error("an ack without a sequence");
+  return { seq, isDuplicate: duplicate === true };
 }
 
 /** Why the stream did not take it, null when it did. Nothing in it is the server's "no responders". */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DELIVERY_ID_PATTERN, NAME_PATTERN, shardOfDelivery } from "../proto/ids.ts";
 import type { ShardId } from "../proto/ids.ts";
-import { newDeliveryId, newNodeId, newSessionId } from "./ids.ts";
+import { keyedDeliveryId, newDeliveryId, newNodeId, newSessionId } from "./ids.ts";
 
 describe("a delivery id", () => {
   it("has the form that every door checks, and carries its shard", () => {
@@ -23,6 +23,21 @@ describe("a delivery id", () => {
   it("is another one each time", () => {
     const ids = new Set(Array.from({ length: 2_000 }, () => newDeliveryId(0 as ShardId, 1)));
     expect(ids.size).toBe(2_000);
+  });
+
+  it("of a key is always the same one, and differs with the digest and the shard", () => {
+    const digest = Uint8Array.from({ length: 32 }, (_, i) => i * 37);
+    const id = keyedDeliveryId(63 as ShardId, digest);
+    expect(id).toMatch(DELIVERY_ID_PATTERN);
+    expect(shardOfDelivery(id)).toBe(63);
+    expect(keyedDeliveryId(63 as ShardId, digest)).toBe(id);
+    expect(
+      keyedDeliveryId(
+        63 as ShardId,
+        digest.map((byte) => byte ^ 1),
+      ),
+    ).not.toBe(id);
+    expect(() => keyedDeliveryId(63 as ShardId, digest.subarray(0, 19))).toThrow("short");
   });
 
   it("refuses a shard that has no place in it", () => {

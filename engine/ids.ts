@@ -20,11 +20,23 @@ export function newDeliveryId(
   now: Millis,
   random: Random = systemRandom,
 ): DeliveryId {
+  return `${headOf(shard)}${timePart(now)}${randomPart(RANDOM_CHARS, random)}` as DeliveryId;
+}
+
+function headOf(shard: ShardId): string {
   if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS_MAX) {
     throw new Error(`shard ${shard} has no place in a delivery id`);
   }
-  const head = shard.toString(16).padStart(3, "0");
-  return `del_${head}${timePart(now)}${randomPart(RANDOM_CHARS, random)}` as DeliveryId;
+  return `del_${shard.toString(16).padStart(3, "0")}`;
+}
+
+/**
+ * The id of a create that has an idempotency key: its tail is made of `digest` (at least 20 bytes of a keyed hash of
+ * the key), so that every attempt has the same id wherever and whenever it is made. It carries no time.
+ */
+export function keyedDeliveryId(shard: ShardId, digest: Uint8Array): DeliveryId {
+  if (digest.length < TIME_CHARS + RANDOM_CHARS) throw new Error("the digest is too short");
+  return `${headOf(shard)}${base32(digest.subarray(0, TIME_CHARS + RANDOM_CHARS))}` as DeliveryId;
 }
 
 /** A fresh name for one run of a node or gateway. */
@@ -45,9 +57,11 @@ function timePart(now: Millis): string {
   return text;
 }
 
+const randomPart = (chars: number, random: Random): string => base32(random(chars));
+
 /** A byte has 8 bits and a character 5: the lower five of each byte, so all characters are equally likely. */
-function randomPart(chars: number, random: Random): string {
+function base32(bytes: Uint8Array): string {
   let text = "";
-  for (const byte of random(chars)) text += BASE32[byte & 31]!;
+  for (const byte of bytes) text += BASE32[byte & 31]!;
   return text;
 }

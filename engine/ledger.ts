@@ -18,7 +18,7 @@ const DELIVERIES_MAX = 20_000;
 export type LedgerPorts = {
   readonly clock: Clock;
   readonly subjects: Subjects;
-  readonly publisher: Pick<StreamPublisher, "publish">;
+  readonly publisher: Pick<StreamPublisher, "publish" | "outstanding">;
   readonly onDropped: (lines: number) => void;
 };
 
@@ -29,6 +29,11 @@ export class Ledger {
 
   constructor(ports: LedgerPorts) {
     this.#ports = ports;
+  }
+
+  /** Messages that the stream has not acknowledged. */
+  outstanding(): number {
+    return this.#ports.publisher.outstanding();
   }
 
   add(delivery: DeliveryId, lines: LedgerLines, now: Millis): void {

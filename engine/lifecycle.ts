@@ -85,8 +85,10 @@ function wire(
   runtime.onHandOver = (shards) => handOver(runtime, shards);
   runtime.onGap = closingGaps(runtime);
   runtime.onOwned = () => {
-    if (runtime.ownership.owns(SINGLETON_SHARD)) runtime.relay.start();
-    else void runtime.relay.stop();
+    for (const one of [runtime.relay, runtime.intake]) {
+      if (runtime.ownership.owns(SINGLETON_SHARD)) one.start();
+      else void one.stop();
+    }
   };
 }
 
@@ -199,7 +201,8 @@ async function stopAll(
     log.warn("not everything under way was finished in time");
   }
   runtime.host.close();
-  const ends = Promise.all([...stops.map((stop) => stop()), runtime.relay.stop()]);
+  const { relay, intake } = runtime;
+  const ends = Promise.all([...stops.map((stop) => stop()), relay.stop(), intake.stop()]);
   await withinMs(runtime, DRAIN_DEADLINE_MS, ends);
   flush(runtime);
   runtime.ownership.close();

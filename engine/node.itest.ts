@@ -87,7 +87,7 @@ afterEach(async () => {
   for (const stop of running.toReversed()) await stop();
   await store.close();
   const manager = await jetstreamManager(nc);
-  for (const key of ["CELLS", "LEDGER", "EVENTS"] as const) {
+  for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
     const stream = streamName(env["HEXDISPATCH_NATS_PREFIX"]!, key);
     await manager.streams.delete(stream).catch(() => false); // A test may not have made it.
   }

@@ -25,6 +25,7 @@ import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
 import type { AnyActor } from "./host-ports.ts";
 import { newNodeId } from "./ids.ts";
+import { streamIntake } from "./intake-stream.ts";
 import { listenAdmin } from "./io/admin.ts";
 import type { Admin } from "./io/admin.ts";
 import { systemClock } from "./io/clock.ts";
@@ -121,7 +122,8 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const clock = systemClock;
     const bus = natsBus(nc);
     const cells = streamCellsLog(nc, streamName(config.natsPrefix, "CELLS"));
-    const io = { clock, log, meters, bus, cells, store };
+    const intake = streamIntake(nc, config.natsPrefix);
+    const io = { clock, log, meters, bus, cells, intake, store };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
     const state = { isReady: false };
@@ -182,7 +184,7 @@ function openAdmin(
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
-  const { host, ownership, relay, supply, positions } = runtime;
+  const { host, ownership, relay, intake, ledger, tracks, supply, positions } = runtime;
   const show = (name: string, help: string, read: () => number): void =>
     void metrics.gauge(`hexdispatch_${name}`, help, read);
   show("deliveries_in_memory", "Delivery actors.", () => host.count("delivery"));
@@ -193,7 +195,17 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("shards_owned", "Shards that this node owns.", () => ownership.owned().length);
   show("shards_orphaned", "Shards that no live node claims.", () => runtime.heart.orphans());
   show("node_peers_ready", "Other live nodes.", () => runtime.heart.readyPeers().length);
+  show("intake_lag_seconds", "How long the oldest create in the intake waits.", () =>
+    intake.lagS(),
+  );
+  show("intake_waiting", "Creates in the intake that are not committed.", () => intake.waiting());
   show("outbox_lag_seconds", "Age of the oldest unpublished event.", () => relay.lagS());
+  show("ledger_acks_outstanding", "Messages to the ledger that its stream has not taken yet.", () =>
+    ledger.outstanding(),
+  );
+  show("history_rows_waiting", "Positions that are not in the track history yet.", () =>
+    tracks.waiting(),
+  );
   show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
 }

@@ -5,12 +5,18 @@ import { VirtualClock } from "./io/virtual-clock.ts";
 import { OutboxRelay } from "./outbox.ts";
 import type { OutboxRow } from "./store/port.ts";
 
-const row = (id: number, at = "2026-01-01T00:00:00.000Z"): OutboxRow => ({
+/** Event `id`, of the delivery whose name ends in `delivery`; its number is the id unless another is given. */
+const row = (
+  id: number,
+  delivery = 0,
+  number = id,
+  at = "2026-01-01T00:00:00.000Z",
+): OutboxRow => ({
   owner: "acme" as PrincipalId,
   event: {
     id: String(id),
-    delivery_id: "del_00000000000000000000000",
-    number: id,
+    delivery_id: `del_0000000000000000000000${delivery}`,
+    number,
     type: "created",
     status: "pending",
     reason: null,
@@ -51,7 +57,10 @@ function drive() {
   const commit = (...ids: number[]): void => {
     for (const id of ids) table.set(String(id), row(id));
   };
-  return { clock, relay, table, stream, hints, state, commit };
+  const commitFor = (delivery: number, ...ids: number[]): void => {
+    for (const id of ids) table.set(String(id), row(id, delivery));
+  };
+  return { clock, relay, table, stream, hints, state, commit, commitFor };
 }
 
 const SUBJECT = "t.events.acme.del_00000000000000000000000";
@@ -92,8 +101,9 @@ describe("the relay", () => {
   });
 
   it("repeats what the stream did not take, with growing pauses, and shows the lag", async () => {
-    const { clock, relay, stream, hints, state, commit, table } = drive();
-    commit(1, 2);
+    const { clock, relay, stream, hints, state, commit, commitFor, table } = drive();
+    commit(1);
+    commitFor(1, 2);
     state.refused.add("1");
     relay.start();
     await clock.settle();
@@ -106,6 +116,20 @@ describe("the relay", () => {
     await clock.advance(2_000);
     expect(stream.at(-1)).toBe(`${SUBJECT} 1`);
     expect(relay.lagS()).toBe(0);
+  });
+
+  it("D5: an event that fails holds back those behind it, of its own delivery only", async () => {
+    const { clock, relay, stream, state, commit, commitFor } = drive();
+    commit(1, 2);
+    commitFor(1, 3);
+    commit(4);
+    state.refused.add("2");
+    relay.start();
+    await clock.advance(3_000);
+    expect(stream.map((line) => line.split(" ")[1])).toEqual(["1", "3"]);
+    state.refused.clear();
+    await clock.advance(3_000);
+    expect(stream.map((line) => line.split(" ")[1])).toEqual(["1", "3", "2", "4"]);
   });
 
   it("publishes again, under the same id, what it could not mark", async () => {

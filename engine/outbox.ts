@@ -3,6 +3,10 @@
  * a crash between publishing and marking neither loses nor doubles one (D5). It is woken by a nudge from whoever
  * committed, and looks by itself as well, because a nudge may be lost. Each event is also a hint for its delivery's
  * actor, which makes a lost direct message cost milliseconds instead of a sweep.
+ *
+ * The events of one delivery are published one after the other; one that fails holds back those behind it. So a row leaves
+ * the outbox only when it and all before it are in the stream. That is also why two relays at once do no harm: what the
+ * second publishes again, the stream drops by its id, and it never begins with an event whose predecessor is not there.
  */
 import type { Millis } from "../proto/ids.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
@@ -17,11 +21,14 @@ export type OutboxPorts = {
   readonly subjects: Subjects;
   readonly store: Pick<Store, "outboxBatch" | "outboxDone">;
   /** Resolves when the stream has the message; the same `id` again changes nothing. */
-  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<void>;
+  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<unknown>;
   /** An event is in the stream. Called at least once for each. */
   readonly onPublished: (event: DeliveryEvent) => void;
   readonly onFailed: (error: unknown) => void;
 };
+
+/** What became of the events of one delivery: those behind a failure were not tried. */
+type LineEnd = { readonly published: readonly OutboxRow[]; readonly failure: Error | null };
 
 const LOOK_MS = 250;
 /** Between two looks: at a steady stream of nudges, events share a query. Nobody is told later than this for it. */
@@ -99,21 +106,36 @@ export class OutboxRelay {
     const first = rows[0];
     this.#oldestAt = first === undefined ? null : Date.parse(first.event.at);
     if (first === undefined) return false;
-    const results = await Promise.allSettled(rows.map((row) => this.#publish(row)));
-    const published = rows.filter((_, i) => results[i]?.status === "fulfilled");
+    const ends = await Promise.all(linesOf(rows).map((line) => this.#publishLine(line)));
+    const published = ends.flatMap((end) => end.published);
     if (published.length > 0) {
       await this.#ports.store.outboxDone(published.map((row) => row.event.id));
     }
     for (const { event } of published) this.#ports.onPublished(event);
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const failure = ends.map((end) => end.failure).find((one) => one !== null);
+    if (failure !== undefined && failure !== null) throw failure;
     if (rows.length < OUTBOX_BATCH_MAX_ROWS) this.#oldestAt = null;
     return rows.length === OUTBOX_BATCH_MAX_ROWS;
   }
 
-  #publish({ owner, event }: OutboxRow): Promise<void> {
+  /** One at a time, up to the first that fails. Never rejects. */
+  async #publishLine(line: readonly OutboxRow[]): Promise<LineEnd> {
+    const published: OutboxRow[] = [];
+    for (const row of line) {
+      try {
+        await this.#publish(row);
+      } catch (error) {
+        const failure = error instanceof Error ? error : new Error(String(error));
+        return { published, failure };
+      }
+      published.push(row);
+    }
+    return { published, failure: null };
+  }
+
+  async #publish({ owner, event }: OutboxRow): Promise<void> {
     const subject = this.#ports.subjects.events(owner, event.delivery_id);
-    return this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
+    await this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
   }
 
   /** Waits, but not beyond a stop, nor beyond a nudge where that counts. */
@@ -128,4 +150,17 @@ export class OutboxRelay {
       };
     });
   }
+}
+
+/** The rows by delivery, each line in the order of its event numbers; lines in the order of their oldest rows. */
+export function linesOf(rows: readonly OutboxRow[]): readonly (readonly OutboxRow[])[] {
+  const lines = new Map<string, OutboxRow[]>();
+  for (const row of rows) {
+    const line = lines.get(row.event.delivery_id);
+    if (line === undefined) lines.set(row.event.delivery_id, [row]);
+    else line.push(row);
+  }
+  return [...lines.values()].map((line) =>
+    line.toSorted((one, other) => one.event.number - other.event.number),
+  );
 }

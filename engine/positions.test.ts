@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { CourierId, NodeId, ShardId } from "../proto/ids.ts";
+import type { CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord, StreamMessage } from "../proto/messages.ts";
 import { subjectsFor } from "../proto/subjects.ts";
@@ -24,6 +24,9 @@ let clock: VirtualClock;
 let fleet: Map<CourierId, CourierRecord>;
 let sent: string[];
 let answers: StreamMessage[];
+let epochs: Map<ShardId, Epoch>;
+/** Under what the positions were sent. */
+let origins: string[];
 let positions: Positions;
 
 const incoming = (message: StreamMessage): BusMessage => ({
@@ -43,17 +46,21 @@ beforeEach(() => {
   fleet = new Map([record("a", 1), record("b", 1), record("c", 1, 0)].map((r) => [r.courier, r]));
   sent = [];
   answers = [];
+  origins = [];
+  epochs = new Map([1, 2].map((shard) => [shard as ShardId, (shard * 10) as Epoch]));
   positions = new Positions({
     clock,
     bus: {
       publish: (subject, data) => {
         const message = streamMessages.decode(data);
+        if (message?.type === "positions") origins.push(`${message.shard}/${message.epoch}`);
         const rows = message?.type === "positions" ? message.positions : [];
         sent.push(`${subject} ${rows.map((row) => `${row.courier}:${row.no}`).join(" ")}`);
         return true;
       },
     },
     subjects: subjectsFor("t"),
+    epochOf: (shard) => epochs.get(shard) ?? null,
     get: (courier) => fleet.get(courier) ?? null,
     forEachOwned: (fn) => fleet.forEach((r) => fn(r)),
   });
@@ -73,6 +80,7 @@ describe("watched couriers", () => {
       "t.positions.gw_1 cur_a:2",
       "t.positions.gw_2 cur_a:2",
     ]);
+    expect(new Set(origins)).toEqual(new Set(["1/10"]));
   });
 
   it("without a position, or unknown, are not sent", () => {
@@ -81,11 +89,17 @@ describe("watched couriers", () => {
     expect(sent).toEqual([]);
   });
 
-  it("of several shards go to their gateway in one message", () => {
+  it("D8: of several shards go to their gateway each under its own epoch, and only while it is ours", () => {
     watch("gw_1", ["a"], 1);
     watch("gw_1", ["b"], 2);
     positions.publish();
-    expect(sent).toEqual(["t.positions.gw_1 cur_a:1 cur_b:1"]);
+    expect(sent).toEqual(["t.positions.gw_1 cur_a:1", "t.positions.gw_1 cur_b:1"]);
+    expect(origins).toEqual(["1/10", "2/20"]);
+    fleet.set(id("a"), record("a", 2));
+    fleet.set(id("b"), record("b", 2));
+    epochs.delete(1 as ShardId);
+    positions.publish();
+    expect(sent.slice(2)).toEqual(["t.positions.gw_1 cur_b:2"]);
   });
 
   it("are replaced by a newer list; only those new on it are sent again", () => {

@@ -3,7 +3,7 @@
  * once a second those who moved; `where` and `fleet` are answered from the index. Who may see whom is the gateway's
  * business. Positions of couriers nobody watches are not sent anywhere.
  */
-import type { CourierId, Millis, ShardId } from "../proto/ids.ts";
+import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -14,6 +14,8 @@ export type PositionsPorts = {
   readonly clock: Clock;
   readonly bus: Pick<Bus, "publish">;
   readonly subjects: Subjects;
+  /** Null when the shard is not ours. */
+  readonly epochOf: (shard: ShardId) => Epoch | null;
   readonly get: (courier: CourierId) => CourierRecord | null;
   /** Calls back for every courier that this node owns. */
   readonly forEachOwned: (fn: (record: CourierRecord) => void) => void;
@@ -24,6 +26,7 @@ type Position = StreamMessageOf<"positions">["positions"][number];
 /** What one gateway watches in one shard; the number of the record that it was sent last, for each courier. */
 type Lease = {
   readonly gateway: string;
+  readonly shard: ShardId;
   readonly until: Millis;
   readonly sent: Map<CourierId, number>;
 };
@@ -67,7 +70,7 @@ export class Positions {
     const sent = new Map(
       couriers.map((courier) => [courier, known?.sent.get(courier) ?? NEVER_SENT]),
     );
-    this.#leases.set(key, { gateway, until, sent });
+    this.#leases.set(key, { gateway, shard, until, sent });
   }
 
   /** The shard has another owner now, to whom the gateways say anew whom they watch. */
@@ -103,31 +106,35 @@ export class Positions {
   /** Called once a second: sends what has moved and ends what has run out. */
   publish(): void {
     const now = this.#ports.clock.now();
-    const moved = new Map<string, Position[]>();
     for (const [key, lease] of this.#leases) {
       if (lease.until <= now) this.#leases.delete(key);
-      else this.#collect(lease, moved);
+      else this.#send(lease);
     }
-    for (const [gateway, positions] of moved) this.#send(gateway, positions);
   }
 
-  #collect(lease: Lease, moved: Map<string, Position[]>): void {
+  #moved(lease: Lease): readonly Position[] {
+    const moved: Position[] = [];
     for (const [courier, sentNo] of lease.sent) {
       const record = this.#ports.get(courier);
       if (record === null || record.at === 0 || record.no <= sentNo) continue;
       lease.sent.set(courier, record.no);
       const { no, at, lng, lat } = record;
-      const positions = moved.get(lease.gateway);
-      if (positions === undefined) moved.set(lease.gateway, [{ courier, no, at, lng, lat }]);
-      else positions.push({ courier, no, at, lng, lat });
+      moved.push({ courier, no, at, lng, lat });
     }
+    return moved;
   }
 
-  #send(gateway: string, all: readonly Position[]): void {
-    const subject = this.#ports.subjects.positions(gateway);
+  /** Each shard in messages of its own, under its own epoch: the gateway drops those of an owner whose time is over. */
+  #send(lease: Lease): void {
+    const { bus, subjects, epochOf } = this.#ports;
+    const { gateway, shard } = lease;
+    const epoch = epochOf(shard);
+    if (epoch === null) return;
+    const all = this.#moved(lease);
     for (let from = 0; from < all.length; from += ROWS_PER_MESSAGE_MAX) {
       const positions = all.slice(from, from + ROWS_PER_MESSAGE_MAX);
-      this.#ports.bus.publish(subject, streamMessages.encode({ type: "positions", positions }));
+      const message = { type: "positions", positions, shard, epoch } as const;
+      bus.publish(subjects.positions(gateway), streamMessages.encode(message));
     }
   }
 }

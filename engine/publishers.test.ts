@@ -42,7 +42,7 @@ const ack = (reply: string, text: string): void =>
 const DATA = new Uint8Array(1);
 
 describe("publishing with acks", () => {
-  const outcomes = async (...promises: readonly Promise<void>[]): Promise<string[]> =>
+  const outcomes = async (...promises: readonly Promise<unknown>[]): Promise<string[]> =>
     (await Promise.allSettled(promises)).map((p) =>
       p.status === "fulfilled" ? "taken" : (p.reason as Error).message,
     );

@@ -2,6 +2,7 @@
 import type { Kind } from "../proto/posts.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import type { HostCount } from "./host-ports.ts";
+import type { IntakeCount } from "./intake.ts";
 import type { Metrics } from "./io/metrics.ts";
 import type { ReplicaCount } from "./replica.ts";
 import type { RouterCount } from "./router.ts";
@@ -36,8 +37,14 @@ export function runtimeMetrics(metrics: Metrics) {
     "Messages to streams that nobody waits for, by stream and by what became of them.",
     ["stream", "what"],
   );
+  const intake = metrics.counter(
+    "hexdispatch_intake_worked_total",
+    "Creates of the intake, by what became of them; `buried` ones are for people to look at.",
+    ["what"],
+  );
   return {
     step: steps,
+    intake: (what: IntakeCount) => intake.inc({ what }),
     host: (what: HostCount, kind: Kind) => host.inc({ what, kind }),
     router: (what: RouterCount, messages: number) => router.inc({ what }, messages),
     replica: (what: ReplicaCount) => replica.inc({ what }),

@@ -1,7 +1,9 @@
-/** Parts of the runtime that only need it whole: the heart, the digests, the sweep. Wiring, no logic. */
+/** Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions, the sweep. Wiring, no logic. */
 import { Digests } from "./digests.ts";
 import { Heart } from "./heart.ts";
+import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
+import { Positions } from "./positions.ts";
 import type { Runtime } from "./runtime.ts";
 import { shardOfCourier } from "./shards.ts";
 import { Sweep } from "./sweep.ts";
@@ -45,6 +47,39 @@ export function makeDigests(runtime: Runtime): Digests {
       meters.replica("differs");
       runtime.onGap(shard);
     },
+  });
+}
+
+export function makeIntake(runtime: Runtime): Intake {
+  const { clock, store, meters, log, intake: queue } = runtime.options;
+  return new Intake({
+    clock,
+    queue,
+    store,
+    onCreated: (job) => {
+      runtime.router.send({ kind: "delivery", id: job.id, msg: { type: "created", job } }, null);
+      runtime.relay.nudge();
+    },
+    onCount: meters.intake,
+    onFailed: runtime.failing("working off the intake"),
+    onBuried: (why, error) =>
+      log.error({ why, ...(error === null ? {} : errorFields(error)) }, "a create was buried"),
+  });
+}
+
+export function makePositions(runtime: Runtime): Positions {
+  const { clock, domain, config } = runtime.options;
+  const { ownership } = runtime;
+  return new Positions({
+    clock,
+    bus: runtime.bus,
+    subjects: runtime.subjects,
+    epochOf: (shard) => ownership.epochOf(shard),
+    get: (courier) => domain.index.get(courier),
+    forEachOwned: (fn) =>
+      domain.index.forEach((record) => {
+        if (ownership.owns(shardOfCourier(record.courier, config.shards))) fn(record);
+      }),
   });
 }
 

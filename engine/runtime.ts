@@ -25,14 +25,15 @@ import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
+import type { Intake, IntakeQueue } from "./intake.ts";
 import { Ledger } from "./ledger.ts";
 import { OutboxRelay } from "./outbox.ts";
 import { Ownership } from "./ownership.ts";
-import { Positions } from "./positions.ts";
+import type { Positions } from "./positions.ts";
 import { Replica } from "./replica.ts";
 import type { FleetIndex } from "./replica.ts";
 import { Router } from "./router.ts";
-import { makeDigests, makeHeart, makeSweep } from "./runtime-parts.ts";
+import { makeDigests, makeHeart, makeIntake, makePositions, makeSweep } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
@@ -68,6 +69,7 @@ export type RuntimeOptions = {
   readonly meters: RuntimeMetrics;
   readonly bus: Bus;
   readonly cells: CellsLog;
+  readonly intake: IntakeQueue;
   readonly store: Store;
   readonly domain: Domain;
 };
@@ -95,6 +97,7 @@ export class Runtime {
   readonly positions: Positions;
   readonly relay: OutboxRelay;
   readonly heart: Heart;
+  readonly intake: Intake;
   readonly sweep: Sweep;
   /** Called with a shard whose batches have a gap. */
   onGap: (shard: ShardId) => void = () => undefined;
@@ -162,16 +165,11 @@ export class Runtime {
       onDropped: (rows) => meters.historyDropped.inc(rows),
       onFailed: this.failing("saving positions"),
     });
-    this.positions = new Positions({
-      clock,
-      bus,
-      subjects,
-      get: (courier) => options.domain.index.get(courier),
-      forEachOwned: (fn) => this.#forEachOwned(fn),
-    });
+    this.positions = makePositions(this);
     this.relay = this.#makeRelay();
     this.heart = makeHeart(this);
     this.sweep = makeSweep(this);
+    this.intake = makeIntake(this);
   }
 
   /** What is durable of an actor, as the message that begins it; null when there is nothing. */
@@ -240,7 +238,10 @@ export class Runtime {
         this.tracks.onRecord(record);
         this.replica.publish(record, shard);
       },
-      onNotify: (effect) => this.sessions.notify(effect),
+      onNotify: (effect, shard) => {
+        const epoch = this.ownership.epochOf(shard);
+        if (epoch !== null) this.sessions.notify(effect, { shard, epoch });
+      },
       onHistory: (effect) => this.tracks.onHistory(effect),
       onRecorded: (write) => {
         if (write.kind === "unfilled") this.relay.nudge();
@@ -347,13 +348,6 @@ export class Runtime {
     });
     const answer = this.replica.snapshot(shard, records);
     if (answer !== null) incoming.respond(answer);
-  }
-
-  #forEachOwned(fn: (record: CourierRecord) => void): void {
-    const { domain, config } = this.options;
-    domain.index.forEach((record) => {
-      if (this.ownership.owns(shardOfCourier(record.courier, config.shards))) fn(record);
-    });
   }
 
   /** For the log: what failed and is repeated. */

@@ -4,6 +4,7 @@
  */
 import { encodeSessionPosts } from "../proto/messages.ts";
 import type { SessionPost } from "../proto/messages.ts";
+import type { Origin } from "../proto/posts.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { NotifyEffect } from "./host-ports.ts";
 import type { Clock } from "./io/clock.ts";
@@ -28,10 +29,12 @@ export class Sessions {
     this.#ports = ports;
   }
 
-  notify({ gateway, session, frame, receivedAtUs, ordinal }: NotifyEffect): void {
+  /** A frame of a courier's actor, and what the courier's shard is owned under. */
+  notify(effect: NotifyEffect, { shard, epoch }: Origin): void {
+    const { gateway, session, frame, receivedAtUs, ordinal } = effect;
     let posts = this.#waiting.get(gateway);
     if (posts === undefined) this.#waiting.set(gateway, (posts = []));
-    posts.push({ session, frame, receivedAtUs, ordinal });
+    posts.push({ session, frame, receivedAtUs, ordinal, shard, epoch });
     if (posts.length >= FRAMES_PER_MESSAGE_MAX) {
       this.#send(gateway, posts);
       this.#waiting.delete(gateway);

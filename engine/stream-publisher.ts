@@ -45,6 +45,11 @@ export class StreamPublisher {
     return isSent;
   }
 
+  /** Messages whose ack has not come: how far the stream is behind. */
+  outstanding(): number {
+    return this.#outstanding;
+  }
+
   close(): void {
     this.#stop();
   }

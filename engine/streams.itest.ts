@@ -29,11 +29,15 @@ it("a second cluster on one server is told what it lacks and what to set, and fi
   expect(refusal).toBeInstanceOf(StreamStorageError);
   expect(String(refusal)).toContain(
     "no room for the stream TWO_LEDGER (insufficient storage resources available): " +
-      "it asks for 2048 MiB of file storage, and the streams that are there have set aside 6144 MiB",
+      "it asks for 2048 MiB of file storage, and the streams that are there have set aside 6656 MiB",
   );
   expect(String(refusal)).toMatch(/Raise max_file_store .* HEXDISPATCH_LEDGER_BYTES_MAX/);
 
-  await ensureStreams(manager, "two", 1, { LEDGER: 512 * MIB, EVENTS: 512 * MIB });
+  await ensureStreams(manager, "two", 1, {
+    LEDGER: 256 * MIB,
+    EVENTS: 512 * MIB,
+    INTAKE: 64 * MIB,
+  });
   const { config } = await manager.streams.info("TWO_EVENTS");
   expect(config.max_bytes).toBe(512 * MIB);
 });

@@ -31,9 +31,10 @@ it("the streams are made once, and left alone while they are as asked", async ()
   const { api, calls } = server();
   await ensureStreams(api, "hd", 1);
   await ensureStreams(api, "hd", 1);
-  expect(calls).toEqual(["add HD_CELLS", "add HD_LEDGER", "add HD_EVENTS"]);
+  const names = ["HD_CELLS", "HD_LEDGER", "HD_EVENTS", "HD_INTAKE"];
+  expect(calls).toEqual(names.map((name) => `add ${name}`));
   await ensureStreams(api, "hd", 3);
-  expect(calls.slice(3)).toEqual(["update HD_CELLS", "update HD_LEDGER", "update HD_EVENTS"]);
+  expect(calls.slice(4)).toEqual(names.map((name) => `update ${name}`));
 });
 
 it("a server that drops a setting is refused, with every difference named", async () => {
@@ -58,4 +59,10 @@ it("what the server adds by itself is no difference", () => {
   const wanted = wantedStream("hd", "CELLS", 1);
   const echoed = { ...wanted, max_consumers: -1, sealed: false } as unknown as StreamConfig;
   expect(differences(wanted, echoed)).toEqual([]);
+});
+
+it("the intake loses nothing that it took: full, it refuses, and only its leader is asked", () => {
+  const { discard, allow_direct, duplicate_window } = wantedStream("hd", "INTAKE", 3);
+  expect([discard, allow_direct]).toEqual(["new", false]);
+  expect(duplicate_window).toBeGreaterThanOrEqual(600_000_000_000);
 });

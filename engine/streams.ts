@@ -1,5 +1,5 @@
 /**
- * The gate of the streams: makes or updates CELLS, LEDGER and EVENTS as `proto/subjects.ts` says, and refuses to
+ * The gate of the streams: makes or updates CELLS, LEDGER, EVENTS and INTAKE as `proto/subjects.ts` says, and refuses to
  * start when the server's echo differs from what was asked. An older server accepts settings that it does not
  * know and drops them silently (a stream without its limits, ids that are not deduplicated), which nobody would
  * notice before the day it matters.
@@ -65,12 +65,12 @@ export function wantedStream(
     subjects: [subjectsFor(prefix)[row.subject]],
     storage: row.storage === "memory" ? StorageType.Memory : StorageType.File,
     retention: RetentionPolicy.Limits,
-    discard: DiscardPolicy.Old,
+    discard: row.whenFull === "old goes" ? DiscardPolicy.Old : DiscardPolicy.New,
     max_age: row.ageMaxS * NANOS_PER_S,
     max_bytes: bytesMax,
     duplicate_window: row.dedupeS * NANOS_PER_S,
     num_replicas: replicas,
-    allow_direct: true,
+    allow_direct: row.readAnywhere,
   };
 }
 

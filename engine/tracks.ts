@@ -26,6 +26,11 @@ export class Tracks {
     this.#ports = ports;
   }
 
+  /** Positions of the history that are not written yet. */
+  waiting(): number {
+    return this.#history.length;
+  }
+
   onRecord({ courier, at, lng, lat }: CourierRecord): void {
     if (at > 0) this.#moved.set(courier, { courier, at, lng, lat });
   }

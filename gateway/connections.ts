@@ -296,7 +296,11 @@ export class Connections {
       this.#deps.log.error("frames from a node could not be read");
       return;
     }
-    for (const { session, frame, receivedAtUs, ordinal } of posts) {
+    for (const { session, frame, receivedAtUs, ordinal, shard, epoch } of posts) {
+      if (!this.#deps.fence.admits(shard, epoch)) {
+        this.#deps.metrics.fenced.inc({ what: "frame" });
+        continue;
+      }
       const link = this.#byId.get(session as SessionId)?.link ?? null;
       if (link === null) {
         this.#deps.metrics.dropped.inc({ reason: "gone" });

@@ -4,14 +4,18 @@
  */
 import { streamMessages } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
+import { Circuit } from "./circuit.ts";
 import { createCommands } from "./commands.ts";
 import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
 import type { Deps } from "./deps.ts";
+import { Doorkeeper } from "./doorkeeper.ts";
 import { createFrameService } from "./frame-service.ts";
+import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Ingest } from "./ingest.ts";
+import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
 import { Leases, Positions } from "./positions.ts";
@@ -39,8 +43,14 @@ export type Core = {
   readonly stop: () => void;
 };
 
-export function createCore(deps: Deps, auth: Auth, version: string): Core {
-  const { bus, subjects, log, config } = deps;
+export function createCore(ports: Deps, auth: Auth, version: string): Core {
+  const { log, config } = ports;
+  const circuit = watchPostgres(ports);
+  const deps = { ...ports, store: guardedStore(ports.store, circuit) };
+  const doorkeeper = new Doorkeeper({
+    ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
+    statements: () => circuit.underWay(),
+  });
   const mail = createMail(deps);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
@@ -51,8 +61,46 @@ export function createCore(deps: Deps, auth: Auth, version: string): Core {
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  connections.serveWith(createFrameService({ deps, commands, ingest, tracking }));
+  connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
 
+  const unsubscribe = announceToNodes(deps, connections, leases);
+
+  const idempotency = new Idempotency(deps.store, log);
+  const intake = new IntakeDoor(deps);
+  const create = createCreate({ deps, mail, intake, circuit });
+  let text: string | null = null;
+  const description = (): string => (text ??= describe(described, config.publicUrl, version));
+  const open = { deps, description };
+  const described: readonly Route[] = [
+    ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
+    ...courierRoutes({ deps, commands, ingest }),
+    ...operatorRoutes({ deps, mail, whereabouts }),
+    ...openRoutes(open),
+  ];
+  const routes = [...described, trackingPageRoute(open)];
+  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper }, routes);
+
+  return {
+    connections,
+    door,
+    description,
+    drain: async () => {
+      unsubscribe();
+      await connections.drain(DRAIN_BATCH_SOCKETS, DRAIN_PAUSE_MS);
+      ingest.flush();
+    },
+    stop: () => {
+      for (const part of [positions, leases, tracking, intake, circuit, doorkeeper]) part.stop();
+    },
+  };
+}
+
+/** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
+function announceToNodes(
+  { bus, subjects, log, config }: Deps,
+  connections: Connections,
+  leases: Leases,
+): () => void {
   const announce = (shards: readonly number[]): void => {
     connections.announce(shards);
     leases.announce(shards);
@@ -67,31 +115,17 @@ export function createCore(deps: Deps, auth: Auth, version: string): Core {
     if (status === "connected")
       announce(Array.from({ length: config.shards }, (_, shard) => shard));
   });
+  return unsubscribe;
+}
 
-  const idempotency = new Idempotency(deps.store, log);
-  const create = createCreate(deps, mail);
-  let text: string | null = null;
-  const description = (): string => (text ??= describe(described, config.publicUrl, version));
-  const open = { deps, description };
-  const described: readonly Route[] = [
-    ...deliveryRoutes({ deps, create, commands, reader, idempotency }),
-    ...courierRoutes({ deps, commands, ingest }),
-    ...operatorRoutes({ deps, mail, whereabouts }),
-    ...openRoutes(open),
-  ];
-  const door = new HttpDoor(deps, auth, idempotency, [...described, trackingPageRoute(open)]);
-
-  return {
-    connections,
-    door,
-    description,
-    drain: async () => {
-      unsubscribe();
-      await connections.drain(DRAIN_BATCH_SOCKETS, DRAIN_PAUSE_MS);
-      ingest.flush();
+function watchPostgres({ clock, probe, log, metrics }: Deps): Circuit {
+  return new Circuit({
+    clock,
+    probe,
+    onChange: (isOpen) => {
+      metrics.away.set(isOpen ? 1 : 0);
+      if (isOpen) log.error("Postgres is away: creates go to the intake, the rest is refused");
+      else log.warn("Postgres is back");
     },
-    stop: () => {
-      for (const part of [positions, leases, tracking]) part.stop();
-    },
-  };
+  });
 }

@@ -2,10 +2,13 @@
  * A create, from a checked body to the commit: addresses become points, points are held against the served area, the
  * pickup gives the shard and the shard the id. Durable first: the actors are told only after the commit, and if that
  * telling is lost, the sweep finds the delivery. The answer is stored with the key in the same statement (D4).
+ *
+ * While Postgres is away the create goes to the intake and is answered 202; a worker commits it later.
  */
+import { createHmac } from "node:crypto";
 import { inBox } from "../actors/geo.ts";
 import type { GeocodeResult } from "../engine/geo/geocoder.ts";
-import { newDeliveryId } from "../engine/ids.ts";
+import { keyedDeliveryId, newDeliveryId } from "../engine/ids.ts";
 import { shardOfPoint } from "../engine/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../engine/store/port.ts";
 import { shortenAddress } from "../proto/address.ts";
@@ -16,9 +19,12 @@ import type { Millis, PrincipalId } from "../proto/ids.ts";
 import { searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import { trackingHash } from "./auth.ts";
+import type { Circuit } from "./circuit.ts";
 import type { Deps } from "./deps.ts";
 import { promise } from "./estimates.ts";
 import type { Estimates } from "./estimates.ts";
+import { replayOf } from "./intake.ts";
+import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./mail.ts";
 import { fieldProblem } from "./problem.ts";
 import type { CreateBody } from "./schemas.ts";
@@ -43,20 +49,47 @@ export type CreateAnswer = {
 };
 export type Create = (request: CreateRequest) => Promise<CreateAnswer>;
 
+export type CreateParts = {
+  readonly deps: Deps;
+  readonly mail: Mail;
+  readonly intake: Pick<IntakeDoor, "put" | "find">;
+  readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
+};
+
+/**
+ * So long after Postgres came back a key is looked for in the intake first: its create may lie there still, and has an
+ * answer. Meanwhile creates go straight to Postgres and may overtake those.
+ */
+const CATCH_UP_MS = 300_000;
+
 /** The use case. Rejects with a DispatchError that has a pointer, or `idempotency_mismatch`, or `unavailable`. */
-export function createCreate(deps: Deps, mail: Mail): Create {
+export function createCreate({ deps, mail, intake, circuit }: CreateParts): Create {
   const { store, clock } = deps;
-  return async (request) => {
-    const command = commandOf(deps, request, clock.now());
+  const place = async (command: CreateCommand): Promise<CreateAnswer> => {
     const outcome = await store.create(command);
-    if (outcome.outcome === "replayed") {
-      const { fingerprint, status, body } = outcome.answer;
-      if (fingerprint !== request.key?.fingerprint) throw new DispatchError("idempotency_mismatch");
-      return { status, body, isReplay: true };
+    if (outcome.outcome === "spent") {
+      const detail = "This key was used long ago, for a delivery that exists; use a new one.";
+      throw new DispatchError("idempotency_mismatch", detail);
     }
+    if (outcome.outcome === "replayed") return replayOf(command, outcome.answer);
     mail.tellDelivery(command.job.id, { type: "created", job: command.job });
     mail.nudgeOutbox();
     return { ...command.answer, isReplay: false };
+  };
+  return async (request) => {
+    const command = commandOf(deps, request, clock.now());
+    if (circuit.isOpen()) return intake.put(command);
+    if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
+      const earlier = await intake.find(command.job.owner, command.job.id);
+      if (earlier !== null) return earlier;
+    }
+    try {
+      return await place(command);
+    } catch (error) {
+      // Not done, or done and not known: the intake takes the very same command, which then changes nothing.
+      if (!(error instanceof DispatchError) || error.code !== "unavailable") throw error;
+      return intake.put(command);
+    }
   };
 }
 
@@ -66,11 +99,13 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
   const readyAt = readyAtOf(body, now);
   const vehicle = body.vehicle ?? null;
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
-  const secret = Buffer.from(deps.random(SECRET_BYTES)).toString("base64url");
-  const { settings, shards } = deps.config;
+  const { settings, shards, authKey } = deps.config;
+  const made = key === null ? null : keyDigests(authKey, key);
+  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
+  const secret = Buffer.from(secretBytes).toString("base64url");
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: newDeliveryId(shard, now, deps.random),
+    id: made === null ? newDeliveryId(shard, now, deps.random) : keyedDeliveryId(shard, made.id),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
@@ -101,6 +136,18 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     idempotency: key,
     answer: { status: 201, body: answerBody(job.id, estimates, trackingUrl(deps, secret)) },
   };
+}
+
+/**
+ * What is made of a key in place of chance: every attempt with that key and body, at any gateway, names the same delivery
+ * and the same tracking link (decision 0007). Without the signing key nobody can make either.
+ */
+function keyDigests(authKey: string, { principal, key, fingerprint }: IdempotencyKey) {
+  const digest = (what: string): Uint8Array =>
+    createHmac("sha256", authKey)
+      .update(JSON.stringify([what, principal, key, fingerprint]))
+      .digest();
+  return { id: digest("delivery id"), secret: digest("tracking secret") };
 }
 
 const answerBody = (id: string, estimates: Estimates, url: string) => ({

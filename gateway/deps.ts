@@ -13,6 +13,8 @@ import type { Store } from "../engine/store/port.ts";
 import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { LedgerEntry } from "../proto/views.ts";
+import type { AdmissionLimits } from "./admission.ts";
+import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
 
 export type GatewayConfig = Pick<
@@ -25,11 +27,16 @@ export type Deps = {
   readonly gateway: NodeId;
   readonly config: GatewayConfig;
   readonly store: Store;
+  /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
+  readonly probe: () => Promise<void>;
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;
   /** For ids, secrets and names. */
   readonly random: Random;
+  readonly admission: AdmissionLimits;
+  /** One for all that comes from nodes. */
+  readonly fence: Fence;
   readonly log: Log;
   readonly metrics: GatewayMetrics;
   readonly geocoder: Geocoder;

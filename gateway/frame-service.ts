@@ -8,7 +8,9 @@ import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
 import type { CourierId } from "../proto/ids.ts";
 import type { Commands } from "./commands.ts";
+import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
+import type { Doorkeeper } from "./doorkeeper.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Link } from "./link.ts";
 import { asDispatchError } from "./problem.ts";
@@ -17,6 +19,7 @@ import { assignmentView } from "./views.ts";
 
 export type FrameParts = {
   readonly deps: Pick<Deps, "clock" | "log">;
+  readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
   readonly commands: Commands;
   readonly ingest: Ingest;
   readonly tracking: Tracking;
@@ -48,8 +51,28 @@ export function createFrameService(parts: FrameParts): ServeFrame {
   };
 }
 
-/** The rejection is the answer. The synchronous part runs at once, so that pings keep their order. */
+/** What is refused when there is too much to do. Pings and goodbyes cost less than their refusal. */
+const KINDS: { readonly [T in ClientFrame["type"]]: RequestKind | null } = {
+  hello: null,
+  ping: null,
+  pings: null,
+  untrack: null,
+  track: "read",
+  shift: "command",
+  accept: "command",
+  decline: "command",
+  status: "command",
+};
+
 async function serve(parts: FrameParts, link: Link, frame: ClientFrame): Promise<void> {
+  const kind = KINDS[frame.type];
+  if (kind === null) return act(parts, link, frame);
+  parts.doorkeeper.admit(kind);
+  return parts.doorkeeper.during(() => act(parts, link, frame));
+}
+
+/** The rejection is the answer. The synchronous part runs at once, so that pings keep their order. */
+async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<void> {
   switch (frame.type) {
     case "ping":
     case "pings":

@@ -16,6 +16,7 @@ export type GatewayMetrics = ReturnType<typeof gatewayMetrics>;
 /** Makes them; once for each registry. */
 export function gatewayMetrics(metrics: Metrics) {
   return {
+    ...troubleMetrics(metrics),
     offerDelay: offerDelayHistogram(metrics),
     requests: metrics.histogram(
       "hexdispatch_http_request_duration_seconds",
@@ -64,6 +65,32 @@ export function gatewayMetrics(metrics: Metrics) {
     unsaid: metrics.counter(
       "hexdispatch_unsaid_messages_total",
       "Messages to actors that were dropped because NATS was away; the relay or the sweep heals them.",
+    ),
+  };
+}
+
+/** What is away, refused or out of date. */
+function troubleMetrics(metrics: Metrics) {
+  return {
+    intake: metrics.counter(
+      "hexdispatch_intake_creates_total",
+      "Creates that went to the intake because Postgres was away, by what became of them.",
+      ["outcome"],
+    ),
+    away: metrics.gauge("hexdispatch_postgres_away", "1 while this gateway finds Postgres away."),
+    shed: metrics.counter(
+      "hexdispatch_shed_total",
+      "Requests refused as overloaded at the doors, by kind.",
+      ["kind"],
+    ),
+    admission: metrics.gauge(
+      "hexdispatch_admission_level",
+      "0: all is taken, 1: no reads, 2: no creates either, 3: nothing.",
+    ),
+    fenced: metrics.counter(
+      "hexdispatch_fenced_messages_total",
+      "Messages of nodes that were dropped because their shard has a newer owner.",
+      ["what"],
     ),
   };
 }

@@ -11,7 +11,9 @@ import { BODY_MAX_BYTES } from "../proto/limits.ts";
 import { bearerOf } from "./auth.ts";
 import type { Auth } from "./auth.ts";
 import type { Principal } from "./principal.ts";
+import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
+import type { Doorkeeper } from "./doorkeeper.ts";
 import { keyOf } from "./idempotency.ts";
 import type { Idempotency, KeptAnswer } from "./idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
@@ -47,10 +49,18 @@ const ANYONE: Principal = {
 /** What a body turned out to be; a rejected promise that nobody awaits would end the process. */
 type BodyResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
+export type DoorParts = {
+  readonly deps: Pick<Deps, "log" | "clock" | "metrics">;
+  readonly auth: Auth;
+  readonly idempotency: Idempotency;
+  readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
+};
+
 export class HttpDoor {
   readonly #deps: Pick<Deps, "log" | "clock" | "metrics">;
   readonly #auth: Auth;
   readonly #idempotency: Idempotency;
+  readonly #doorkeeper: Pick<Doorkeeper, "admit" | "during">;
   readonly #routes = new Map<string, Map<string, Route>>();
   readonly #perPrincipal = new RateLimit({
     ratePerS: REQUESTS_PER_PRINCIPAL_PER_S,
@@ -61,12 +71,8 @@ export class HttpDoor {
     burst: REFUSALS_BURST,
   });
 
-  constructor(
-    deps: Pick<Deps, "log" | "clock" | "metrics">,
-    auth: Auth,
-    idempotency: Idempotency,
-    routes: readonly Route[],
-  ) {
+  constructor({ deps, auth, idempotency, doorkeeper }: DoorParts, routes: readonly Route[]) {
+    this.#doorkeeper = doorkeeper;
     this.#deps = deps;
     this.#auth = auth;
     this.#idempotency = idempotency;
@@ -114,6 +120,7 @@ export class HttpDoor {
   }
 
   async #run(exchange: HttpExchange, row: Route, id: string, path: string): Promise<Answer> {
+    this.#doorkeeper.admit(kindOf(row));
     // Before the first await: afterwards the library would have thrown the body away.
     const reading = row.method === "GET" ? null : readBody(exchange);
     const principal = row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles);
@@ -135,7 +142,9 @@ export class HttpDoor {
       route,
       key: keyOf(header, principal, route, bytes),
     };
-    return row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call);
+    return this.#doorkeeper.during(() =>
+      row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call),
+    );
   }
 
   /** The caller's principal, within its rate and in one of the roles. */
@@ -186,7 +195,9 @@ export class HttpDoor {
 
   #refusal(error: unknown, exchange: HttpExchange, name: string): Answer {
     const known = asDispatchError(error);
-    if (known.code === "internal" || known.code === "unavailable") {
+    // Postgres known to be away is in the log already, once and not for each request.
+    const isNews = known.code === "unavailable" && known.cause !== undefined;
+    if (known.code === "internal" || isNews) {
       const cause = known.cause ?? error;
       const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
       this.#deps.log.error({ route: name, ...errorFields(cause), stack }, "a request failed");
@@ -233,6 +244,12 @@ class MethodError extends DispatchError {
     super("method_not_allowed");
     this.allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : [])].join(", ");
   }
+}
+
+/** By what it is worth: a create is the one POST that keeps its own answer. */
+function kindOf({ method, idempotency }: Route): RequestKind {
+  if (method === "GET") return "read";
+  return idempotency === "own" ? "create" : "command";
 }
 
 const shapeOf = (path: string): string => path.replace(/\{[a-z]+\}/, "*");

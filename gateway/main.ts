@@ -14,11 +14,15 @@ import { createLog, errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../engine/io/nats.ts";
+import { openDatabase } from "../engine/io/postgres.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
+import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
+import { ADMISSION_LIMITS } from "./admission.ts";
+import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { startGateway } from "./gateway.ts";
 
@@ -41,15 +45,25 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     applicationName: gateway,
     connections: config.postgresConnections,
   });
+  const prober = openDatabase({
+    url: config.postgresUrl,
+    applicationName: `${gateway} probe`,
+    connections: 1,
+    statementTimeoutMs: PROBE_TIMEOUT_MS,
+    connectTimeoutMs: PROBE_TIMEOUT_MS,
+  });
   const subjects = subjectsFor(config.natsPrefix);
   const deps = {
     gateway,
     config,
     store,
+    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,
     clock: systemClock,
     random: systemRandom,
+    admission: ADMISSION_LIMITS,
+    fence: new Fence(),
     log,
     metrics: gatewayMetrics(metrics),
     geocoder: await loadCityGeocoder(config.cityDir),
@@ -82,7 +96,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     await door.stop();
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
-    await store.close();
+    await Promise.all([store.close(), prober.close()]);
     await bus.close();
     await admin.close();
     stopWatching();

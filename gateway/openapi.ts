@@ -32,6 +32,7 @@ const ALWAYS: readonly ErrorCode[] = [
   "unauthorized",
   "token_expired",
   "rate_limited",
+  "overloaded",
   "unavailable",
 ];
 const OF_BODIES: readonly ErrorCode[] = [

@@ -8,7 +8,7 @@
 import { hash32, shardOfCourier } from "../engine/shards.ts";
 import { serverFrames } from "../proto/frames.ts";
 import type { ServerFrameOf } from "../proto/frames.ts";
-import type { CourierId, DeliveryId, Millis, SessionId, ShardId } from "../proto/ids.ts";
+import type { CourierId, DeliveryId, Epoch, Millis, SessionId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { Deps } from "./deps.ts";
 import { allowed } from "./policy.ts";
@@ -23,6 +23,7 @@ const SLOTS = 20;
 
 type PositionItem = ServerFrameOf<"positions">["positions"][number];
 type PositionDeps = Pick<Deps, "gateway" | "bus" | "subjects" | "clock" | "config">;
+type FanOutDeps = PositionDeps & Pick<Deps, "fence" | "metrics">;
 
 /** The couriers whose positions this gateway asks for, by shard. */
 export class Leases implements CourierNeeds {
@@ -102,7 +103,7 @@ export class Leases implements CourierNeeds {
 }
 
 export class Positions {
-  readonly #deps: PositionDeps;
+  readonly #deps: FanOutDeps;
   readonly #whereabouts: Whereabouts;
   readonly #tracking: Tracking;
   readonly #unsubscribe: () => void;
@@ -110,7 +111,7 @@ export class Positions {
   #slot = 0;
   #cancelTick: () => void;
 
-  constructor(deps: PositionDeps, whereabouts: Whereabouts, tracking: Tracking) {
+  constructor(deps: FanOutDeps, whereabouts: Whereabouts, tracking: Tracking) {
     this.#deps = deps;
     this.#whereabouts = whereabouts;
     this.#tracking = tracking;
@@ -128,6 +129,11 @@ export class Positions {
   #learn(data: Uint8Array): void {
     const message = streamMessages.decode(data);
     if (message?.type !== "positions") return;
+    const { shard, epoch } = message;
+    if (!this.#deps.fence.admits(shard as ShardId, epoch as Epoch)) {
+      this.#deps.metrics.fenced.inc({ what: "positions" });
+      return;
+    }
     for (const { courier, at, lng, lat } of message.positions) {
       if (at > 0) this.#whereabouts.learn({ courier, at, lng, lat });
     }

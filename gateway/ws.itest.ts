@@ -3,6 +3,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLOSE_CODES } from "../proto/errors.ts";
+import type { Epoch, ShardId } from "../proto/ids.ts";
 import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
 import { openClient, until } from "./testing/clients.ts";
 import type { Client } from "./testing/clients.ts";
@@ -161,14 +162,40 @@ describe("a courier's session", () => {
       etaS: 60,
     } as const;
     const receivedAtUs = (Date.now() - 50) * 1000;
+    const origin = { shard: 9 as ShardId, epoch: 7 as Epoch };
     t.nodes.notify(gatewayId(), [
-      { session, frame: offer, receivedAtUs, ordinal: 1 },
-      { session: "s_gone", frame: offer, receivedAtUs, ordinal: 2 },
+      { session, frame: offer, receivedAtUs, ordinal: 1, ...origin },
+      { session: "s_gone", frame: offer, receivedAtUs, ordinal: 2, ...origin },
     ]);
     expect((await client.next("offer")).delivery).toBe(id);
     const lines = (await t.metrics.text()).split("\n");
     const counts = lines.filter((line) => line.startsWith("hexdispatch_offer_delay_seconds_count"));
     expect(counts).toEqual([expect.stringMatching(/ordinal="1".* 1$/)]);
+  });
+
+  it("D8: hears nothing from an owner whose time is over", async () => {
+    const client = await t.connect(await courier("cur_fenced"));
+    const { session } = await client.next("welcome");
+    const say = (seq: number, shard: number, epoch: number): void =>
+      t.nodes.notify(gatewayId(), [
+        {
+          session,
+          frame: { type: "ping_ack", seq },
+          ...{ receivedAtUs: 0, ordinal: 0, shard: shard as ShardId, epoch: epoch as Epoch },
+        },
+      ]);
+    say(1, 20, 5);
+    say(2, 20, 4);
+    say(3, 21, 1);
+    say(4, 20, 6);
+    say(5, 20, 5);
+    say(6, 20, 6);
+    await until(() => client.frames.some((f) => f.type === "ping_ack" && f.seq === 6));
+    expect(client.frames.flatMap((f) => (f.type === "ping_ack" ? [f.seq] : []))).toEqual([
+      1, 3, 4, 6,
+    ]);
+    const text = await t.metrics.text();
+    expect(text).toMatch(/hexdispatch_fenced_messages_total\{what="frame".*\} 2/);
   });
 
   it("is announced again when a node comes up", async () => {
@@ -236,6 +263,8 @@ describe("a follower", () => {
       t.nodes.move(gatewayId(), "cur_moving", at + 10 * i, lng, 37.78);
     }
     t.nodes.move(gatewayId(), "cur_moving", at - 500, -122.5, 37.78);
+    // Newer, but from an owner before the one that has spoken.
+    t.nodes.move(gatewayId(), "cur_moving", at + 30, -122.6, 37.78, 0);
     const last = await until(() =>
       owner.frames
         .filter((f) => f.type === "positions")
@@ -256,6 +285,7 @@ describe("a follower", () => {
       .flatMap((f) => f.positions.map((p) => p.at));
     expect(times).toEqual(times.toSorted((a, b) => a - b));
     expect(times).not.toContain(at + 99);
+    expect(times).not.toContain(at + 30);
   });
 
   it("follows a bounded number of deliveries", async () => {

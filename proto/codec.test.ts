@@ -4,10 +4,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FRAME_BOUNDS, INTERNAL_BOUNDS, packValue, tableCodec, unpackValue } from "./codec.ts";
+import type { Epoch, ShardId } from "./ids.ts";
 import { INVALID, u8 } from "./field.ts";
 import { clientFrames } from "./frames.ts";
 import { decodeSessionPosts, encodeSessionPosts } from "./messages.ts";
-import type { Epoch, ShardId } from "./ids.ts";
 import { decodeLetters, decodePosts, encodeLetters, encodePosts } from "./posts.ts";
 import { isWellFormed } from "./msgpack-check.ts";
 import {
@@ -131,8 +131,12 @@ describe("batches between processes", () => {
       frame,
       receivedAtUs: i,
       ordinal: 1,
+      shard: 4 as ShardId,
+      epoch: 9 as Epoch,
     }));
     expect(decodeSessionPosts(encodeSessionPosts(posts))).toEqual(posts);
+    const [good] = unpackValue(encodeSessionPosts(posts), INTERNAL_BOUNDS) as unknown[][];
+    expect(decodeSessionPosts(packValue([good!.slice(0, 4)]))).toBeNull();
     expect(decodeSessionPosts(packValue([["s", [250], 0, 0]]))).toBeNull();
     expect(decodeSessionPosts(packValue([null]))).toBeNull();
   });

@@ -66,6 +66,9 @@ export const headingDeg = bounded("degrees from north", 0, 360);
 /** Seconds, 0 to 1e7. */
 export const seconds = bounded("seconds", 0, 1e7);
 
+/** Kilograms, 0 to 1e6. */
+export const kilograms = bounded("kilograms", 0, 1e6);
+
 /** Degrees travel as whole 1e-7 degrees (5 bytes, 1 cm): `max` is 90 or 180. */
 const degrees = (name: string, max: number): Field<number> => ({
   name,

@@ -76,6 +76,13 @@ export const FIRST_SWEEP_AFTER_MS = 1_000;
 export const POSITIONS_BATCH_MAX_ROWS = 1_000;
 export const PURGE_BATCH_MAX_ROWS = 5_000;
 
+/** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
+export const PROBE_EVERY_MS = 250;
+export const PROBE_TIMEOUT_MS = 600;
+/** How long a gateway waits for the stream to acknowledge a create that Postgres cannot take, and how often it tries. */
+export const INTAKE_ACK_TIMEOUT_MS = 1_000;
+export const INTAKE_ATTEMPTS = 2;
+
 /** What an operator may tune. Ranges are checked by `engine/config.ts`. */
 export const DISPATCH_DEFAULTS = {
   /** Couriers asked in one wave. 1 to 20. */

@@ -34,6 +34,7 @@ import type { ValueOf } from "./field.ts";
 import { serverFrames } from "./frames.ts";
 import type { ServerFrame } from "./frames.ts";
 import { PACKAGE_SIZES, VEHICLES } from "./geo.ts";
+import type { Epoch, ShardId } from "./ids.ts";
 import { REASON_MAX_CHARS } from "./limits.ts";
 import { STATUSES } from "./status.ts";
 
@@ -226,8 +227,13 @@ export type ToDelivery = UnionOf<typeof toDeliveryTable>;
 export type ToCourier = UnionOf<typeof toCourierTable>;
 export type ToCell = UnionOf<typeof toCellTable>;
 
-/** A frame for one session. `receivedAtUs`, `ordinal`: set on offers, for the measurement of create -> offer (0: none). */
+/**
+ * A frame for one session, and under which ownership its courier's actor said it: gateways drop what is older than the
+ * newest epoch they know of (D8). `receivedAtUs`, `ordinal`: set on offers, for the measurement of create -> offer (0: none).
+ */
 export type SessionPost = {
+  readonly shard: ShardId;
+  readonly epoch: Epoch;
   readonly session: string;
   readonly frame: ServerFrame;
   readonly receivedAtUs: number;
@@ -237,7 +243,9 @@ export type SessionPost = {
 /** Packs frames for sessions of one gateway. */
 export const encodeSessionPosts = (posts: readonly SessionPost[]): Uint8Array =>
   packValue(
-    posts.map((p) => [p.session, serverFrames.toArray(p.frame), p.receivedAtUs, p.ordinal]),
+    posts.map(({ session, frame, receivedAtUs, ordinal, shard, epoch }) => [
+      ...[session, serverFrames.toArray(frame), receivedAtUs, ordinal, shard, epoch],
+    ]),
   );
 
 /** Unpacks `encodeSessionPosts`; null when malformed. */
@@ -248,8 +256,12 @@ export function decodeSessionPosts(bytes: Uint8Array): SessionPost[] | null {
   for (const item of raw) {
     if (!Array.isArray(item)) return null;
     const frame = serverFrames.fromArray(item[1]);
-    if (frame === INVALID) return null;
+    const shard = u16.unpack(item[4]);
+    const epoch = u53.unpack(item[5]);
+    if (frame === INVALID || shard === INVALID || epoch === INVALID) return null;
     posts.push({
+      shard: shard as ShardId,
+      epoch: epoch as Epoch,
       session: String(item[0]),
       frame,
       receivedAtUs: Number(item[2]),
@@ -296,12 +308,14 @@ export const streamTable = {
   },
   positions: {
     code: 3,
-    doc: "Node to a gateway, once a second: the watched couriers that moved.",
+    doc: "Owner of a courier shard to a gateway, once a second: the watched couriers that moved.",
     fields: {
       positions: list(
         struct("courier position", { courier: courierId, no: u53, at: millis, lng, lat }),
         50_000,
       ),
+      shard: u16,
+      epoch: u53,
     },
   },
   node_up: {

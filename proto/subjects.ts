@@ -61,6 +61,14 @@ export const SUBJECTS = {
     pattern: "{prefix}.events.{owner}.{delivery}",
     doc: "EVENTS stream: what customers and partners may see, numbered per delivery (JSON).",
   },
+  intake: {
+    pattern: "{prefix}.intake.{owner}.{delivery}",
+    doc: "INTAKE stream: creates that Postgres cannot take now (`intakeMessages`). A worker commits them in order.",
+  },
+  intakeDead: {
+    pattern: "{prefix}.intake.dead",
+    doc: "INTAKE stream: what the worker could not commit and never will, kept for people to look at.",
+  },
 } as const satisfies Record<string, SubjectRow>;
 
 const token = (text: string): string => {
@@ -97,16 +105,29 @@ export function subjectsFor(prefix: string) {
     events: (owner: string, delivery: string) => `${p}.events.${token(owner)}.${token(delivery)}`,
     eventsOfDelivery: (delivery: string) => `${p}.events.*.${token(delivery)}`,
     eventsAll: `${p}.events.>`,
+    intake: (owner: string, delivery: string) => `${p}.intake.${token(owner)}.${token(delivery)}`,
+    intakeWork: `${p}.intake.*.*`,
+    intakeDead: `${p}.intake.dead`,
+    intakeAll: `${p}.intake.>`,
+    /** Where JetStream is asked for one message of a stream; its leader answers, so the answer is never stale. */
+    streamMessage: (key: StreamKey) => `$JS.API.STREAM.MSG.GET.${streamName(prefix, key)}`,
+    /** Where a durable pull consumer of a stream is asked for its next messages. */
+    streamNext: (key: StreamKey, consumer: string) =>
+      `$JS.API.CONSUMER.MSG.NEXT.${streamName(prefix, key)}.${token(consumer)}`,
   } as const;
 }
 
 /** A JetStream stream: `seconds`, `bytes` are limits on age and size; the server must echo all of it at start. */
 export type StreamRow = {
-  readonly subject: "cellsAll" | "ledgerAll" | "eventsAll";
+  readonly subject: "cellsAll" | "ledgerAll" | "eventsAll" | "intakeAll";
   readonly storage: "memory" | "file";
   readonly ageMaxS: number;
   readonly bytesMax: number;
   readonly dedupeS: number;
+  /** Full: the oldest messages go, or new ones are refused. */
+  readonly whenFull: "old goes" | "new refused";
+  /** Whether any replica answers reads, also one that is behind; else only the leader. */
+  readonly readAnywhere: boolean;
   readonly doc: string;
 };
 export const STREAMS = {
@@ -116,6 +137,8 @@ export const STREAMS = {
     ageMaxS: 300,
     bytesMax: 268_435_456,
     dedupeS: 1,
+    whenFull: "old goes",
+    readAnywhere: true,
     doc: "The replica that survives: minutes of courier records. Publishing never waits for its ack.",
   },
   LEDGER: {
@@ -124,6 +147,8 @@ export const STREAMS = {
     ageMaxS: 604_800,
     bytesMax: 2_147_483_648,
     dedupeS: 1,
+    whenFull: "old goes",
+    readAnywhere: true,
     doc: "Explanations, for a week. Losing its tail loses explanations, not truth.",
   },
   EVENTS: {
@@ -132,7 +157,19 @@ export const STREAMS = {
     ageMaxS: 604_800,
     bytesMax: 4_294_967_296,
     dedupeS: 600,
+    whenFull: "old goes",
+    readAnywhere: true,
     doc: "Committed events, fed from the outbox with the outbox id as message id.",
+  },
+  INTAKE: {
+    subject: "intakeAll",
+    storage: "file",
+    ageMaxS: 86_400,
+    bytesMax: 536_870_912,
+    dedupeS: 3_600,
+    whenFull: "new refused",
+    readAnywhere: false,
+    doc: "Creates that were answered 202 while Postgres was away. Published with the ack awaited; a full one refuses, since nothing acknowledged may go.",
   },
 } as const satisfies Record<string, StreamRow>;
 export type StreamKey = keyof typeof STREAMS;

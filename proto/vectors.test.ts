@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Table, TableCodec } from "./codec.ts";
 import { clientFrames, serverFrames } from "./frames.ts";
+import { intakeMessages } from "./intake.ts";
 import { streamMessages, toCell, toCourier, toDelivery } from "./messages.ts";
 import * as examples from "./vectors/examples.ts";
 
@@ -20,6 +21,7 @@ const suites: readonly Suite[] = [
   { name: "to-courier", codec: toCourier as never, values: examples.courierExamples },
   { name: "to-cell", codec: toCell as never, values: examples.cellExamples },
   { name: "streams", codec: streamMessages as never, values: examples.streamExamples },
+  { name: "intake", codec: intakeMessages as never, values: examples.intakeExamples },
 ];
 
 const hexOf = (codec: TableCodec<Table>, value: { type: string }): string =>

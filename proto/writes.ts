@@ -7,8 +7,13 @@ import type { CourierId, DeliveryId, Millis } from "./ids.ts";
 import type { Job } from "./messages.ts";
 import type { Status, StatusReason } from "./status.ts";
 
-/** An offer on a phone. */
-export type OfferRecord = { readonly courier: CourierId; readonly until: Millis };
+/** An offer on a phone: what is needed to show it once more. Metres to the pickup and seconds of the way, at the offer. */
+export type OfferRecord = {
+  readonly courier: CourierId;
+  readonly until: Millis;
+  readonly distanceM: number;
+  readonly etaS: number;
+};
 
 /** The durable part of a delivery: what the next owner needs to go on where the last one stood. */
 export type DeliverySnapshot = {

@@ -195,6 +195,8 @@ describe("offers and commands", () => {
     gateway.send(offer(5));
     gateway.send(offer(1, 2));
     gateway.send(offer(9, 1));
+    expect(offers).toHaveLength(1);
+    gateway.send({ ...offer(2, 2), delivery: "del_01000000000000000000001" as DeliveryId });
     expect(offers).toHaveLength(2);
   });
 

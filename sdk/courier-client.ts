@@ -314,8 +314,10 @@ export class CourierClient {
         if (!this.#isNext(frame)) return;
         const { type: _, epoch: __, number: ___, ...offer } = frame;
         const endsAt = this.#clock.now() + offer.ttlMs;
+        // Shown once more where a frame may have been lost: news only to whom it is.
+        const isNew = !this.#offers.has(offer.delivery);
         this.#offers.set(offer.delivery, { ...offer, endsAt });
-        return this.#events.emit("offer", offer);
+        return isNew ? this.#events.emit("offer", offer) : undefined;
       }
       case "withdrawn":
         if (!this.#isNext(frame)) return;

@@ -41,7 +41,7 @@ export class Checks {
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
-  readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0 };
+  readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0, later: 0 };
 
   constructor(history: History, store: FakeStore, settings: DispatchSettings) {
     this.#history = history;
@@ -168,7 +168,8 @@ export class Checks {
     this.#history.demand(before === delivery, "D4", text, [before, delivery]);
     this.#byKey.set(key, before);
     const row = this.#store.delivery(delivery as DeliveryId);
-    if (!isLater) {
+    if (isLater) this.counts.later += 1;
+    else {
       this.#history.demand(row !== null, "D3", `${delivery} was acknowledged and is not there`, [
         delivery,
       ]);

@@ -30,7 +30,7 @@ export const SIM_CONFIG: Config = {
   natsUrl: "",
   natsPrefix: "sim",
   natsReplicas: 1,
-  streamBytes: { CELLS: 1_048_576, LEDGER: 1_048_576, EVENTS: 1_048_576 },
+  streamBytes: { CELLS: 1_048_576, LEDGER: 1_048_576, EVENTS: 1_048_576, INTAKE: 1_048_576 },
   postgresUrl: "",
   postgresConnections: 4,
   publicHost: "",

@@ -102,6 +102,11 @@ export class FakeNats {
   /** From a connection to the server, and on to whoever listens. */
   publish(from: Machine, message: Message): void {
     this.network.send(from.name, null, () => {
+      if (this.streams.isQuestion(message.subject)) {
+        const answer = this.streams.answer(message);
+        if (answer !== null) this.#ack(from.name, message, answer);
+        return;
+      }
       const stream = this.streams.of(message.subject);
       const receivers = this.#receivers(message.subject);
       for (const sub of receivers) this.#deliver(from.name, sub, message);

@@ -110,6 +110,20 @@ export class FakePostgres {
     });
   }
 
+  /** The probe of a gateway: one small read on a connection of its own, not repeated. */
+  probeOf(machine: Machine): () => Promise<void> {
+    return () =>
+      new Promise((resolve, reject) => {
+        const delayMs = this.#random.between(WIRE_MIN_MS, WIRE_MAX_MS);
+        this.#clock.after(delayMs, () => {
+          const trouble = this.#troubleOf(machine, false);
+          if (trouble === "hangs") return;
+          const isRefused = trouble !== null || this.#random.chance(this.noise.failRate);
+          machine.io(() => (isRefused ? reject(new Error("refused")) : resolve()));
+        });
+      });
+  }
+
   #call(machine: Machine, method: Method, args: readonly unknown[]): Promise<unknown> {
     this.counts.calls += 1;
     return new Promise((resolve, reject) => {
@@ -127,7 +141,7 @@ export class FakePostgres {
     this.#clock.after(delayMs, () => {
       // A process that died before its statement left never sent it; one that died after has.
       if (call.machine.isDead && this.#random.chance(0.5)) return;
-      const trouble = this.#trouble(call);
+      const trouble = this.#troubleOf(call.machine, WRITES.has(call.method));
       if (trouble === "hangs") return this.#unavailable(call, ANSWER_DEADLINE_MS);
       if (trouble !== null) return this.#again(call);
       if (chance < failRate) {
@@ -138,11 +152,11 @@ export class FakePostgres {
     });
   }
 
-  #trouble({ machine, method }: Call): Outage | null {
+  #troubleOf(machine: Machine, isWrite: boolean): Outage | null {
     if ((this.#cutOff.get(machine.name) ?? 0) > 0) return "hangs";
     if (this.#outages.includes("hangs")) return "hangs";
     if (this.#outages.includes("refuses")) return "refuses";
-    return this.#outages.includes("reads") && WRITES.has(method) ? "reads" : null;
+    return this.#outages.includes("reads") && isWrite ? "reads" : null;
   }
 
   #do(call: Call, isUnknown: boolean): void {

@@ -54,10 +54,14 @@ export class FakeStore {
 
   create(command: CreateCommand): CreateOutcome {
     const { job, idempotency, answer } = command;
-    if (this.#deliveries.has(job.id)) return { outcome: "created" };
+    const known = this.#deliveries.get(job.id);
+    if (known?.createdAt === job.createdAt) return { outcome: "created" };
     if (idempotency !== null) {
       const before = this.#answers.get(keyText(idempotency));
       if (before !== undefined) return { outcome: "replayed", answer: before };
+    }
+    if (known !== undefined) return { outcome: "spent" };
+    if (idempotency !== null) {
       this.keepAnswer(idempotency, answer.status, answer.body);
     }
     const row = rowOf(command);

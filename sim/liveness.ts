@@ -12,6 +12,7 @@ import type { Checks } from "./checks.ts";
 import { SHARDS, SIM_SETTINGS } from "./city.ts";
 import type { CourierApp } from "./courier-app.ts";
 import type { Customer } from "./customer.ts";
+import type { FakeIntake } from "./fake-intake.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -29,6 +30,7 @@ export type Inhabitants = {
   readonly nodes: readonly SimNode[];
   readonly apps: readonly CourierApp[];
   readonly customers: readonly Customer[];
+  readonly intake: Pick<FakeIntake, "waiting">;
 };
 
 export class Liveness {
@@ -46,8 +48,9 @@ export class Liveness {
     this.#who = who;
   }
 
-  /** Every delivery has ended. */
+  /** Every delivery has ended, and no create waits to become one. */
   isOver(): boolean {
+    if (this.#who.intake.waiting() > 0) return false;
     return this.#store.openDeliveries(allShards, "", 1).length === 0;
   }
 
@@ -120,6 +123,8 @@ export class Liveness {
 
   /** Everything has come to rest. */
   atRest(): void {
+    const waiting = this.#who.intake.waiting();
+    this.#history.demand(waiting === 0, "D3", `${waiting} creates lie in the intake for ever`, []);
     for (const id of this.#checks.created()) {
       const row = this.#store.delivery(id);
       const isOver = row !== null && isTerminal(row.status);

@@ -15,6 +15,7 @@ export const silentMeters = <T>(): T => nothing as T;
 const OWN_FAULTS = new Set([
   "actor: threw",
   "actor: unanswered",
+  "a create was buried",
   "a frame failed",
   "a hello failed",
   "frames from a node could not be read",

@@ -6,9 +6,11 @@ import type { Config } from "../engine/config.ts";
 import { NO_CITY_GEOCODER } from "../engine/geo/geocoder.ts";
 import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { newNodeId } from "../engine/ids.ts";
+import { ADMISSION_LIMITS } from "../gateway/admission.ts";
 import type { Auth } from "../gateway/auth.ts";
 import { createCore } from "../gateway/core.ts";
 import type { Core } from "../gateway/core.ts";
+import { Fence } from "../gateway/fence.ts";
 import type { Principal } from "../gateway/principal.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { subjectsFor } from "../proto/subjects.ts";
@@ -74,10 +76,13 @@ export class SimGateway implements Place {
       gateway,
       config: this.#config,
       store: postgres.storeOf(machine),
+      probe: postgres.probeOf(machine),
       bus,
       subjects: subjectsFor(this.#config.natsPrefix),
       clock: machine.clock,
       random,
+      admission: ADMISSION_LIMITS,
+      fence: new Fence(),
       log: simLog(history, this.name),
       metrics: silentMeters<never>(),
       geocoder: NO_CITY_GEOCODER,

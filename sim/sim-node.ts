@@ -79,6 +79,7 @@ export class SimNode implements Place {
       meters: silentMeters(),
       bus,
       cells: nats.cellsLog(machine),
+      intake: nats.streams.intake.queueOf(machine),
       store: postgres.storeOf(machine),
       domain: this.#watched(states, machine),
     });

@@ -121,7 +121,9 @@ export class World {
       { clock, history, nats, postgres, doors, nodes, gateways, apps },
       STREAM_KEYS,
     );
-    this.#liveness = new Liveness(history, this.store, checks, { nodes, apps, customers });
+    this.#liveness = new Liveness(history, this.store, checks, {
+      ...{ nodes, apps, customers, intake: nats.streams.intake },
+    });
     this.#begin();
   }
 

@@ -29,7 +29,11 @@ with wanted as materialized (
 fresh_key as (
   insert into idempotency (principal, key, fingerprint, status, body)
   select principal, key, fingerprint, answer_status, answer_body
-  from wanted where key is not null order by principal, key
+  from wanted w
+  -- The id follows from the key: a delivery without its key row is one whose key was purged. It must not
+  -- come to answer for another request.
+  where key is not null and not exists (select 1 from deliveries d where d.id = w.id)
+  order by principal, key
   on conflict (principal, key) do nothing
   returning principal, key
 ),
@@ -63,14 +67,18 @@ select id from created`;
  * new snapshot sees what was committed while the first one waited.
  */
 const FIND = `
-select w.id, d.id is not null as "exists", k.fingerprint, k.status, k.body
-from json_to_recordset($1::text::json) as w(id text, principal text, key text)
+select w.id, d.id is not null as "exists", d.created_at = w.created_at as "isOurs",
+  k.fingerprint, k.status, k.body
+from json_to_recordset($1::text::json) as w(
+  id text, principal text, key text, created_at timestamptz)
 left join deliveries d on d.id = w.id
 left join idempotency k on k.principal = w.principal and k.key = w.key`;
 
 type Found = {
   readonly id: string;
   readonly exists: boolean;
+  /** Created at the very time of this command; null when there is none. */
+  readonly isOurs: boolean | null;
   readonly fingerprint: string | null;
   readonly status: number;
   readonly body: unknown;
@@ -104,14 +112,17 @@ async function find(
     id: job.id,
     principal: idempotency?.principal ?? null,
     key: idempotency?.key ?? null,
+    created_at: isoTime(job.createdAt),
   }));
   const rows = await db.query<Found>(FIND, [numbered(wanted)]);
   return new Map(rows.map((row) => [row.id, row]));
 }
 
 function outcomeOf(found: Found | undefined): CreateOutcome {
-  // The id is ours alone: if it exists, an earlier attempt of this very create was committed.
-  if (found?.exists === true) return { outcome: "created" };
+  // Same id and same moment: an earlier attempt of this very create was committed. With a key the id alone says
+  // less: it is the same for every request with that key and body (decision 0007).
+  if (found?.isOurs === true) return { outcome: "created" };
+  if (found?.exists === true && found.fingerprint === null) return { outcome: "spent" };
   if (found === undefined || found.fingerprint === null) {
     throw new DispatchError("unavailable", "The key was purged while it was being looked at.");
   }

@@ -104,7 +104,9 @@ export type CreateCommand = {
 export type CreateOutcome =
   | { readonly outcome: "created" }
   /** The key was used before: its stored answer (compare the fingerprint). */
-  | { readonly outcome: "replayed"; readonly answer: StoredAnswer };
+  | { readonly outcome: "replayed"; readonly answer: StoredAnswer }
+  /** The key's delivery exists, made at another time, and the key itself was purged since: nothing is done. */
+  | { readonly outcome: "spent" };
 
 export type AcceptCommand = { readonly delivery: DeliveryId; readonly courier: CourierId };
 export type AcceptOutcome =

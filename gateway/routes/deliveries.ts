@@ -3,6 +3,7 @@
  */
 import type { DeliveryRow, ListQuery as StoreQuery } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
 import { PAGE_DEFAULT_ROWS } from "../../proto/limits.ts";
 import type { Principal } from "../principal.ts";
 import type { Commands } from "../commands.ts";
@@ -11,6 +12,7 @@ import { decodeCursor, encodeCursor } from "../cursor.ts";
 import type { Deps } from "../deps.ts";
 import { replayable } from "../http.ts";
 import { keyOfExternalId } from "../idempotency.ts";
+import type { IntakeDoor } from "../intake.ts";
 import type { Idempotency } from "../idempotency.ts";
 import { permitted } from "../policy.ts";
 import { fieldProblem } from "../problem.ts";
@@ -25,6 +27,7 @@ import type { ListQuery } from "../schemas.ts";
 export type DeliveryParts = {
   readonly deps: Pick<Deps, "store" | "clock">;
   readonly create: Create;
+  readonly intake: Pick<IntakeDoor, "find">;
   readonly commands: Commands;
   readonly reader: Reader;
   readonly idempotency: Idempotency;
@@ -47,8 +50,9 @@ const createRoute = ({ create, idempotency }: DeliveryParts): Route =>
     query: null,
     idempotency: "own",
     doc: {
-      summary: "Ask for a delivery. Addresses are geocoded; coordinates win over addresses.",
-      answers: { 201: createdAnswer },
+      summary:
+        "Ask for a delivery. Addresses are geocoded; coordinates win over addresses. 202: taken for certain, searched for as soon as the database is back.",
+      answers: { 201: createdAnswer, 202: createdAnswer },
       errors: [
         "address_not_found",
         "city_not_loaded",
@@ -72,7 +76,7 @@ const createRoute = ({ create, idempotency }: DeliveryParts): Route =>
     },
   });
 
-const readRoute = ({ deps, reader }: DeliveryParts): Route =>
+const readRoute = ({ deps, reader, intake }: DeliveryParts): Route =>
   route({
     method: "GET",
     path: "/deliveries/{id}",
@@ -87,7 +91,9 @@ const readRoute = ({ deps, reader }: DeliveryParts): Route =>
       errors: ["not_found"],
     },
     async handle(call) {
-      const found = await deps.store.delivery(deliveryIdOf(call));
+      const id = deliveryIdOf(call);
+      const found = await deps.store.delivery(id);
+      if (found === null) await refuseIfTaken(intake, call.principal, id);
       const row = permitted(call.principal, "read", found, deps.clock.now());
       const view = await reader.view(row, call.principal);
       const etag = etagOf(view);
@@ -96,6 +102,17 @@ const readRoute = ({ deps, reader }: DeliveryParts): Route =>
       return { status: 200, json: view, headers: { etag } };
     },
   });
+
+/** Who was answered 202 is not told that there is no such delivery, but to ask again: it is on its way. */
+async function refuseIfTaken(
+  intake: DeliveryParts["intake"],
+  { role, subject }: Principal,
+  id: DeliveryId,
+): Promise<void> {
+  if (role !== "customer" && role !== "partner") return;
+  if ((await intake.find(subject, id)) === null) return;
+  throw new DispatchError("unavailable", "The delivery was taken and is not in the database yet.");
+}
 
 const listRoute = ({ deps, reader }: DeliveryParts): Route =>
   route({

@@ -10,16 +10,21 @@ import { createLog } from "../../engine/io/log.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
 import type { Bus } from "../../engine/io/nats.ts";
+import { openDatabase } from "../../engine/io/postgres.ts";
+import type { Store } from "../../engine/store/port.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import type { CourierId, ShardId } from "../../proto/ids.ts";
 import { takeOver } from "../../engine/store/contract/world.ts";
-import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
+import { DISPATCH_DEFAULTS, PROBE_TIMEOUT_MS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../scripts/testing/services.ts";
 import type { Deps, GatewayConfig } from "../deps.ts";
+import type { AdmissionLimits } from "../admission.ts";
+import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
 import type { Gateway } from "../gateway.ts";
@@ -64,15 +69,32 @@ export type TestGateway = {
   readonly close: () => Promise<void>;
 };
 
-export async function startTestGateway(
-  change: { readonly ledger?: Deps["ledger"] } = {},
-): Promise<TestGateway> {
-  const database = await testDatabase();
+const NEVER_TOO_MUCH: AdmissionLimits = { lagMs: 1e9, requests: 1e9, statements: 1e9 };
+
+export type TestChange = {
+  readonly ledger?: Deps["ledger"];
+  /** In place of a new database on the run's Postgres. */
+  readonly database?: Pick<TestDatabase, "url" | "drop">;
+  readonly natsUrl?: string;
+  readonly prefix?: string;
+  /** Default: none is ever reached, so that a slow machine does not refuse a test. */
+  readonly admission?: AdmissionLimits;
+  /** Put around the store that the gateway gets. */
+  readonly wrap?: (store: PostgresStore) => Store;
+};
+
+export async function startTestGateway(change: TestChange = {}): Promise<TestGateway> {
+  const database = change.database ?? (await testDatabase());
   await migrate(database.url);
   const store = openPostgresStore({ url: database.url, applicationName: "gateway test" });
-  const bus = natsBus(await connectNats({ url: testNatsUrl(), name: "gateway test" }));
-  const nodesBus = natsBus(await connectNats({ url: testNatsUrl(), name: "nodes test" }));
-  const subjects = subjectsFor(testPrefix());
+  const prober = openDatabase({
+    ...{ url: database.url, applicationName: "gateway test probe", connections: 1 },
+    ...{ statementTimeoutMs: PROBE_TIMEOUT_MS, connectTimeoutMs: PROBE_TIMEOUT_MS },
+  });
+  const natsUrl = change.natsUrl ?? testNatsUrl();
+  const bus = natsBus(await connectNats({ url: natsUrl, name: "gateway test" }));
+  const nodesBus = natsBus(await connectNats({ url: natsUrl, name: "nodes test" }));
+  const subjects = subjectsFor(change.prefix ?? testPrefix());
   const logLines: string[] = [];
   const metrics = new Metrics("gateway");
   const config: GatewayConfig = {
@@ -87,11 +109,14 @@ export async function startTestGateway(
   const deps: Deps = {
     gateway: newNodeId("gw"),
     config,
-    store,
+    store: change.wrap?.(store) ?? store,
+    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,
     clock: systemClock,
     random: systemRandom,
+    admission: change.admission ?? NEVER_TOO_MUCH,
+    fence: new Fence(),
     log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
     metrics: gatewayMetrics(metrics),
     geocoder: createCityGeocoder(CITY),
@@ -124,7 +149,7 @@ export async function startTestGateway(
     async close() {
       for (const client of clients) client.end();
       await gateway.stop();
-      await store.close();
+      await Promise.all([store.close(), prober.close()]);
       await bus.close();
       await nodesBus.close();
       await database.drop();

@@ -62,10 +62,10 @@ export class FakeNodes {
     this.#bus.publish(this.#subjects.gateway(gateway), encodeSessionPosts(posts));
   }
 
-  /** A watched courier moved. */
-  move(gateway: string, courier: string, at: number, lng: number, lat: number): void {
+  /** A watched courier moved, says the owner of shard 0 under that epoch. */
+  move(gateway: string, courier: string, at: number, lng: number, lat: number, epoch = 1): void {
     const positions = [{ courier: courier as CourierId, no: 1, at, lng, lat }];
-    const bytes = streamMessages.encode({ type: "positions", positions });
+    const bytes = streamMessages.encode({ type: "positions", positions, shard: 0, epoch });
     this.#bus.publish(this.#subjects.positions(gateway), bytes);
   }
 

@@ -4,7 +4,7 @@
  */
 import { expect } from "vitest";
 import { BODY, goOnShift, startTestGateway, tokenOf } from "./gateway.ts";
-import type { TestGateway } from "./gateway.ts";
+import type { TestChange, TestGateway } from "./gateway.ts";
 
 export type People = {
   readonly t: TestGateway;
@@ -21,8 +21,8 @@ export type People = {
   readonly assigned: (courier?: string) => Promise<string>;
 };
 
-export async function startWithPeople(): Promise<People> {
-  const t = await startTestGateway();
+export async function startWithPeople(change: TestChange = {}): Promise<People> {
+  const t = await startTestGateway(change);
   const [customer, stranger, partner, operator, alice, bob] = await Promise.all([
     tokenOf("customer", "cus_1"),
     tokenOf("customer", "cus_2"),

@@ -11,6 +11,7 @@ import type {
   ToCourier,
   ToDelivery,
 } from "../messages.ts";
+import type { IntakeMessage } from "../intake.ts";
 import type { AssignmentView, DeliveryView } from "../views.ts";
 
 const delivery = "del_02a01jf3k9q2m7xw4tz8cvb" as DeliveryId;
@@ -201,7 +202,12 @@ export const cellExamples: readonly ToCell[] = [
 export const streamExamples: readonly StreamMessage[] = [
   { type: "records", shard: 42, epoch: 3, number: 1_001, node: gateway, records: [record] },
   { type: "watch", gateway, couriers: [courier], ttlMs: 15_000 },
-  { type: "positions", positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }] },
+  {
+    type: "positions",
+    positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }],
+    shard: 42,
+    epoch: 3,
+  },
   { type: "node_up", node: gateway, shards: [0, 1, 2] },
   { type: "answer", code: "ok", online: true },
   { type: "where", courier },
@@ -221,4 +227,26 @@ export const streamExamples: readonly StreamMessage[] = [
     shards: [{ shard: 42, epoch: 7, number: 1_001, couriers: 31, digest: 3_735_928_559 }],
   },
   { type: "snapshot", shard: 42 },
+];
+
+export const intakeExamples: readonly IntakeMessage[] = [
+  {
+    type: "create",
+    job,
+    externalId: "order 7",
+    pickupAddress: "123 Market St, SF",
+    dropoffAddress: null,
+    weightKg: 2.5,
+    phone: "+1-555-0100",
+    recipientPhone: null,
+    notes: null,
+    readyAt: null,
+    searchAt: at,
+    estimatedPickupAt: at + 300_000,
+    estimatedArrivalAt: at + 900_000,
+    trackingHash: "ab".repeat(32),
+    key: { principal: "customer:cus_1", key: "key:k1", fingerprint: "f" },
+    status: 202,
+    body: `{"delivery_id":"${delivery}"}`,
+  },
 ];

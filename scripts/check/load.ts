@@ -14,6 +14,7 @@ import type { AcknowledgedFacts, CourierFacts, DeliveryFacts, EventFacts, Facts 
 
 export type Sources = {
   readonly postgresUrl: string;
+  /** One address or several, separated by commas. */
   readonly natsUrl: string;
   readonly natsPrefix: string;
 };
@@ -95,7 +96,7 @@ async function readRows(sql: postgres.Sql): Promise<{
 async function readEvents(
   sources: Sources,
 ): Promise<{ events: Map<string, EventFacts[]>; since: number | null }> {
-  const connection = await connect({ servers: sources.natsUrl });
+  const connection = await connect({ servers: sources.natsUrl.split(",") });
   const events = new Map<string, EventFacts[]>();
   try {
     const name = streamName(sources.natsPrefix, "EVENTS");
@@ -113,8 +114,8 @@ async function readEvents(
       oldest ??= at;
       const list = events.get(event.delivery_id) ?? [];
       events.set(event.delivery_id, list);
-      const { number, type, status } = event;
-      const facts = { delivery: event.delivery_id, number, type, status, at };
+      const { number, type, status, reason } = event;
+      const facts = { delivery: event.delivery_id, number, type, status, reason, at };
       list.push({ ...facts, courier: event.courier_id });
       if (--left === 0) break;
     }

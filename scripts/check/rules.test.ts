@@ -16,6 +16,7 @@ const event = (number: number, more: Partial<EventFacts> = {}): EventFacts => ({
   type: types[number - 1] ?? "delivered",
   status: statuses[number - 1] ?? "delivered",
   courier: number === 1 ? null : "cur_1",
+  reason: null,
   at: number * 60_000,
   ...more,
 });
@@ -94,7 +95,7 @@ describe("D1", () => {
     const events = [
       event(1),
       event(2, { courier: "cur_2" }),
-      event(3, { type: "reassigned", status: "assigned" }),
+      event(3, { type: "reassigned", status: "assigned", reason: "courier_dark" }),
     ];
     const rows = [row({ version: 3, status: "assigned", endedAt: null })];
     const couriers = [
@@ -103,6 +104,9 @@ describe("D1", () => {
     ];
     const acknowledged = { accepts: [{ delivery: DELIVERY, courier: "cur_2" }] };
     expect(check({ events, rows, couriers, acknowledged })).toEqual([]);
+    const silent = [...events.slice(0, 2), { ...events[2]!, reason: null }];
+    const found = check({ events: silent, rows, couriers, acknowledged }).join();
+    expect(found).toContain("D1 event 3 gives it to cur_1, and no reason why");
   });
   test("a carried delivery without a courier is seen", () => {
     expect(check({ rows: [row({ courier: null })] }).join()).toContain("without a courier");

@@ -25,6 +25,8 @@ export type EventFacts = {
   readonly type: string;
   readonly status: string;
   readonly courier: string | null;
+  /** Why it ended, or why its courier was replaced. */
+  readonly reason: string | null;
   /** Milliseconds since 1970, of the server. */
   readonly at: number;
 };
@@ -126,6 +128,10 @@ function checkEvents(
       status === null ? !cut && next !== "pending" : !NEXT_STATUSES[status].includes(next)
     ) {
       bad(`event ${event.number} moves from ${status ?? "nothing"} to ${next}`);
+    }
+    if (event.type === "reassigned" && event.reason === null) {
+      const text = `event ${event.number} gives it to ${event.courier}, and no reason why`;
+      found.push({ rule: "D1", delivery: row.id, text });
     }
     status = next;
   }

@@ -5,6 +5,7 @@ import { SETTING_RANGES } from "../../engine/config.ts";
 import type { Table } from "../../proto/codec.ts";
 import { CLOSE_CODES, ERRORS } from "../../proto/errors.ts";
 import { SUBPROTOCOL, clientTable, serverTable } from "../../proto/frames.ts";
+import { intakeTable } from "../../proto/intake.ts";
 import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
 import { streamTable, toCellTable, toCourierTable, toDeliveryTable } from "../../proto/messages.ts";
 import { STREAMS, SUBJECTS } from "../../proto/subjects.ts";
@@ -45,6 +46,8 @@ export function protocolPage(framesSource: string, messagesSource: string): stri
     frames(toCellTable),
     "### In the cell streams",
     frames(streamTable),
+    "### In the intake",
+    frames(intakeTable),
   );
 }
 
@@ -71,6 +74,7 @@ export function subjectsPage(source: string): string {
     whole(row.ageMaxS),
     whole(row.bytesMax / BYTES_PER_MIB),
     whole(row.dedupeS),
+    row.whenFull,
     row.doc,
   ]);
   return page(
@@ -80,7 +84,7 @@ export function subjectsPage(source: string): string {
     table(["Subject", "Name", "Who says what to whom"], subjects),
     "## JetStream streams",
     table(
-      ["Stream", "Subjects", "Storage", "Age, s", "Size, MiB", "Dedupe, s", "What for"],
+      ["Stream", "Subjects", "Storage", "Age, s", "Size, MiB", "Dedupe, s", "Full", "What for"],
       streams,
     ),
   );

@@ -6,6 +6,7 @@
 import { WebSocket } from "ws";
 import type { Vehicle } from "../../proto/geo.ts";
 import { CourierClient } from "../../sdk/courier-client.ts";
+import type { CourierOptions } from "../../sdk/courier-client.ts";
 import { RestClient } from "../../sdk/rest.ts";
 import type { WebSocketConstructor } from "../../sdk/session.ts";
 import { untilAnswered } from "../../sdk/retry.ts";
@@ -66,7 +67,15 @@ export const pingWallMs = (compression: number): number =>
 export class FleetOfBots {
   readonly bots: CourierBot[] = [];
   readonly #clients: CourierClient[] = [];
+  readonly #makeClient: (id: string, options: CourierOptions) => CourierClient;
   #timer: NodeJS.Timeout | null = null;
+
+  /** `makeClient`: for who wants to see what couriers ask for. */
+  constructor(
+    makeClient = (_: string, options: CourierOptions): CourierClient => new CourierClient(options),
+  ) {
+    this.#makeClient = makeClient;
+  }
 
   /**
    * Creates the couriers, connects them and starts their world. `onReady` is told how many there
@@ -95,7 +104,7 @@ export class FleetOfBots {
       const retry = { clock: systemClock, random: Math.random, deadlineMs: 30_000 };
       await untilAnswered(() => rest.putCourier(id, profile), retry);
       const token = await system.token("courier", id);
-      const client = new CourierClient({
+      const client = this.#makeClient(id, {
         url: system.publicUrl,
         getToken: () => token,
         webSocket,

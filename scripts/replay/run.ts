@@ -138,7 +138,7 @@ async function create(customers: Customers, until: number, show: () => void): Pr
  * Waits until nothing is open, bounded; what still is then is canceled by the operator, so that
  * nothing is left behind.
  */
-async function letFinish(
+export async function letFinish(
   system: System,
   tales: Tales,
   fleet: FleetOfBots,

@@ -31,24 +31,40 @@ export interface NatsServerOptions {
   readonly folder: string;
   /** Default: a free one. */
   readonly port?: number;
+  /** Default: the loopback. */
+  readonly host?: string;
+  /** Its name in a cluster; default: from the port. */
+  readonly name?: string;
+  /** Whether an acknowledged message is on the disk; default: yes. */
+  readonly syncAlways?: boolean;
+  /** What to run in place of the program itself, e.g. within a network namespace. */
+  readonly launch?: Launch;
   /** More lines for the configuration file, e.g. accounts or a cluster block. */
   readonly config?: string;
   /** Called as soon as the process exists, before it answers. */
   readonly onSpawn?: (record: ProcessRecord) => void;
 }
 
+/** Turns a command into the one that runs it somewhere else. */
+export type Launch = (
+  command: string,
+  args: readonly string[],
+) => { readonly command: string; readonly args: readonly string[] };
+
 /** Starts a server and waits until it answers. Throws a SetupError with its log when it does not. */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const { binary, folder } = options;
+  const { binary, folder, host = "127.0.0.1" } = options;
   const port = options.port ?? (await freePort());
   mkdirSync(folder, { recursive: true });
   const configFile = join(folder, "nats.conf");
   const logFile = join(folder, "nats.log");
-  writeFileSync(configFile, configText(folder, port, options.config ?? ""));
-  const child = startServer({ command: binary.path, args: ["-c", configFile], logFile });
+  writeFileSync(configFile, configText({ ...options, host, port }));
+  const asItIs: Launch = (command, args) => ({ command, args });
+  const launched = (options.launch ?? asItIs)(binary.path, ["-c", configFile]);
+  const child = startServer({ ...launched, logFile });
   const record = { name: "nats-server", pid: child.pid ?? 0, marker: configFile };
   if (child.pid !== undefined) options.onSpawn?.(record);
-  const url = `nats://127.0.0.1:${port}`;
+  const url = `nats://${host}:${port}`;
   await waitUntilReady(child, () => answers(url), {
     name: "nats-server",
     deadlineMs: READY_DEADLINE_MS,
@@ -59,18 +75,22 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   return { url, port, version: binary.version, pid, record, exited: exitOf(child), stop };
 }
 
-function configText(folder: string, port: number, more: string): string {
+function configText(
+  options: NatsServerOptions & { readonly host: string; readonly port: number },
+): string {
+  const { folder, host, port, name, syncAlways, config } = options;
+  const sync = `  # An acknowledged message is on the disk, not only in the page cache.
+  sync_interval: always
+`;
   return `# Written at each start; changes are lost.
-server_name: hexdispatch-${port}
-listen: "127.0.0.1:${port}"
+server_name: ${name ?? `hexdispatch-${port}`}
+listen: "${host}:${port}"
 jetstream {
   store_dir: ${JSON.stringify(join(folder, "jetstream"))}
-  # An acknowledged message is on the disk, not only in the page cache.
-  sync_interval: always
-  max_memory_store: 1G
+${(syncAlways ?? true) ? sync : ""}  max_memory_store: 1G
   max_file_store: 8G
 }
-${more}`;
+${config ?? ""}`;
 }
 
 /** Whether a server of ours answers there. */

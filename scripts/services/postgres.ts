@@ -177,7 +177,10 @@ export async function checkPostgres(url: string, timeoutS = 5): Promise<void> {
 }
 
 /** Makes a database when there is none of this name. */
-export async function ensureDatabase(server: PostgresServer, name: string): Promise<string> {
+export async function ensureDatabase(
+  server: Pick<PostgresServer, "urlOf">,
+  name: string,
+): Promise<string> {
   const sql = connectOnce(server.urlOf("postgres"));
   try {
     const found = await sql`select 1 from pg_database where datname = ${name}`;

@@ -117,6 +117,8 @@ export interface ServerOptions {
   readonly args: readonly string[];
   /** Its standard output and error are appended here. */
   readonly logFile: string;
+  /** Default: our own environment. */
+  readonly env?: NodeJS.ProcessEnv;
   /** The user it runs as; needs root. */
   readonly user?: { readonly uid: number; readonly gid: number } | undefined;
 }
@@ -129,6 +131,7 @@ export function startServer(options: ServerOptions): ChildProcess {
       cwd: "/",
       detached: true,
       stdio: ["ignore", log, log],
+      ...(options.env === undefined ? {} : { env: options.env }),
       ...options.user,
     });
   } finally {

@@ -108,6 +108,33 @@ export function keyContract(f: Fixtures): void {
       expect(await f.store().delivery(second.job.id)).toBeNull();
     });
 
+    test("D4: another request with that key whose id is the same too gets the stored answer, not its own", async () => {
+      const idempotency = newKey();
+      const first = createOf({}, { idempotency, answer: { status: 201, body: { at: 1 } } });
+      await f.store().create(first);
+      const { id } = first.job;
+      const later = createOf(
+        { id, createdAt: NOW + 1 },
+        { idempotency, answer: { status: 202, body: { at: 2 } } },
+      );
+      expect(await f.other().create(later)).toEqual({
+        outcome: "replayed",
+        answer: { fingerprint: "f1", status: 201, body: { at: 1 } },
+      });
+      expect((await f.store().delivery(id))?.createdAt).toBe(NOW);
+    });
+
+    test("an id that stands for a delivery of another time and has no key any more is spent", async () => {
+      const id = await f.created();
+      const idempotency = newKey();
+      const later = createOf({ id, createdAt: NOW + 1 }, { idempotency });
+      const bystander = createOf();
+      const outcomes = await Promise.all([later, bystander].map((c) => f.store().create(c)));
+      expect(outcomes).toEqual([{ outcome: "spent" }, { outcome: "created" }]);
+      expect(await f.store().storedAnswer(idempotency)).toBeNull();
+      expect((await f.eventsOf(id)).length).toBe(1);
+    });
+
     test("the same key of another principal is another key", async () => {
       const idempotency = newKey();
       await f.store().create(createOf({}, { idempotency }));

@@ -166,7 +166,7 @@ export const roundOf = (delivery: DeliveryId): Extract<ActorWrite, { kind: "roun
   delivery,
   version: 1,
   wave: 1,
-  offers: [{ courier: "cur_a" as CourierId, until: NOW + 20_000 }],
+  offers: [{ courier: "cur_a" as CourierId, until: NOW + 20_000, distanceM: 640, etaS: 120 }],
   asked: ["cur_a" as CourierId],
   nextAttemptAt: NOW + 2_000,
   replacing: false,

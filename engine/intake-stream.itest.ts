@@ -1,0 +1,138 @@
+/**
+ * The worker over a real stream: order, what is buried, two workers at once, and a NATS server that is killed and
+ * comes back. Waits poll, because what is awaited happens elsewhere.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { DeliveryId } from "../proto/ids.ts";
+import { subjectsFor } from "../proto/subjects.ts";
+import { privateNats } from "../scripts/testing/services.ts";
+import type { PrivateServer } from "../scripts/testing/services.ts";
+import { ackOf } from "./event-publisher.ts";
+import { encodeIntake } from "./intake-command.ts";
+import { INTAKE_CONSUMER, streamIntake } from "./intake-stream.ts";
+import { Intake } from "./intake.ts";
+import { systemClock } from "./io/clock.ts";
+import { connectNats } from "./io/nats.ts";
+import { createOf } from "./store/contract/world.ts";
+import { wantedStream } from "./streams.ts";
+
+const PREFIX = "tintake";
+const STREAM = wantedStream(PREFIX, "INTAKE", 1);
+const subjects = subjectsFor(PREFIX);
+
+let server: PrivateServer;
+let nc: NatsConnection;
+let manager: JetStreamManager;
+let told: DeliveryId[];
+
+beforeAll(async () => {
+  server = await privateNats();
+  nc = await connectNats({ url: server.url, name: "intake test" });
+  manager = await jetstreamManager(nc, { checkAPI: false });
+  await manager.streams.add(STREAM);
+});
+afterAll(async () => {
+  await nc.close();
+  await server.remove();
+});
+
+async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await look())) {
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
+    await sleep(20);
+  }
+}
+
+const put = async (data: Uint8Array, id: string): Promise<number> =>
+  ackOf((await nc.request(subjects.intake("customer_1", id), data)).data).seq;
+async function putCreates(count: number): Promise<DeliveryId[]> {
+  const ids: DeliveryId[] = [];
+  for (let i = 0; i < count; i++) {
+    const command = createOf();
+    await put(encodeIntake(command), command.job.id);
+    ids.push(command.job.id);
+  }
+  return ids;
+}
+
+function startWorker(): Intake {
+  const worker = new Intake({
+    clock: systemClock,
+    queue: streamIntake(nc, PREFIX),
+    store: { create: () => Promise.resolve({ outcome: "created" }) },
+    onCreated: ({ id }) => void told.push(id),
+    onCount: () => undefined,
+    onFailed: () => undefined,
+    onBuried: () => undefined,
+  });
+  told = [];
+  worker.start();
+  return worker;
+}
+const leftOver = async (): Promise<number> => {
+  const info = await manager.consumers.info(STREAM.name, INTAKE_CONSUMER);
+  return info.num_pending + info.num_ack_pending;
+};
+
+describe("the worker over a stream", () => {
+  it("takes what waits and what comes, in order, and leaves nothing", async () => {
+    const before = await putCreates(250);
+    const worker = startWorker();
+    await until("what waited", () => told.length === 250);
+    const later = await putCreates(3);
+    await until("what came", () => told.length === 253);
+    expect(told).toEqual([...before, ...later]);
+    await until("the acks", async () => (await leftOver()) === 0);
+    await worker.stop();
+  });
+
+  it("keeps what it cannot read on the subject for it, and goes on", async () => {
+    const seq = await put(Buffer.from("nonsense"), "del_x");
+    const [id] = await putCreates(1);
+    const worker = startWorker();
+    await until("the good one", () => told.includes(id as DeliveryId));
+    await worker.stop();
+    const dead = await manager.streams.getMessage(STREAM.name, {
+      last_by_subj: subjects.intakeDead,
+    });
+    expect(dead?.string()).toBe("nonsense");
+    expect([dead?.header.get("Hexdispatch-Why"), dead?.header.get("Nats-Msg-Id")]).toEqual([
+      "unreadable",
+      `dead-${seq}`,
+    ]);
+    await until("the acks", async () => (await leftOver()) === 0);
+  });
+
+  it("two workers at once miss nothing", async () => {
+    const workers = [startWorker(), startWorker()];
+    const ids = await putCreates(100);
+    await until("all", () => new Set(told).size === 100);
+    expect(new Set(told)).toEqual(new Set(ids));
+    await Promise.all(workers.map((worker) => worker.stop()));
+  });
+
+  it("goes on by itself after its server was killed, and when its consumer is gone", async () => {
+    const worker = startWorker();
+    const [first] = await putCreates(1);
+    await until("the first", () => told.includes(first as DeliveryId));
+    await server.kill("SIGKILL");
+    await server.startAgain();
+    await until("the server", () =>
+      manager.streams.info(STREAM.name).then(
+        () => true,
+        () => false,
+      ),
+    );
+    const [second] = await putCreates(1);
+    await until("the second", () => told.includes(second as DeliveryId));
+    await manager.consumers.delete(STREAM.name, INTAKE_CONSUMER);
+    const [third] = await putCreates(1);
+    await until("the third", () => told.includes(third as DeliveryId));
+    await worker.stop();
+  });
+});

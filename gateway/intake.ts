@@ -1,0 +1,125 @@
+/**
+ * The door to the INTAKE stream: where creates go while Postgres is away. A create is answered 202 when the stream has
+ * acknowledged it, and its id in the stream is its idempotency key, so that the stream itself says whether the key came
+ * before; then the answer of that time is read back, from the stream's leader, and given again (D4).
+ */
+import { createHash } from "node:crypto";
+import { EventPublisher, StreamRefusal, ackOf } from "../engine/event-publisher.ts";
+import { decodeIntake, encodeIntake } from "../engine/intake-command.ts";
+import type { CreateCommand, IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
+import { DispatchError } from "../proto/errors.ts";
+import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
+import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS } from "../proto/limits.ts";
+import type { CreateAnswer } from "./create.ts";
+import type { Deps } from "./deps.ts";
+
+/** Accepted, and not yet in the database. */
+const ACCEPTED = 202;
+const MISSING = 404;
+
+/** The answer of the first request with that key, for a later one. Throws `idempotency_mismatch` for another body. */
+export function replayOf(command: CreateCommand, answer: StoredAnswer): CreateAnswer {
+  const { fingerprint, status, body } = answer;
+  if (fingerprint !== command.idempotency?.fingerprint) {
+    throw new DispatchError("idempotency_mismatch");
+  }
+  return { status, body, isReplay: true };
+}
+
+export class IntakeDoor {
+  readonly #deps: Pick<Deps, "bus" | "subjects" | "metrics">;
+  readonly #publisher: EventPublisher;
+
+  constructor(deps: Pick<Deps, "bus" | "subjects" | "clock" | "metrics">) {
+    this.#deps = deps;
+    this.#publisher = new EventPublisher(deps.bus, deps.clock, INTAKE_ACK_TIMEOUT_MS);
+  }
+
+  /**
+   * Takes a create in. Rejects with `idempotency_mismatch`, and with `unavailable` when NATS is away too: then it is not
+   * there, or unknown, and the same key leads to the same delivery.
+   */
+  async put(command: CreateCommand): Promise<CreateAnswer> {
+    const accepted = { ...command, answer: { ...command.answer, status: ACCEPTED } };
+    const { seq, isDuplicate } = await this.#publish(accepted);
+    if (isDuplicate && command.idempotency !== null) {
+      const first = await this.#read({ seq });
+      if (first === null) throw new DispatchError("unavailable");
+      if (!isSameAttempt(first, command)) return this.#replay(command, first);
+    }
+    this.#deps.metrics.intake.inc({ outcome: "taken" });
+    return { ...accepted.answer, isReplay: false };
+  }
+
+  /** The answer that a create got which lies in the intake, or has been there within a day; null when there is none. */
+  async find(owner: PrincipalId, delivery: DeliveryId): Promise<CreateAnswer | null> {
+    try {
+      const found = await this.#read({ last_by_subj: this.#deps.subjects.intake(owner, delivery) });
+      return found === null ? null : { ...found.answer, isReplay: true };
+    } catch {
+      return null; // Without NATS the database alone knows.
+    }
+  }
+
+  stop(): void {
+    this.#publisher.close();
+  }
+
+  #replay(command: CreateCommand, first: CreateCommand): CreateAnswer {
+    const fingerprint = first.idempotency?.fingerprint ?? "";
+    const answer = replayOf(command, { fingerprint, ...first.answer });
+    this.#deps.metrics.intake.inc({ outcome: "replayed" });
+    return answer;
+  }
+
+  /** Asked again under the same id, a lost ack does no harm. */
+  async #publish(command: CreateCommand) {
+    const { subjects, metrics } = this.#deps;
+    const { job, idempotency } = command;
+    const subject = subjects.intake(job.owner, job.id);
+    const id = idempotency === null ? job.id : messageId(idempotency);
+    let cause: unknown;
+    for (let attempt = 1; attempt <= INTAKE_ATTEMPTS; attempt++) {
+      try {
+        return ackOf(await this.#publisher.publish(subject, encodeIntake(command), id));
+      } catch (error) {
+        cause = error;
+        if (error instanceof StreamRefusal) break;
+      }
+    }
+    metrics.intake.inc({ outcome: "refused" });
+    throw new DispatchError("unavailable", undefined, { cause });
+  }
+
+  /** Null when there is no such message. Rejects with `unavailable` when the stream does not answer. */
+  async #read(
+    which: { readonly seq: number } | { readonly last_by_subj: string },
+  ): Promise<CreateCommand | null> {
+    const { bus, subjects } = this.#deps;
+    try {
+      const question = Buffer.from(JSON.stringify(which));
+      const bytes = await bus.request(subjects.streamMessage("INTAKE"), question);
+      const answer = JSON.parse(Buffer.from(bytes).toString()) as {
+        message?: { data?: string };
+        error?: { code?: number };
+      };
+      if (answer.error?.code === MISSING) return null;
+      const data = answer.message?.data;
+      if (data === undefined) throw new Error("the intake cannot be read");
+      return decodeIntake(Buffer.from(data, "base64"));
+    } catch (cause) {
+      throw new DispatchError("unavailable", undefined, { cause });
+    }
+  }
+}
+
+const messageId = ({ principal, key }: IdempotencyKey): string =>
+  createHash("sha256")
+    .update(JSON.stringify([principal, key]))
+    .digest("base64url");
+
+/** Our own message of a moment ago, whose ack was lost. */
+const isSameAttempt = (first: CreateCommand, command: CreateCommand): boolean =>
+  first.job.createdAt === command.job.createdAt &&
+  first.job.receivedAtUs === command.job.receivedAtUs &&
+  first.idempotency?.fingerprint === command.idempotency?.fingerprint;

@@ -1,0 +1,103 @@
+// The end of a run: what clients were told is held against Postgres and the event stream. D1 to D6
+// by ../check/, the order of each delivery's requests by the model, what the clients saw by
+// themselves, and what did not come back after a fault. Each violation is put down to the fault
+// during which its delivery was asked about last.
+
+import type { AcknowledgedFacts, CheckReport } from "../check/rules.ts";
+import { checkFacts } from "../check/rules.ts";
+import { loadFacts } from "../check/load.ts";
+import { repeatCreates } from "../replay/repeats.ts";
+import type { System } from "../replay/system.ts";
+import type { Tales } from "../replay/tales.ts";
+import { unorderedDeliveries } from "./delivery-model.ts";
+import type { History, Request } from "./history.ts";
+import type { Round } from "./round.ts";
+
+export interface Finding {
+  readonly rule: string;
+  readonly delivery: string | null;
+  readonly text: string;
+  /** The number of the round in which it happened; null: not known. */
+  readonly round: number | null;
+}
+
+export interface Judgement {
+  readonly findings: readonly Finding[];
+  readonly notes: readonly string[];
+  readonly check: Omit<CheckReport, "violations">;
+  readonly requests: number;
+  readonly unknown: number;
+  /** Deliveries whose requests were put into order. */
+  readonly judged: number;
+}
+
+export async function judgeRun(
+  system: System,
+  tales: Tales,
+  history: History,
+  rounds: readonly Round[],
+): Promise<Judgement> {
+  const repeats = await repeatCreates(system, tales);
+  const { natsUrl, natsPrefix, postgresUrl } = system;
+  const sources = { natsUrl, natsPrefix, postgresUrl: postgresUrl ?? "" };
+  const facts = await loadFacts(sources, acknowledgedIn(history.requests));
+  const check = checkFacts(facts);
+  const { judged, bad } = unorderedDeliveries(history.requests, facts);
+  const roundOf = roundFinder(history.requests, rounds);
+  const findings: Finding[] = [
+    ...check.violations.map((one) => ({ ...one, round: roundOf(one.delivery) })),
+    ...bad.map(({ delivery, verdict }) => ({
+      rule: "order",
+      delivery,
+      text:
+        verdict === "not"
+          ? "its requests have no order in which every answer is right"
+          : "its requests are too many to be put into order",
+      round: roundOf(delivery),
+    })),
+    ...tales.violations.map((text) => {
+      const delivery = /del_[0-9a-z]+/.exec(text)?.[0] ?? null;
+      return { rule: text.split(":")[0] ?? "seen", delivery, text, round: roundOf(delivery) };
+    }),
+  ];
+  const { deliveries, couriers, events } = check;
+  return {
+    findings,
+    notes: [`${repeats.repeated} creates were sent again: ${repeats.summary}`, ...check.notes],
+    check: { deliveries, couriers, events, notes: check.notes },
+    requests: history.requests.length,
+    unknown: history.requests.filter(({ outcome }) => outcome.is === "unknown").length,
+    judged,
+  };
+}
+
+/** Everything that the server said yes to, by the history. */
+export function acknowledgedIn(requests: readonly Request[]): AcknowledgedFacts {
+  const yes = (verb: Request["verb"]): (Request & { delivery: string })[] =>
+    requests.flatMap((request) => {
+      const { delivery, outcome } = request;
+      const isYes = request.verb === verb && outcome.is === "ok" && delivery !== null;
+      return isYes ? [{ ...request, delivery }] : [];
+    });
+  return {
+    creates: yes("create").map(({ delivery }) => delivery),
+    accepts: yes("accept").map(({ delivery, who }) => ({ delivery, courier: who })),
+    statuses: yes("status").map(({ delivery, status }) => ({ delivery, status: status ?? "" })),
+    cancels: yes("cancel").map(({ delivery }) => delivery),
+  };
+}
+
+/** The round during which a delivery was last asked about, or the last one before that. */
+function roundFinder(
+  requests: readonly Request[],
+  rounds: readonly Round[],
+): (delivery: string | null) => number | null {
+  const lastAt = new Map<string, number>();
+  for (const { delivery, sentAt } of requests) if (delivery !== null) lastAt.set(delivery, sentAt);
+  return (delivery) => {
+    const at = delivery === null ? undefined : lastAt.get(delivery);
+    if (at === undefined) return null;
+    const index = rounds.findLastIndex(({ from }) => from <= at);
+    return index < 0 ? null : index;
+  };
+}

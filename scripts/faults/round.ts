@@ -1,0 +1,227 @@
+// One fault from order to order: what is about to be hit is chosen, the fault done under load, probes
+// sent to every shard that it touches until each is served again, everything healed, and the figures
+// written down. The next fault begins on a cluster that is whole.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import postgres from "postgres";
+import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
+import { deedOf } from "./deeds.ts";
+import { nowMs } from "./history.ts";
+import type { History } from "./history.ts";
+import type { Load } from "./load.ts";
+import type { FaultName } from "./plan.ts";
+import type { Probe, Prober } from "./probes.ts";
+import type { Stage } from "./stage.ts";
+
+/** Where one fault happens and what looks on. */
+export interface Ground {
+  readonly stage: Stage;
+  readonly load: Load;
+  readonly prober: Prober;
+  readonly history: History;
+  readonly say: (line: string) => void;
+}
+
+export interface Round {
+  readonly fault: FaultName;
+  readonly victim: string;
+  /** Steady clock of the suite, ms: from the fault to the whole cluster. */
+  readonly from: number;
+  readonly to: number;
+  /** How many shards were touched and probed. */
+  readonly shards: number;
+  /** Until the last of them was served again, ms; null when one was not within the deadline. */
+  readonly servedMs: number | null;
+  /** Until a create for each of them, sent after the fault, was acknowledged, ms; null when one was not. */
+  readonly answeredMs: number | null;
+  /** From the create to the offer of the slowest probe meanwhile, ms. */
+  readonly slowestProbeMs: number;
+  /** Attempts that were refused or failed, of the replay's clients and the probes. */
+  readonly refused: number;
+  /** Requests that took longer than `SLOW_MS`, and the percentile of all, ms. */
+  readonly slow: number;
+  readonly requests: number;
+  readonly requestP99Ms: number;
+  /** Creates of probes that were acknowledged and offered to nobody. */
+  readonly offersLost: number;
+  /** The oldest event that waited to be published, ms. */
+  readonly eventsLateMs: number;
+  /** What did not come back, or ended without being asked to. */
+  readonly complaints: readonly string[];
+  /** What cost time and broke no promise: offers that were lost, and why. */
+  readonly notes: readonly string[];
+}
+
+const SLOW_MS = 250;
+const SERVED_DEADLINE_MS = 90_000;
+/** Who waits in a backlog that nobody wakes is looked at again after WAIT_LOOK_MS. */
+const LOST_DEADLINE_MS = DISPATCH_DEFAULTS.WAIT_LOOK_MS + 15_000;
+const WHOLE_DEADLINE_MS = 30_000;
+const OUTBOX_POLL_MS = 200;
+const EXPLAINED_MAX = 2;
+
+export async function runRound(ground: Ground, fault: FaultName, turn: number): Promise<Round> {
+  const { stage, load, prober, history } = ground;
+  const deed = await deedOf(stage, fault, turn);
+  const shards = deed.shards ?? Array.from({ length: stage.shards }, (_, i) => i);
+  const before = { troubles: load.troubles(), requests: history.requests.length };
+  const events = watchOutbox(stage.system.postgresUrl ?? "");
+  const from = nowMs();
+  let isOver = false;
+  const doing = deed.run().finally(() => (isOver = true));
+  const probing = prober.watch(shards, {
+    since: from,
+    deadlineMs: SERVED_DEADLINE_MS,
+    isOver: () => isOver,
+  });
+  const [done, probes] = await Promise.all([settled(doing), probing]);
+  const complaints = [...done];
+  complaints.push(...(await putRight(ground, deed.victim)));
+  const lost = await prober.lost(probes, LOST_DEADLINE_MS);
+  const notes = await explained(ground, lost, "never on a phone");
+  const to = nowMs();
+  const eventsLateMs = await events.stop();
+  const figures = requestFigures(history, before.requests, from);
+  return {
+    fault,
+    victim: deed.victim,
+    from,
+    to,
+    shards: shards.length,
+    servedMs: servedAfter(probes, shards, from),
+    answeredMs: lastFirst(probes, shards, from, ({ answeredAt }) => answeredAt),
+    slowestProbeMs: Math.max(0, ...probes.map((p) => (p.offeredAt ?? p.sentAt) - p.sentAt)),
+    refused: load.troubles() - before.troubles + figures.failed,
+    slow: figures.slow,
+    requests: figures.requests,
+    requestP99Ms: figures.p99,
+    offersLost: lost.length,
+    eventsLateMs,
+    complaints,
+    notes,
+  };
+}
+
+/** A deed that could not be done is a complaint. */
+async function settled(doing: Promise<unknown>): Promise<string[]> {
+  try {
+    await doing;
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+/** Starts and heals everything, and probes all shards. Resolves to what is still not right. */
+async function putRight(ground: Ground, victim: string): Promise<string[]> {
+  const { stage, prober } = ground;
+  const complaints: string[] = [];
+  try {
+    const ended = await stage.restore();
+    const unasked = ended.filter((name) => !mayBeDown(name, victim));
+    complaints.push(...unasked.map((name) => `ended by itself: ${name}`));
+  } catch (error) {
+    complaints.push((error as Error).message);
+  }
+  const missing = await stage.settle();
+  complaints.push(...missing.map((what) => `not whole: ${what}`));
+  const all = Array.from({ length: stage.shards }, (_, i) => i);
+  const since = nowMs();
+  const probes = await prober.watch(all, { since, deadlineMs: WHOLE_DEADLINE_MS });
+  if (servedAfter(probes, all, since) === null) complaints.push("not all shards serve");
+  const lost = await prober.lost(probes, LOST_DEADLINE_MS);
+  complaints.push(...(await explained(ground, lost, "created after the fault, never on a phone")));
+  return complaints;
+}
+
+/** Why probes were not offered, the first few of them; cancels all. */
+async function explained(
+  { prober }: Ground,
+  lost: readonly Probe[],
+  what: string,
+): Promise<string[]> {
+  const reasons = await Promise.all(lost.map(({ delivery }) => prober.why(delivery)));
+  const shown = reasons.slice(0, EXPLAINED_MAX).map((reason) => `${what}: ${reason}`);
+  const more = lost.length - shown.length;
+  return more > 0 ? [...shown, `${what}: ${more} more`] : shown;
+}
+
+/** `ended` is "name (how)"; everything may be down after a restart of everything. */
+function mayBeDown(ended: string, victim: string): boolean {
+  const name = ended.split(" ")[0] ?? "";
+  return victim === "everything" || victim.split(/[ ,:]+/).includes(name);
+}
+
+/** Until the last shard had an offer for a create sent since; null when one had none. */
+export function servedAfter(
+  probes: readonly Probe[],
+  shards: readonly number[],
+  since: number,
+): number | null {
+  return lastFirst(probes, shards, since, ({ offeredAt }) => offeredAt);
+}
+
+/** From `since` until the last of the shards had its first; null when one had none. */
+function lastFirst(
+  probes: readonly Probe[],
+  shards: readonly number[],
+  since: number,
+  momentOf: (probe: Probe) => number | null,
+): number | null {
+  const firsts = shards.map((shard) => {
+    const mine = probes.filter((probe) => probe.shard === shard);
+    return Math.min(...mine.map((probe) => momentOf(probe) ?? Number.POSITIVE_INFINITY));
+  });
+  const last = Math.max(since, ...firsts);
+  return Number.isFinite(last) ? last - since : null;
+}
+
+function requestFigures(
+  history: History,
+  first: number,
+  from: number,
+): { requests: number; failed: number; slow: number; p99: number } {
+  const meanwhile = history.requests
+    .slice(first)
+    .filter(({ sentAt, endedAt }) => sentAt >= from && endedAt !== null);
+  const took = meanwhile.map(({ sentAt, endedAt }) => (endedAt ?? 0) - sentAt);
+  const sorted = took.toSorted((a, b) => a - b);
+  return {
+    requests: took.length,
+    // The replay's own are counted by its tales; the probe's creates are sent once.
+    failed: meanwhile.filter(
+      ({ who, verb, outcome }) =>
+        who === "cus_probe" && verb === "create" && outcome.is === "unknown",
+    ).length,
+    slow: took.filter((ms) => ms > SLOW_MS).length,
+    p99: sorted[Math.max(0, Math.ceil(sorted.length * 0.99) - 1)] ?? 0,
+  };
+}
+
+/** Asks now and then how old the oldest unpublished event is. */
+function watchOutbox(postgresUrl: string): { stop: () => Promise<number> } {
+  const sql = postgres(postgresUrl, { max: 1, connect_timeout: 2, onnotice: () => undefined });
+  let late = 0;
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      try {
+        const [row] = await sql<{ ms: number }[]>`
+          select coalesce(extract(epoch from clock_timestamp() - min(at)) * 1000, 0)::float8 as ms
+          from outbox`;
+        late = Math.max(late, row?.ms ?? 0);
+      } catch {
+        // Postgres itself is the one that is hit.
+      }
+      await sleep(OUTBOX_POLL_MS);
+    }
+  })();
+  return {
+    async stop() {
+      isOver = true;
+      await watching;
+      await sql.end({ timeout: 1 });
+      return late;
+    },
+  };
+}
