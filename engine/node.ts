@@ -54,10 +54,13 @@ const HISTORY_KEPT_H = 24 * 30;
 const STOP_DEADLINE_MS = 15_000;
 
 /** The actors, the index and the search, wired for one node. */
-export function makeDomain(settings: DispatchSettings): Domain {
+export function makeDomain(
+  settings: DispatchSettings,
+  capacityCouriers: number = INDEX_CAPACITY_COURIERS,
+): Domain {
   const index = new CellIndex({
     resolution: settings.CELL_RESOLUTION,
-    capacityCouriers: INDEX_CAPACITY_COURIERS,
+    capacityCouriers,
   });
   const travel = createGreatCircleTravel();
   const search = createSearch(index, {

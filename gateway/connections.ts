@@ -78,7 +78,7 @@ export class Connections {
   open(peer: WsPeer): WsReceiver {
     const state = openSession(this.#deps.clock.now());
     const connection: Connection = {
-      id: newSessionId(),
+      id: newSessionId(this.#deps.random),
       peer,
       state,
       link: null,

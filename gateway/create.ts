@@ -9,7 +9,6 @@ import { createHmac } from "node:crypto";
 import { inBox } from "../actors/geo.ts";
 import type { GeocodeResult } from "../engine/geo/geocoder.ts";
 import { keyedDeliveryId, newDeliveryId } from "../engine/ids.ts";
-import { systemRandom } from "../engine/io/random.ts";
 import { shardOfPoint } from "../engine/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../engine/store/port.ts";
 import { shortenAddress } from "../proto/address.ts";
@@ -102,11 +101,11 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
   const { settings, shards, authKey } = deps.config;
   const made = key === null ? null : keyDigests(authKey, key);
-  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? systemRandom(SECRET_BYTES);
+  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
   const secret = Buffer.from(secretBytes).toString("base64url");
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: made === null ? newDeliveryId(shard, now) : keyedDeliveryId(shard, made.id),
+    id: made === null ? newDeliveryId(shard, now, deps.random) : keyedDeliveryId(shard, made.id),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,

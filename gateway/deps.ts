@@ -8,6 +8,7 @@ import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Log } from "../engine/io/log.ts";
 import type { Bus } from "../engine/io/nats.ts";
+import type { Random } from "../engine/io/random.ts";
 import type { Store } from "../engine/store/port.ts";
 import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -31,6 +32,8 @@ export type Deps = {
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  /** For ids, secrets and names. */
+  readonly random: Random;
   readonly admission: AdmissionLimits;
   /** One for all that comes from nodes. */
   readonly fence: Fence;

@@ -9,6 +9,7 @@ import { loadCityGeocoder } from "../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { newNodeId } from "../engine/ids.ts";
 import { systemClock } from "../engine/io/clock.ts";
+import { systemRandom } from "../engine/io/random.ts";
 import { createLog, errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
@@ -60,6 +61,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     bus,
     subjects,
     clock: systemClock,
+    random: systemRandom,
     admission: ADMISSION_LIMITS,
     fence: new Fence(),
     log,

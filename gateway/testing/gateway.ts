@@ -5,6 +5,7 @@ import { createCityGeocoder } from "../../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../../engine/geo/travel-time.ts";
 import { newNodeId } from "../../engine/ids.ts";
 import { systemClock } from "../../engine/io/clock.ts";
+import { systemRandom } from "../../engine/io/random.ts";
 import { createLog } from "../../engine/io/log.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
@@ -113,6 +114,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     bus,
     subjects,
     clock: systemClock,
+    random: systemRandom,
     admission: change.admission ?? NEVER_TOO_MUCH,
     fence: new Fence(),
     log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
