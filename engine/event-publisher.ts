@@ -33,10 +33,15 @@ export class EventPublisher {
   }
 
   /** Resolves when the stream has the message. Rejects when it refuses it, or says nothing in time. */
-  publish(subject: string, data: Uint8Array, id: string): Promise<void> {
+  publish(
+    subject: string,
+    data: Uint8Array,
+    id: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const reply = `${this.#inbox}.${++this.#last}`;
-      if (!this.#bus.publish(subject, data, reply, id)) {
+      if (!this.#bus.publish(subject, data, reply, id, headers)) {
         return reject(new Error("NATS is away"));
       }
       this.#waiting.set(reply, { since: this.#clock.now(), resolve, reject });

@@ -19,6 +19,7 @@ import { Ingest } from "./ingest.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
 import { Leases, Positions } from "./positions.ts";
+import { startOutward } from "./partners/start.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
 import { Reader } from "./reader.ts";
 import type { Route } from "./route.ts";
@@ -77,6 +78,7 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
 
   const idempotency = new Idempotency(deps.store, log);
   const create = createCreate(deps, mail);
+  const outward = startOutward(deps, { create, commands, reader, idempotency }, version);
   const description = (): string => text;
   const open = { deps, description };
   const described: readonly Route[] = [
@@ -105,6 +107,7 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   });
   const stopAll = async (): Promise<void> => {
     unsubscribe();
+    await outward.stop();
     await end(listener, connections, ingest);
     for (const part of [positions, leases, tracking]) part.stop();
   };

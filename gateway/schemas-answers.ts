@@ -32,6 +32,15 @@ export const createdAnswer = z
   })
   .meta({ id: "Created" });
 
+export const quoteAnswer = z
+  .strictObject({
+    quote: z.string().meta({ example: "q1.1777817700000.c2lnbmF0dXJl" }),
+    expires_at: time,
+    estimated_pickup_time: time,
+    estimated_arrival: time,
+  })
+  .meta({ id: "Quote" });
+
 export const deliveryAnswer = z
   .strictObject({
     id: deliveryId,

@@ -1,6 +1,7 @@
 /**
  * For tests: a whole gateway on a free port, over a database and a NATS prefix of its own. It builds, it hides nothing.
  */
+import type { NatsConnection } from "@nats-io/transport-node";
 import { createCityGeocoder } from "../../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../../engine/geo/travel-time.ts";
 import { newNodeId } from "../../engine/ids.ts";
@@ -10,6 +11,8 @@ import { Metrics } from "../../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
 import type { Bus } from "../../engine/io/nats.ts";
 import { migrate } from "../../engine/store/migrate.ts";
+import { openPartnerStore } from "../../engine/store/partners.ts";
+import type { PartnerStore } from "../../engine/store/partners.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import type { CourierId, ShardId } from "../../proto/ids.ts";
@@ -22,6 +25,7 @@ import type { Deps, GatewayConfig } from "../deps.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
 import type { Gateway } from "../gateway.ts";
+import type { Notifier } from "../notify/notifier.ts";
 import { signToken } from "../token.ts";
 import type { TokenRole } from "../token.ts";
 import { Rest, openClient } from "./clients.ts";
@@ -58,20 +62,40 @@ export type TestGateway = {
   /** Lines of the log at level warn and above. */
   readonly logLines: string[];
   readonly nodes: FakeNodes;
+  readonly partners: PartnerStore;
+  readonly nats: NatsConnection;
+  readonly prefix: string;
+  readonly postgresUrl: string;
   readonly rest: Rest;
   readonly connect: (token: string) => Promise<Client>;
   readonly close: () => Promise<void>;
 };
 
 export async function startTestGateway(
-  change: { readonly ledger?: Deps["ledger"] } = {},
+  change: {
+    readonly ledger?: Deps["ledger"];
+    /** With the outward parts; `natsUrl` and `credentials` where the run's server will not do. */
+    readonly outward?: {
+      readonly natsUrl?: string;
+      readonly credentials?: string;
+      readonly prefix?: string;
+      readonly notifier?: Notifier;
+    };
+  } = {},
 ): Promise<TestGateway> {
   const database = await testDatabase();
   await migrate(database.url);
   const store = openPostgresStore({ url: database.url, applicationName: "gateway test" });
-  const bus = natsBus(await connectNats({ url: testNatsUrl(), name: "gateway test" }));
-  const nodesBus = natsBus(await connectNats({ url: testNatsUrl(), name: "nodes test" }));
-  const subjects = subjectsFor(testPrefix());
+  const options = {
+    url: change.outward?.natsUrl ?? testNatsUrl(),
+    credentials: change.outward?.credentials ?? null,
+  };
+  const nats = await connectNats({ ...options, name: "gateway test" });
+  const bus = natsBus(nats);
+  const nodesBus = natsBus(await connectNats({ ...options, name: "nodes test" }));
+  const prefix = change.outward?.prefix ?? testPrefix();
+  const subjects = subjectsFor(prefix);
+  const partners = openPartnerStore({ url: database.url, applicationName: "gateway test" });
   const logLines: string[] = [];
   const metrics = new Metrics("gateway");
   const config: GatewayConfig = {
@@ -95,6 +119,17 @@ export async function startTestGateway(
     geocoder: createCityGeocoder(CITY),
     travel: createGreatCircleTravel(),
     ledger: change.ledger ?? (() => Promise.resolve([])),
+    ...(change.outward === undefined
+      ? {}
+      : {
+          outward: {
+            nats,
+            prefix,
+            store: partners,
+            webhookTargets: "any" as const,
+            notifier: change.outward.notifier ?? null,
+          },
+        }),
   };
   const nodes = new FakeNodes(nodesBus, subjects, config.shards);
   await nodesBus.flush();
@@ -112,6 +147,10 @@ export async function startTestGateway(
     url,
     logLines,
     nodes,
+    partners,
+    nats,
+    prefix,
+    postgresUrl: database.url,
     rest: new Rest(url),
     async connect(token) {
       const client = await openClient(url);
@@ -123,6 +162,7 @@ export async function startTestGateway(
       for (const client of clients) client.end();
       await gateway.stop();
       await store.close();
+      await partners.close();
       await bus.close();
       await nodesBus.close();
       await database.drop();
