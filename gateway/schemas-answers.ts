@@ -116,6 +116,37 @@ export const ledgerAnswer = z.strictObject({
   entries: z.array(z.looseObject({ at: time, type: z.string() })),
 });
 
+const webhookFields = {
+  id: z.string().meta({ example: "whk_5f2c8d1e9a7b4c30" }),
+  owner: z.string().meta({ example: "acme" }),
+  url: z.string().meta({ example: "https://example.com/hooks" }),
+  created_at: time,
+  disabled_reason: z.string().nullable(),
+};
+export const webhookAnswer = z.strictObject(webhookFields).meta({ id: "Webhook" });
+export const webhooksAnswer = z.strictObject({ webhooks: z.array(webhookAnswer) });
+/** The only answers that hold the secret. */
+export const webhookSecretAnswer = z
+  .strictObject({ ...webhookFields, secret: z.string().meta({ example: "whsec_c2VjcmV0" }) })
+  .meta({ id: "WebhookWithSecret" });
+export const webhookMessagesAnswer = z.strictObject({
+  messages: z.array(
+    z.strictObject({
+      delivery_id: deliveryId,
+      number: z.int().meta({ example: 2 }),
+      type: z.string().meta({ example: "assigned" }),
+      state: z.enum(["waiting", "sent", "dead"]),
+      attempts: z.int(),
+      created_at: time,
+      due_at: time,
+      ended_at: time.nullable(),
+      last_error: z.string().nullable(),
+    }),
+  ),
+});
+export const resentAnswer = z.strictObject({ resent: z.int() });
+export const removedAnswer = z.strictObject({ removed: z.literal(true) });
+
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]];
 export const problemAnswer = z
   .strictObject({

@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { REPORTED_STATUSES } from "../proto/frames.ts";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../proto/ids.ts";
+import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN, PRINCIPAL_ID_PATTERN } from "../proto/ids.ts";
 import {
   ADDRESS_MAX_CHARS,
   COURIER_CAPACITY_MAX_DELIVERIES,
@@ -20,6 +20,7 @@ import {
   PHONE_MAX_CHARS,
   QUOTE_MAX_CHARS,
   REASON_MAX_CHARS,
+  WEBHOOK_URL_MAX_CHARS,
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
@@ -203,6 +204,16 @@ export const availableQuery = z.strictObject({
   courier_id: courierId.optional(),
 });
 export type AvailableQuery = z.infer<typeof availableQuery>;
+
+export const webhookBody = z.strictObject({
+  url: z.string().max(WEBHOOK_URL_MAX_CHARS).meta({ example: "https://example.com/hooks" }),
+  /** Operators only: whose deliveries. A partner's is its own. */
+  owner: z.string().regex(PRINCIPAL_ID_PATTERN).optional(),
+});
+export const resendBody = z.strictObject({ delivery_id: deliveryId.optional() });
+export const webhookMessagesQuery = z.strictObject({
+  state: z.enum(["waiting", "sent", "dead"]).optional(),
+});
 
 /** For calls that take no body fields or no parameters at all. */
 export const nothing = z.strictObject({});

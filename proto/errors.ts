@@ -78,6 +78,7 @@ const table = {
     retryable: false,
     text: "The delivery's status does not allow this.",
   },
+  limit_reached: { status: 409, retryable: false, text: "There are as many of these as may be." },
   rate_limited: { status: 429, retryable: true, text: "Too many requests; slow down." },
   overloaded: {
     status: 503,

@@ -42,9 +42,11 @@ export const PARTNER_REQUESTS_BURST = 400;
 export const PARTNERS_KNOWN_MS = 2_000;
 export const QUOTE_TTL_MS = 900_000;
 export const QUOTE_MAX_CHARS = 1_000;
-/** Events of one delivery that a partner has under way, unacknowledged, over all its deliveries. */
+/** Events that a partner has under way, unacknowledged. */
 export const PARTNER_ACK_PENDING_MAX = 512;
-/** An event that was not acknowledged for so long is given again. */
+/** An event that a partner did not acknowledge for so long is given again. */
+export const PARTNER_ACK_WAIT_MS = 10_000;
+/** The same for our own workers. */
 export const EVENT_ACK_WAIT_MS = 30_000;
 export const WEBHOOKS_PER_OWNER_MAX = 10;
 export const WEBHOOK_URL_MAX_CHARS = 500;
@@ -62,6 +64,8 @@ export const WEBHOOK_OLD_SECRET_MS = 86_400_000;
 export const WEBHOOK_KEPT_H = 168;
 export const NOTICE_TIMEOUT_MS = 10_000;
 export const NOTICE_ATTEMPTS_MAX = 8;
+/** Of what is older, customers are not told any more. */
+export const NOTICE_AGE_MAX_MS = 3_600_000;
 export const NOTICES_KEPT_H = 336;
 
 /** The runtime. */

@@ -6,6 +6,7 @@
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Millis } from "../../proto/ids.ts";
 import { WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
+import { textArray } from "../io/postgres.ts";
 import type { Database } from "../io/postgres.ts";
 
 export type WebhookRow = {
@@ -52,8 +53,8 @@ export type WebhookStore = {
   remove(id: string): Promise<void>;
   /** Notes for each address of an event's owner that it is to be told. Repeats change nothing. */
   enqueue(events: readonly OwnedEvent[]): Promise<void>;
-  /** Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`. */
-  take(limit: number): Promise<readonly WebhookMessage[]>;
+  /** Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`, and nothing for the `busy` addresses. */
+  take(limit: number, busy: readonly string[]): Promise<readonly WebhookMessage[]>;
   settle(key: WebhookMessageKey, outcome: WebhookOutcome): Promise<void>;
   /** Newest first. */
   messages(id: string, state: WebhookMessageState, limit: number): Promise<WebhookMessageRow[]>;
@@ -87,8 +88,10 @@ const ENQUEUE = `
 insert into webhook_messages (webhook_id, delivery_id, number, type, body)
 select w.id, e.delivery, e.number, e.type, e.body
 from json_to_recordset($1::text::json) as e(
-  owner text, delivery text, number int, type text, body text)
+  owner text, delivery text, number int, type text, at timestamptz, body text)
+-- What happened before there was an address is not owed to it.
 join webhooks w on w.owner = e.owner collate "C" and w.disabled_reason is null
+  and e.at >= w.created_at
 on conflict (webhook_id, delivery_id, number) do nothing`;
 
 /**
@@ -100,6 +103,7 @@ with due as materialized (
   select m.ctid from webhook_messages m
   join webhooks w on w.id = m.webhook_id and w.disabled_reason is null
   where m.state = 'waiting' and m.due_at <= clock_timestamp()
+    and m.webhook_id <> all($2::text[])
     and not exists (
       select 1 from webhook_messages e
       where e.webhook_id = m.webhook_id and e.delivery_id = m.delivery_id
@@ -176,11 +180,13 @@ export const webhookStore = (db: Database): WebhookStore => ({
       delivery: event.delivery_id,
       number: event.number,
       type: event.type,
+      at: event.at,
       body: JSON.stringify(event),
     }));
     await db.query(ENQUEUE, [JSON.stringify(rows)]);
   },
-  take: (limit) => db.query<WebhookMessage>(TAKE, [limit], { repeat: false }),
+  take: (limit, busy) =>
+    db.query<WebhookMessage>(TAKE, [limit, textArray(busy)], { repeat: false }),
   async settle({ webhook_id: id, delivery_id: delivery, number }, outcome) {
     if (outcome.sent) return void (await db.query(SENT, [id, delivery, number]));
     const waitS = outcome.retryInMs === null ? null : outcome.retryInMs / 1_000;

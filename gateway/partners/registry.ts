@@ -11,7 +11,7 @@ import type { Log } from "../../engine/io/log.ts";
 import type { PartnerStore } from "../../engine/store/partners.ts";
 import type { Millis } from "../../proto/ids.ts";
 import {
-  EVENT_ACK_WAIT_MS,
+  PARTNER_ACK_WAIT_MS,
   PARTNERS_KNOWN_MS,
   PARTNER_ACK_PENDING_MAX,
 } from "../../proto/limits.ts";
@@ -39,7 +39,7 @@ export async function ensurePartnerConsumer(
     filter_subject: subjectsFor(prefix).eventsOfOwner(partner),
     deliver_policy: DeliverPolicy.All,
     ack_policy: AckPolicy.Explicit,
-    ack_wait: EVENT_ACK_WAIT_MS * NANOS_PER_MS,
+    ack_wait: PARTNER_ACK_WAIT_MS * NANOS_PER_MS,
     max_ack_pending: PARTNER_ACK_PENDING_MAX,
   });
 }

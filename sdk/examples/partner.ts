@@ -11,7 +11,7 @@
  *
  * The file stands for your database: one line of JSON for each order and for each event.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { truncateSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -54,21 +54,16 @@ class Book {
 
   addOrder(order: Order): void {
     this.orders.set(order.order, order.delivery);
-    this.#write([order]);
+    this.#write(order);
   }
 
-  addEvents(events: readonly Event[]): void {
-    for (const event of events) this.latest.set(event.delivery_id, event.number);
-    this.#write(events);
+  addEvent(event: Event): void {
+    this.latest.set(event.delivery_id, event.number);
+    this.#write(event);
   }
 
-  close(): void {
-    closeSync(this.#file);
-  }
-
-  #write(entries: readonly object[]): void {
-    if (entries.length === 0) return;
-    writeSync(this.#file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
+  #write(entry: object): void {
+    writeSync(this.#file, `${JSON.stringify(entry)}\n`);
     fsyncSync(this.#file);
   }
 }
@@ -131,39 +126,24 @@ async function follow(nc: NatsConnection, { prefix, name }: Settings, book: Book
         name: `p_${name}`,
         config: { ack_policy: AckPolicy.Explicit },
       } as Parameters<typeof js.consumers.getConsumerFromInfo>[0]);
-      for (;;) {
-        const batch: JsMsg[] = [];
-        const messages = await consumer.fetch({ max_messages: BATCH_EVENTS, expires: WAIT_MS });
-        for await (const message of messages) batch.push(message);
-        take(batch, book);
-      }
+      const messages = await consumer.consume({ max_messages: BATCH_EVENTS, expires: WAIT_MS });
+      for await (const message of messages) take(message, book);
     } catch {
       await sleep(RETRY_MS); // The server is away; the consumer waits where it was.
     }
   }
 }
 
-/** Writes what is new, then acknowledges. What is too early for its delivery is asked for again. */
-function take(batch: readonly JsMsg[], book: Book): void {
-  const fresh: Event[] = [];
-  const known = new Map<string, number>();
-  const done: JsMsg[] = [];
-  for (const message of batch) {
-    const event = message.json<Event>();
-    const latest = known.get(event.delivery_id) ?? book.latest.get(event.delivery_id) ?? 0;
-    if (event.number > latest + 1) {
-      message.nak(RETRY_MS);
-      continue;
-    }
-    if (event.number === latest + 1) {
-      fresh.push(event);
-      known.set(event.delivery_id, event.number);
-    }
-    done.push(message);
+/** Writes an event that is new, then acknowledges it. One that is too early for its delivery is asked for again. */
+function take(message: JsMsg, book: Book): void {
+  const event = message.json<Event>();
+  const latest = book.latest.get(event.delivery_id) ?? 0;
+  if (event.number > latest + 1) return message.nak(RETRY_MS);
+  if (event.number === latest + 1) {
+    book.addEvent(event);
+    console.log(`${event.delivery_id} #${event.number} ${event.status}`);
   }
-  book.addEvents(fresh);
-  for (const message of done) message.ack();
-  for (const event of fresh) console.log(`${event.delivery_id} #${event.number} ${event.status}`);
+  message.ack();
 }
 
 async function main(): Promise<void> {
