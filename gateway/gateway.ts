@@ -27,7 +27,7 @@ import { courierRoutes } from "./routes/couriers.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { openRoutes, trackingPageRoute } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
-import { webhookRoutes } from "./routes/webhooks.ts";
+import { outwardRoutes } from "./routes/outward.ts";
 import { listen } from "./socket.ts";
 import type { Headers, Listener, UpgradeAnswer } from "./socket.ts";
 import { Tracking } from "./tracking.ts";
@@ -86,7 +86,7 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     ...deliveryRoutes({ deps, create, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),
     ...operatorRoutes({ deps, mail, whereabouts }),
-    ...webhookRoutes(deps),
+    ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];
   const text = describe(described, config.publicUrl, version);

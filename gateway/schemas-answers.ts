@@ -6,7 +6,7 @@ import { z } from "zod";
 import { ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { STATUSES } from "../proto/status.ts";
+import { EVENT_TYPES, STATUSES } from "../proto/status.ts";
 
 const time = z.iso.datetime().meta({ example: "2026-05-03T14:15:00Z" });
 const deliveryId = z.string().meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
@@ -115,6 +115,21 @@ export const ledgerAnswer = z.strictObject({
   delivery_id: deliveryId,
   entries: z.array(z.looseObject({ at: time, type: z.string() })),
 });
+
+/** What stands on the stream and in a webhook (`proto/events.ts`). */
+export const eventAnswer = z
+  .strictObject({
+    id: z.string().meta({ example: "4711" }),
+    delivery_id: deliveryId,
+    number: z.int().min(1).meta({ example: 2 }),
+    type: z.enum(EVENT_TYPES),
+    status: z.enum(STATUSES),
+    reason: z.string().nullable(),
+    courier_id: z.string().nullable().meta({ example: "cur_1" }),
+    external_id: z.string().nullable().meta({ example: "order-7" }),
+    at: time,
+  })
+  .meta({ id: "Event" });
 
 const webhookFields = {
   id: z.string().meta({ example: "whk_5f2c8d1e9a7b4c30" }),

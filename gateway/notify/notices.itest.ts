@@ -15,7 +15,7 @@ type Got = { key: string; auth: string; body: any };
 let system: PartnerSystem;
 let provider: Server;
 let url: string;
-let got: Got[] = [];
+const got: Got[] = [];
 let statuses: number[] = [];
 
 beforeAll(async () => {

@@ -10,7 +10,7 @@ import {
   WEBHOOKS_PER_OWNER_MAX,
   WEBHOOK_OLD_SECRET_MS,
 } from "../../proto/limits.ts";
-import type { Deps, Outward } from "../deps.ts";
+import type { Outward } from "../deps.ts";
 import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import { route } from "../route.ts";
@@ -24,18 +24,14 @@ import { TargetError, targetOf } from "../webhooks/target.ts";
 
 const ROLES = ["operator", "partner"] as const;
 
-/** None where the gateway has no outward parts. */
-export const webhookRoutes = ({ outward }: Pick<Deps, "outward">): readonly Route[] =>
-  outward
-    ? [
-        listRoute(outward),
-        addRoute(outward),
-        removeRoute(outward),
-        rotateRoute(outward),
-        messagesRoute(outward),
-        resendRoute(outward),
-      ]
-    : [];
+export const webhookRoutes = (outward: Outward): readonly Route[] => [
+  listRoute(outward),
+  addRoute(outward),
+  removeRoute(outward),
+  rotateRoute(outward),
+  messagesRoute(outward),
+  resendRoute(outward),
+];
 
 const listRoute = ({ store }: Outward): Route =>
   route({
