@@ -19,6 +19,7 @@ import { AckPolicy, jetstream } from "@nats-io/jetstream";
 import type { JsMsg } from "@nats-io/jetstream";
 import { connect, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
 
 const REQUEST_TIMEOUT_MS = 2_000;
 const RETRY_MS = 300;
@@ -76,7 +77,7 @@ type Settings = {
 
 /** Asks for one delivery until there is an answer. Throws when the answer is no. */
 async function create(nc: NatsConnection, { prefix, name }: Settings, order: number) {
-  const subject = `${prefix}.v1.req.${name}.delivery.create`;
+  const subject = subjectsFor(prefix).partnerRequest(name, "create");
   const body = {
     origin: { lat: 37.7879, lng: -122.4075 },
     destination: { lat: 37.7599, lng: -122.4148 },
@@ -117,13 +118,12 @@ async function orderAll(nc: NatsConnection, settings: Settings, book: Book): Pro
 
 /** Follows the events for ever. The consumer keeps the place; it was made together with the partner. */
 async function follow(nc: NatsConnection, { prefix, name }: Settings, book: Book): Promise<never> {
-  const js = jetstream(nc, { apiPrefix: `${prefix}.v1.js.${name}` });
-  const stream = `${prefix.toUpperCase()}_EVENTS`;
+  const js = jetstream(nc, { apiPrefix: subjectsFor(prefix).partnerStream(name) });
   for (;;) {
     try {
       const consumer = js.consumers.getConsumerFromInfo({
-        stream_name: stream,
-        name: `p_${name}`,
+        stream_name: streamName(prefix, "EVENTS"),
+        name: partnerConsumer(name),
         config: { ack_policy: AckPolicy.Explicit },
       } as Parameters<typeof js.consumers.getConsumerFromInfo>[0]);
       const messages = await consumer.consume({ max_messages: BATCH_EVENTS, expires: WAIT_MS });
@@ -166,7 +166,7 @@ async function main(): Promise<void> {
     servers: url.split(","),
     name: `partner ${name}`,
     authenticator: nkeyAuthenticator(seed),
-    inboxPrefix: `${prefix}.v1.inbox.${name}`,
+    inboxPrefix: subjectsFor(prefix).partnerInbox(name),
     // Come back for ever, and notice a dead server within seconds.
     waitOnFirstConnect: true,
     maxReconnectAttempts: -1,
