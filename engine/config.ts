@@ -16,6 +16,8 @@ import type { LogLevel } from "./io/log.ts";
 export type Config = {
   /** One address or several, separated by commas. */
   readonly natsUrl: string;
+  /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
+  readonly natsCredentials: string | null;
   /** First token of every subject: keeps clusters on one server apart. */
   readonly natsPrefix: string;
   /** Copies of each stream: 1 on a single server, 3 in a cluster. */
@@ -39,9 +41,23 @@ export type Config = {
   /** Fixed when the cluster is created. */
   readonly shards: number;
   readonly logLevel: LogLevel;
+  /** Where webhooks may go: `public` is https to public addresses; `any` is for a development machine. */
+  readonly webhookTargets: WebhookTargets;
+  /** How customers are told: not at all, into the log (development), or by a provider over HTTP. */
+  readonly notify: NotifySettings;
   /** Base of tracking links, without a slash at the end. */
   readonly publicUrl: string;
   readonly settings: DispatchSettings;
+};
+
+export const WEBHOOK_TARGETS = ["public", "any"] as const;
+export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
+const NOTIFY_KINDS = ["off", "log", "http"] as const;
+/** `url` is empty unless `kind` is `http`; `token` goes into its Authorization header. */
+export type NotifySettings = {
+  readonly kind: (typeof NOTIFY_KINDS)[number];
+  readonly url: string;
+  readonly token: string | null;
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -130,6 +146,7 @@ export function readConfig(env: Environment): Config {
   const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
   const config: Config = {
     natsUrl,
+    natsCredentials: reader.optional("NATS_CREDENTIALS"),
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
@@ -145,6 +162,8 @@ export function readConfig(env: Environment): Config {
     serviceArea: reader.box("SERVICE_AREA", SERVICE_AREA_DEFAULT),
     shards: reader.whole("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
     logLevel: reader.oneOf("LOG_LEVEL", "info", LOG_LEVELS),
+    webhookTargets: reader.oneOf("WEBHOOK_TARGETS", "public", WEBHOOK_TARGETS),
+    notify: readNotify(reader),
     publicUrl: reader
       .url("PUBLIC_URL", `http://${linkHost(publicHost)}:${publicPort}`, ["http:", "https:"])
       .replace(/\/+$/, ""),
@@ -152,6 +171,13 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readNotify(reader: Reader): NotifySettings {
+  const kind = reader.oneOf("NOTIFY", "off", NOTIFY_KINDS);
+  const token = reader.optional("NOTIFY_TOKEN");
+  if (kind !== "http") return { kind, url: "", token };
+  return { kind, url: reader.url("NOTIFY_URL", null, ["http:", "https:"]), token };
 }
 
 function readStreamBytes(reader: Reader): Config["streamBytes"] {
@@ -189,6 +215,7 @@ export function printable(config: Config): Record<string, unknown> {
   return {
     ...config,
     authKey: MASK,
+    notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
     natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
     postgresUrl: withoutPassword(config.postgresUrl),
   };

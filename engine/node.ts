@@ -108,7 +108,11 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
   };
   try {
     await migrate(config.postgresUrl);
-    const nc = await connectNats({ url: config.natsUrl, name: node });
+    const nc = await connectNats({
+      url: config.natsUrl,
+      name: node,
+      credentials: config.natsCredentials,
+    });
     closes.push(() => nc.close());
     await openStreams(nc, config, log);
     const store = openPostgresStore({

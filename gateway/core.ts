@@ -18,11 +18,13 @@ import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
+import { startOutward } from "./partners/start.ts";
 import { Leases, Positions } from "./positions.ts";
 import { Reader } from "./reader.ts";
 import type { Route } from "./route.ts";
 import { courierRoutes } from "./routes/couriers.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
+import { outwardRoutes } from "./routes/outward.ts";
 import { openRoutes, trackingPageRoute } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
 import { Tracking } from "./tracking.ts";
@@ -68,6 +70,7 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const idempotency = new Idempotency(deps.store, log);
   const intake = new IntakeDoor(deps);
   const create = createCreate({ deps, mail, intake, circuit });
+  const outward = startOutward(deps, { create, commands, reader, idempotency }, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
   const open = { deps, description };
@@ -75,6 +78,7 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),
     ...operatorRoutes({ deps, mail, whereabouts }),
+    ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];
   const routes = [...described, trackingPageRoute(open)];
@@ -86,6 +90,7 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
     description,
     drain: async () => {
       unsubscribe();
+      await outward.stop();
       await connections.drain(DRAIN_BATCH_SOCKETS, DRAIN_PAUSE_MS);
       ingest.flush();
     },

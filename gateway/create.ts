@@ -162,6 +162,13 @@ const trackingUrl = (deps: Deps, secret: string): string => `${deps.config.publi
 const areaOf = (address: string | undefined): string | null =>
   address === undefined ? null : shortenAddress(address);
 
+/** What a create with this body would promise. The same checks, nothing written. */
+export function estimatesFor(deps: Deps, body: CreateBody, now: Millis): Estimates {
+  const [pickup, dropoff] = stopsOf(deps, body);
+  const readyAt = readyAtOf(body, now);
+  return promise(deps.travel, { pickup, dropoff, vehicle: body.vehicle ?? null, readyAt }, now);
+}
+
 /** Both stops, or one error with all that is wrong with them. */
 function stopsOf(deps: Deps, body: CreateBody): [pickup: LngLat, dropoff: LngLat] {
   const errors: FieldError[] = [];

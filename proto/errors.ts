@@ -58,6 +58,11 @@ const table = {
     retryable: false,
     text: "The point lies outside the served area.",
   },
+  quote_expired: {
+    status: 422,
+    retryable: false,
+    text: "The quote has expired, or is for another delivery; ask for a new one.",
+  },
   delivery_taken: { status: 409, retryable: false, text: "Another courier has this delivery." },
   delivery_over: { status: 409, retryable: false, text: "This delivery has ended." },
   courier_busy: { status: 409, retryable: false, text: "You carry as many deliveries as you can." },
@@ -73,6 +78,7 @@ const table = {
     retryable: false,
     text: "The delivery's status does not allow this.",
   },
+  limit_reached: { status: 409, retryable: false, text: "There are as many of these as may be." },
   rate_limited: { status: 429, retryable: true, text: "Too many requests; slow down." },
   overloaded: {
     status: 503,

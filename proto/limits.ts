@@ -35,6 +35,39 @@ export const TRACKS_PER_SESSION_MAX = 128;
 export const FRAMES_PER_SESSION_PER_S_MAX = 50;
 export const IDEMPOTENCY_KEPT_H = 48;
 
+/** Partners, webhooks, notices. */
+export const PARTNER_REQUESTS_PER_S = 200;
+export const PARTNER_REQUESTS_BURST = 400;
+/** How long the gateways believe what they know of the partners. */
+export const PARTNERS_KNOWN_MS = 2_000;
+export const QUOTE_TTL_MS = 900_000;
+export const QUOTE_MAX_CHARS = 1_000;
+/** Events that a partner has under way, unacknowledged. */
+export const PARTNER_ACK_PENDING_MAX = 512;
+/** An event that a partner did not acknowledge for so long is given again. */
+export const PARTNER_ACK_WAIT_MS = 10_000;
+/** The same for our own workers. */
+export const EVENT_ACK_WAIT_MS = 30_000;
+export const WEBHOOKS_PER_OWNER_MAX = 10;
+export const WEBHOOK_URL_MAX_CHARS = 500;
+/** From the look-up of the address to the end of the answer. */
+export const WEBHOOK_TIMEOUT_MS = 15_000;
+/** What of an answer is read; the rest is cut off. */
+export const WEBHOOK_ANSWER_MAX_BYTES = 4_096;
+export const WEBHOOKS_UNDER_WAY_MAX = 32;
+/** A gateway that died with messages under way: another takes them after this. */
+export const WEBHOOK_LEASE_MS = 60_000;
+/** An event waits so long for an earlier one that the stream has not brought. */
+export const WEBHOOK_GAP_WAIT_MS = 10_000;
+/** After a rotation the old secret signs as well for so long. */
+export const WEBHOOK_OLD_SECRET_MS = 86_400_000;
+export const WEBHOOK_KEPT_H = 168;
+export const NOTICE_TIMEOUT_MS = 10_000;
+export const NOTICE_ATTEMPTS_MAX = 8;
+/** Of what is older, customers are not told any more. */
+export const NOTICE_AGE_MAX_MS = 3_600_000;
+export const NOTICES_KEPT_H = 336;
+
 /** The runtime. */
 export const MAILBOX_MAX_MSGS = 1_024;
 export const ACTORS_MAX = 1_000_000;

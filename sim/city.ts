@@ -28,6 +28,7 @@ const AREA = { west: -122.45, south: 37.74, east: -122.39, north: 37.79 } as con
 
 export const SIM_CONFIG: Config = {
   natsUrl: "",
+  natsCredentials: null,
   natsPrefix: "sim",
   natsReplicas: 1,
   streamBytes: { CELLS: 1_048_576, LEDGER: 1_048_576, EVENTS: 1_048_576, INTAKE: 1_048_576 },
@@ -44,6 +45,8 @@ export const SIM_CONFIG: Config = {
   shards: SHARDS,
   logLevel: "silent",
   publicUrl: "http://sim",
+  webhookTargets: "public",
+  notify: { kind: "none", url: "", token: null },
   settings: SIM_SETTINGS,
 };
 
