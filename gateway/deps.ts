@@ -18,7 +18,14 @@ import type { GatewayMetrics } from "./gateway-metrics.ts";
 
 export type GatewayConfig = Pick<
   Config,
-  "publicHost" | "publicPort" | "publicUrl" | "authKey" | "serviceArea" | "shards" | "settings"
+  | "publicHost"
+  | "publicPort"
+  | "portShared"
+  | "publicUrl"
+  | "authKey"
+  | "serviceArea"
+  | "shards"
+  | "settings"
 >;
 
 export type Deps = {

@@ -5,7 +5,12 @@
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
-import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
+import {
+  COME_BACK_SOCKETS_PER_S,
+  FRAME_MAX_BYTES,
+  SOCKET_BUFFER_MAX_BYTES,
+  SOCKET_IDLE_S,
+} from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { createAuth } from "./auth.ts";
 import { Circuit } from "./circuit.ts";
@@ -14,6 +19,8 @@ import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
 import type { Deps } from "./deps.ts";
 import { Doorkeeper } from "./doorkeeper.ts";
+import { createFollowing } from "./following.ts";
+import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
 import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
@@ -22,7 +29,6 @@ import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
-import { Leases, Positions } from "./positions.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
 import { Reader } from "./reader.ts";
 import type { Route } from "./route.ts";
@@ -32,12 +38,11 @@ import { openRoutes, trackingPageRoute } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
 import { listen } from "./socket.ts";
 import type { Headers, Listener, UpgradeAnswer } from "./socket.ts";
-import { Tracking } from "./tracking.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
-/** Sockets closed at once when the gateway ends, and the pause between two batches. */
-const DRAIN_BATCH_SOCKETS = 500;
+/** A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a pause between two. */
 const DRAIN_PAUSE_MS = 100;
+const DRAIN_BATCH_SOCKETS = (COME_BACK_SOCKETS_PER_S * DRAIN_PAUSE_MS) / 1_000;
 
 export type Gateway = {
   /** The port of the public listener. */
@@ -61,15 +66,15 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
   const commands = createCommands(deps, mail);
-  const leases = new Leases(deps);
-  const tracking = new Tracking(deps, reader, leases);
-  const positions = new Positions(deps, whereabouts, tracking);
+  const following = createFollowing(deps, whereabouts, reader);
+  const { tracking, fanOut } = following;
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
+  const frames = { deps, doorkeeper, commands, ingest, tracking, fanOut };
+  connections.serveWith(createFrameService(frames));
 
-  const unsubscribe = announceToNodes(deps, connections, leases);
+  const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log);
   const intake = new IntakeDoor(deps);
@@ -89,6 +94,7 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const listener = await listen({
     host: config.publicHost,
     port: config.publicPort,
+    isShared: config.portShared,
     socketPaths: ["/v1/socket", "/socket"],
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
@@ -104,9 +110,7 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const stopAll = async (): Promise<void> => {
     unsubscribe();
     await end(listener, connections, ingest);
-    for (const part of [positions, leases, tracking, intake, circuit, doorkeeper]) {
-      part.stop();
-    }
+    for (const part of [following, intake, circuit, doorkeeper]) part.stop();
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
@@ -116,7 +120,7 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
 function announceToNodes(
   { bus, subjects, log, config }: Deps,
   connections: Connections,
-  leases: Leases,
+  { leases, tracking }: Following,
 ): () => void {
   const unsubscribe = bus.subscribe(subjects.nodeUp, ({ data }) => {
     const message = streamMessages.decode(data);
@@ -131,6 +135,7 @@ function announceToNodes(
     if (status === "connected") {
       connections.announce(all);
       leases.announce(all);
+      tracking.doubtAll();
     }
   });
   return unsubscribe;

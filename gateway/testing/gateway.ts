@@ -99,6 +99,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   const config: GatewayConfig = {
     publicHost: "127.0.0.1",
     publicPort: 0,
+    portShared: false,
     publicUrl: "http://links.test",
     authKey: TEST_KEY,
     serviceArea: SERVICE_AREA_DEFAULT,
