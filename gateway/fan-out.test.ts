@@ -31,7 +31,13 @@ function followedOf(n: number): Followed {
   const id = `del_00${String(n).padStart(21, "0")}` as DeliveryId;
   const row = { id, courierId: courier(n), status: "assigned", endedAt: null } as DeliveryRow;
   const rest = { followers: new Map<SessionId, Follower>(), events: [], joining: 0 };
-  const flags = { isReading: false, isStale: false, rereadAt: 0, unsubscribe: () => undefined };
+  const flags = {
+    isReading: false,
+    isStale: false,
+    rereadAt: 0,
+    estimateAt: 0,
+    unsubscribe: () => undefined,
+  };
   const followed: Followed = { id, row, ...rest, ...flags };
   fanOut.need(courier(n), followed);
   return followed;

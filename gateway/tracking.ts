@@ -3,7 +3,8 @@
  * as anybody here follows it, one read of the row for any number of events and followers, one encoding for each audience.
  *
  * A follower never gets an older version after a newer one (D5, D6), and gets nothing any more once the policy says no.
- * Core NATS may lose an event: each followed row is read again every few seconds, which also brings new estimates.
+ * Core NATS may lose an event: each followed row is read again every FOLLOW_REREAD_MS, and all of them when the connection
+ * comes back.
  */
 import { errorFields } from "../engine/io/log.ts";
 import type { DeliveryRow } from "../engine/store/port.ts";
@@ -23,9 +24,10 @@ import { SeenWindow } from "./seen-window.ts";
 import { audienceOf } from "./views.ts";
 import type { Audience } from "./views.ts";
 
-/** How soon a row is read again when no event came. */
-export const REREAD_MS = 5_000;
-const REREAD_TICK_MS = 250;
+const TICK_MS = 250;
+const REREAD_SPREAD_TICKS = 20;
+/** How often the estimates of what is followed are looked at, from memory alone. */
+const ESTIMATE_MS = 5_000;
 /** A new estimate is worth a frame when it moved this far. */
 const ESTIMATE_MOVED_MS = 30_000;
 
@@ -64,6 +66,7 @@ export type Followed = {
   isReading: boolean;
   isStale: boolean;
   rereadAt: Millis;
+  estimateAt: Millis;
 };
 
 /** Told whose positions a followed delivery needs, and when it needs them no more. */
@@ -72,25 +75,25 @@ export type CourierNeeds = {
   readonly release: (courier: CourierId, followed: Followed) => void;
 };
 
+type TrackingDeps = Pick<Deps, "config" | "store" | "bus" | "subjects" | "clock" | "log">;
+
 export class Tracking {
-  readonly #deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">;
+  readonly #deps: TrackingDeps;
   readonly #reader: Reader;
   readonly #needs: CourierNeeds;
   readonly #passed: PassedEvents;
+  readonly #rereadMs: number;
   readonly #followed = new Map<DeliveryId, Followed>();
   readonly #watchers = new Map<SessionId, Watcher>();
   #cancelTick: () => void;
 
-  constructor(
-    deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">,
-    reader: Reader,
-    needs: CourierNeeds,
-  ) {
+  constructor(deps: TrackingDeps, reader: Reader, needs: CourierNeeds) {
     this.#deps = deps;
     this.#reader = reader;
     this.#needs = needs;
     this.#passed = new PassedEvents(deps);
-    this.#cancelTick = deps.clock.after(REREAD_TICK_MS, () => this.#tick());
+    this.#rereadMs = deps.config.settings.FOLLOW_REREAD_MS;
+    this.#cancelTick = deps.clock.after(TICK_MS, () => this.#tick());
   }
 
   stop(): void {
@@ -173,7 +176,8 @@ export class Tracking {
       unsubscribe,
       isReading: false,
       isStale: false,
-      rereadAt: clock.now() + REREAD_MS,
+      rereadAt: clock.now() + this.#rereadMs,
+      estimateAt: clock.now() + ESTIMATE_MS,
     };
     this.#followed.set(id, followed);
     return followed;
@@ -228,7 +232,7 @@ export class Tracking {
   async #readWhileStale(followed: Followed): Promise<void> {
     while (followed.isStale && this.#followed.get(followed.id) === followed) {
       followed.isStale = false;
-      followed.rereadAt = this.#deps.clock.now() + REREAD_MS;
+      followed.rereadAt = this.#deps.clock.now() + this.#rereadMs;
       try {
         const row = await this.#deps.store.delivery(followed.id);
         if (row !== null && this.#followed.get(followed.id) === followed) {
@@ -306,12 +310,38 @@ export class Tracking {
     }
   }
 
+  /** Events may have been lost: everything is read again soon, not all at one moment. */
+  doubtAll(): void {
+    const now = this.#deps.clock.now();
+    let count = 0;
+    for (const followed of this.#followed.values()) {
+      const soon = now + (count++ % REREAD_SPREAD_TICKS) * TICK_MS;
+      followed.rereadAt = Math.min(followed.rereadAt, soon);
+    }
+  }
+
+  /** Shows new estimates where they have moved enough, from what is known here. */
+  #estimate(followed: Followed, now: Millis): void {
+    followed.estimateAt = now + ESTIMATE_MS;
+    const { row } = followed;
+    if (row === null || !isCarried(row.status)) return;
+    const views = new Map<Audience, DeliveryView>();
+    for (const { watcher } of followed.followers.values()) {
+      const { principal } = watcher.link;
+      const audience = audienceOf(principal);
+      if (views.has(audience) || !allowed(principal, "read", row, now)) continue;
+      views.set(audience, this.#reader.viewNow(row, principal));
+    }
+    this.#show(followed, views, null);
+  }
+
   #tick(): void {
     const now = this.#deps.clock.now();
     for (const followed of this.#followed.values()) {
       if (followed.rereadAt <= now) this.#refresh(followed);
+      else if (followed.estimateAt <= now) this.#estimate(followed, now);
     }
-    this.#cancelTick = this.#deps.clock.after(REREAD_TICK_MS, () => this.#tick());
+    this.#cancelTick = this.#deps.clock.after(TICK_MS, () => this.#tick());
   }
 }
 

@@ -162,6 +162,8 @@ export const DISPATCH_DEFAULTS = {
   CELLS_BATCH_MS: 50,
   /** Positions go to watchers once in so long. */
   POSITIONS_MS: 1_000,
+  /** A followed delivery is read again after so long even if no event told of a change: an event may be lost. */
+  FOLLOW_REREAD_MS: 30_000,
   /** How often an owner looks for due deliveries that nobody works on. */
   SWEEP_MS: 1_000,
   /** How often last-known positions are saved. */

@@ -104,7 +104,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     authKey: TEST_KEY,
     serviceArea: SERVICE_AREA_DEFAULT,
     shards: 64,
-    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100 },
+    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100, FOLLOW_REREAD_MS: 2_000 },
   };
   const deps: Deps = {
     gateway: newNodeId("gw"),
