@@ -5,6 +5,8 @@
  * Run by bench/fanout.ts with the name of the library and the port.
  */
 import { createServer } from "node:http";
+// The bare loop is what our own socket adapter is measured against.
+// oxlint-disable-next-line no-restricted-imports
 import * as uws from "uWebSockets.js";
 import { WebSocketServer } from "ws";
 import type { DeliveryId } from "../proto/ids.ts";

@@ -83,9 +83,7 @@ export async function startWorld(gateways: number, couriers: number): Promise<Wo
       const positions = moved.map((n) => {
         return { courier: `cur_${n}` as CourierId, no, at, lng, lat: 37.781_234_5 };
       });
-      // Later fields of the message are for those who know them: whose word it is, and under which epoch.
-      const message = { type: "positions", positions, shard: 0, epoch: 1 } as never;
-      const bytes = streamMessages.encode(message);
+      const bytes = streamMessages.encode({ type: "positions", positions, shard: 0, epoch: 1 });
       for (const gateway of asking) bus.publish(subjects.positions(gateway), bytes);
     },
     async close() {

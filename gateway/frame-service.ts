@@ -59,6 +59,7 @@ const KINDS: { readonly [T in ClientFrame["type"]]: RequestKind | null } = {
   ping: null,
   pings: null,
   untrack: null,
+  seen: null,
   track: "read",
   shift: "command",
   accept: "command",
