@@ -7,7 +7,14 @@ import type { Socket } from "node:net";
 import { serverFrames } from "../proto/frames.ts";
 import type { DeliveryId } from "../proto/ids.ts";
 import { SEEN_EVERY_FRAMES, SEEN_EVERY_MS } from "../proto/limits.ts";
-import { clientBytes, eachFrame, isPositions, measuredAt, upgradeRequest } from "./fanout-wire.ts";
+import {
+  PONG,
+  clientBytes,
+  eachFrame,
+  isPositions,
+  measuredAt,
+  upgradeRequest,
+} from "./fanout-wire.ts";
 
 /** `follow`: null for a server that speaks no hello, which sends to each socket in the order of their opening. */
 export type LoaderOrder =
@@ -79,7 +86,12 @@ function open(order: LoaderOrder & { do: "connect" }, which: number): Promise<vo
     };
     socket.on("connect", () => socket.write(upgradeRequest("127.0.0.1")));
     socket.on("error", reject);
-    socket.on("close", () => reject(new Error("closed")));
+    socket.on("close", () => {
+      reject(new Error("closed"));
+      // A follower that was lost would make the figures of the rest look good.
+      process.stderr.write("loader: a socket was closed\n");
+      process.exit(1);
+    });
     socket.on("data", (chunk: Buffer) => {
       let bytes = rest === null ? chunk : Buffer.concat([rest, chunk]);
       if (!isOpen) {
@@ -93,7 +105,7 @@ function open(order: LoaderOrder & { do: "connect" }, which: number): Promise<vo
           socket.write(clientBytes({ type: "hello", version: 1, token, client: "bench" }));
         }
       }
-      rest = eachFrame(bytes, onFrame);
+      rest = eachFrame(bytes, onFrame, () => void socket.write(PONG));
     });
   });
 }

@@ -39,10 +39,14 @@ export function clientBytes(frame: ClientFrame): Buffer {
   return Buffer.concat([head, payload]);
 }
 
+/** An empty pong: who never answers a ping is closed as idle. */
+export const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
+
 /** Calls back for each whole binary frame in `bytes`; gives what is left of the last one. */
 export function eachFrame(
   bytes: Buffer,
   fn: (bytes: Buffer, from: number, to: number) => void,
+  onPing: () => void,
 ): Buffer | null {
   let at = 0;
   while (at + 2 <= bytes.length) {
@@ -52,8 +56,9 @@ export function eachFrame(
     const size = short < 126 ? short : bytes.readUInt16BE(at + 2);
     const end = at + head + size;
     if (end > bytes.length) break;
-    // Text, pings and closes are not for us.
-    if (((bytes[at] as number) & 0x0f) === 2) fn(bytes, at + head, end);
+    const opcode = (bytes[at] as number) & 0x0f;
+    if (opcode === 2) fn(bytes, at + head, end);
+    else if (opcode === 9) onPing();
     at = end;
   }
   return at === bytes.length ? null : bytes.subarray(at);
