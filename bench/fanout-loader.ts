@@ -41,7 +41,8 @@ export type LoaderWord =
 
 /** Lag in tenths of milliseconds; the last bin takes the rest. */
 const BINS = 50_000;
-const CONNECTING_MAX = 100;
+const CONNECTING_MAX = 50;
+const AGAIN_MS = 500;
 const RESUMED_KEPT_FRAMES = 16;
 
 let bins = new Uint32Array(BINS);
@@ -78,11 +79,14 @@ function open(order: LoaderOrder & { do: "connect" }, which: number): Promise<vo
     };
     const setUp = (payload: Buffer): void => {
       const frame = serverFrames.decode(payload);
-      if (frame?.type === "welcome" && follow !== undefined) {
-        const delivery = follow.delivery as DeliveryId;
+      const track = (): void => {
+        const delivery = (follow?.delivery ?? "") as DeliveryId;
         socket.write(clientBytes({ type: "track", ref: 1, delivery, after: null }));
-      } else if (frame?.type === "delivery") resolve();
-      else if (frame?.type === "error" || frame?.type === "bye") reject(new Error(frame.text));
+      };
+      if (frame?.type === "welcome") track();
+      else if (frame?.type === "delivery") resolve();
+      else if (frame?.type === "error") setTimeout(track, AGAIN_MS); // Overloaded while all come at once.
+      else if (frame?.type === "bye") reject(new Error(frame.text));
     };
     socket.on("connect", () => socket.write(upgradeRequest("127.0.0.1")));
     socket.on("error", reject);
