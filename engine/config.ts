@@ -29,6 +29,8 @@ export type Config = {
   readonly postgresConnections: number;
   readonly publicHost: string;
   readonly publicPort: number;
+  /** Several gateways of this machine listen on the same public port. */
+  readonly portShared: boolean;
   readonly adminHost: string;
   readonly adminPort: number;
   /** The node's admin listener; 0: none. */
@@ -103,9 +105,13 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   PING_AHEAD_MAX_MS: [0, 3_600_000],
   PING_AGE_MAX_MS: [1_000, 3_600_000],
   PING_INTERVAL_MS: [200, 600_000],
+  PING_BUSY_INTERVAL_MS: [200, 600_000],
+  PING_NEAR_INTERVAL_MS: [200, 600_000],
+  PING_NEAR_M: [0, 10_000],
   PING_BATCH_MS: [1, 5_000],
   CELLS_BATCH_MS: [1, 5_000],
   POSITIONS_MS: [50, 60_000],
+  FOLLOW_REREAD_MS: [500, 600_000],
   SWEEP_MS: [50, 60_000],
   LAST_KNOWN_MS: [100, 600_000],
   HISTORY_MS: [50, 60_000],
@@ -154,6 +160,7 @@ export function readConfig(env: Environment): Config {
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
+    portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),

@@ -2,6 +2,7 @@
  * A gateway without its listener: the parts behind both doors, wired together over given ports. `gateway/gateway.ts` puts a
  * listener in front of it, the simulator sockets and requests of its own.
  */
+import { COME_BACK_SOCKETS_PER_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
 import { Circuit } from "./circuit.ts";
@@ -10,6 +11,8 @@ import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
 import type { Deps } from "./deps.ts";
 import { Doorkeeper } from "./doorkeeper.ts";
+import { createFollowing } from "./following.ts";
+import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
 import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
@@ -19,7 +22,6 @@ import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
 import { startOutward } from "./partners/start.ts";
-import { Leases, Positions } from "./positions.ts";
 import { Reader } from "./reader.ts";
 import type { Route } from "./route.ts";
 import { courierRoutes } from "./routes/couriers.ts";
@@ -27,12 +29,11 @@ import { deliveryRoutes } from "./routes/deliveries.ts";
 import { outwardRoutes } from "./routes/outward.ts";
 import { openRoutes, trackingPageRoute } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
-import { Tracking } from "./tracking.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
-/** Sockets closed at once when the gateway ends, and the pause between two batches. */
-const DRAIN_BATCH_SOCKETS = 500;
+/** A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a pause between two. */
 const DRAIN_PAUSE_MS = 100;
+const DRAIN_BATCH_SOCKETS = (COME_BACK_SOCKETS_PER_S * DRAIN_PAUSE_MS) / 1_000;
 
 export type Core = {
   readonly connections: Connections;
@@ -57,15 +58,15 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
   const commands = createCommands(deps, mail);
-  const leases = new Leases(deps);
-  const tracking = new Tracking(deps, reader, leases);
-  const positions = new Positions(deps, whereabouts, tracking);
+  const following = createFollowing(deps, whereabouts, reader);
+  const { tracking, fanOut } = following;
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
+  const frames = { deps, doorkeeper, commands, ingest, tracking, fanOut };
+  connections.serveWith(createFrameService(frames));
 
-  const unsubscribe = announceToNodes(deps, connections, leases);
+  const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log);
   const intake = new IntakeDoor(deps);
@@ -95,7 +96,7 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
       ingest.flush();
     },
     stop: () => {
-      for (const part of [positions, leases, tracking, intake, circuit, doorkeeper]) part.stop();
+      for (const part of [following, intake, circuit, doorkeeper]) part.stop();
     },
   };
 }
@@ -104,7 +105,7 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
 function announceToNodes(
   { bus, subjects, log, config }: Deps,
   connections: Connections,
-  leases: Leases,
+  { leases, tracking }: Following,
 ): () => void {
   const announce = (shards: readonly number[]): void => {
     connections.announce(shards);
@@ -117,8 +118,9 @@ function announceToNodes(
   bus.onStatus((status) => {
     log.warn({ status }, "the connection to NATS changed");
     // What was said meanwhile is lost: say again who is here and what is needed.
-    if (status === "connected")
-      announce(Array.from({ length: config.shards }, (_, shard) => shard));
+    if (status !== "connected") return;
+    announce(Array.from({ length: config.shards }, (_, shard) => shard));
+    tracking.doubtAll();
   });
   return unsubscribe;
 }

@@ -76,8 +76,7 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
     mail.nudgeOutbox();
     return { ...command.answer, isReplay: false };
   };
-  return async (request) => {
-    const command = commandOf(deps, request, clock.now());
+  const run = async (command: CreateCommand): Promise<CreateAnswer> => {
     if (circuit.isOpen()) return intake.put(command);
     if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
       const earlier = await intake.find(command.job.owner, command.job.id);
@@ -91,9 +90,20 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
       return intake.put(command);
     }
   };
+  return async (request) => {
+    const { command, link } = commandOf(deps, request, clock.now());
+    const answer = await run(command);
+    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer.
+    return { ...answer, body: { ...(answer.body as object), tracking_url: link } };
+  };
 }
 
-function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateCommand {
+/** The command, and the tracking link that only the answer shows. */
+function commandOf(
+  deps: Deps,
+  request: CreateRequest,
+  now: Millis,
+): { readonly command: CreateCommand; readonly link: string } {
   const { body, owner, key } = request;
   const [pickup, dropoff] = stopsOf(deps, body);
   const readyAt = readyAtOf(body, now);
@@ -119,7 +129,7 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     searchUntil: Math.max(now, readyAt ?? 0) + settings.SEARCH_DEADLINE_MS,
     receivedAtUs: request.receivedAtUs,
   };
-  return {
+  const command: CreateCommand = {
     job,
     externalId: body.external_id ?? null,
     pickupAddress: body.origin_address ?? null,
@@ -134,8 +144,9 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     estimatedArrivalAt: estimates.arrivalAt,
     trackingHash: trackingHash(secret),
     idempotency: key,
-    answer: { status: 201, body: answerBody(job.id, estimates, trackingUrl(deps, secret)) },
+    answer: { status: 201, body: answerBody(job.id, estimates) },
   };
+  return { command, link: `${deps.config.publicUrl}/t/${secret}` };
 }
 
 /**
@@ -150,14 +161,13 @@ function keyDigests(authKey: string, { principal, key, fingerprint }: Idempotenc
   return { id: digest("delivery id"), secret: digest("tracking secret") };
 }
 
-const answerBody = (id: string, estimates: Estimates, url: string) => ({
+/** As it is kept under its key: without the tracking link, which is a secret. */
+const answerBody = (id: string, estimates: Estimates) => ({
   delivery_id: id,
   status: "pending",
   estimated_pickup_time: timeText(estimates.pickupAt),
   estimated_arrival: timeText(estimates.arrivalAt),
-  tracking_url: url,
 });
-const trackingUrl = (deps: Deps, secret: string): string => `${deps.config.publicUrl}/t/${secret}`;
 
 const areaOf = (address: string | undefined): string | null =>
   address === undefined ? null : shortenAddress(address);

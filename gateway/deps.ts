@@ -22,7 +22,14 @@ import type { Notifier } from "./notify/notifier.ts";
 
 export type GatewayConfig = Pick<
   Config,
-  "publicHost" | "publicPort" | "publicUrl" | "authKey" | "serviceArea" | "shards" | "settings"
+  | "publicHost"
+  | "publicPort"
+  | "portShared"
+  | "publicUrl"
+  | "authKey"
+  | "serviceArea"
+  | "shards"
+  | "settings"
 >;
 
 export type Outward = {

@@ -33,6 +33,7 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   const listener = await listen({
     host: config.publicHost,
     port: config.publicPort,
+    isShared: config.portShared,
     socketPaths: ["/v1/socket", "/socket"],
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,

@@ -100,8 +100,8 @@ function awaitingHello(s: At<"awaiting_hello">, msg: SessionMsg, now: Millis): S
   switch (msg.type) {
     case "frame": {
       const { frame } = msg;
-      if (frame?.type !== "hello" || frame.version !== PROTOCOL_VERSION)
-        return close(s, "bad_frame");
+      if (frame?.type !== "hello") return close(s, "bad_frame");
+      if (frame.version !== PROTOCOL_VERSION) return close(s, "wrong_version");
       const next = { at: "verifying", until: s.until, bad: 0 } as const;
       return [next, { do: "verify", credential: frame.token }];
     }
@@ -143,7 +143,7 @@ function refused(s: At<"verifying">, code: ErrorCode): SessionStep {
   if (code === "token_expired") return close(s, "token_expired");
   if (code === "unauthorized") return close(s, "unauthorized");
   // We could not tell: the client shall come back and ask again.
-  const [closed, ...effects] = close(s, "going_away");
+  const [closed, ...effects] = close(s, code === "overloaded" ? "overloaded" : "internal");
   return [closed, complaint(code), ...effects];
 }
 

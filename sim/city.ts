@@ -36,6 +36,7 @@ export const SIM_CONFIG: Config = {
   postgresConnections: 4,
   publicHost: "",
   publicPort: 0,
+  portShared: false,
   adminHost: "",
   adminPort: 0,
   nodeAdminPort: 0,
@@ -46,7 +47,7 @@ export const SIM_CONFIG: Config = {
   logLevel: "silent",
   publicUrl: "http://sim",
   webhookTargets: "public",
-  notify: { kind: "none", url: "", token: null },
+  notify: { kind: "off", url: "", token: null },
   settings: SIM_SETTINGS,
 };
 

@@ -121,11 +121,12 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   const config: GatewayConfig = {
     publicHost: "127.0.0.1",
     publicPort: 0,
+    portShared: false,
     publicUrl: "http://links.test",
     authKey: TEST_KEY,
     serviceArea: SERVICE_AREA_DEFAULT,
     shards: 64,
-    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100 },
+    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100, FOLLOW_REREAD_MS: 2_000 },
   };
   const deps: Deps = {
     gateway: newNodeId("gw"),
