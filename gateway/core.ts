@@ -54,9 +54,10 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const mail = createMail(deps);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
-  const commands = createCommands(deps, mail);
+  const intake = new IntakeDoor(deps);
+  const commands = createCommands(deps, mail, intake);
   const leases = new Leases(deps);
-  const tracking = new Tracking(deps, reader, leases);
+  const tracking = new Tracking(deps, reader, leases, intake);
   const positions = new Positions(deps, whereabouts, tracking);
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
@@ -66,7 +67,6 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const unsubscribe = announceToNodes(deps, connections, leases);
 
   const idempotency = new Idempotency(deps.store, log);
-  const intake = new IntakeDoor(deps);
   const create = createCreate({ deps, mail, intake, circuit });
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));

@@ -13,6 +13,7 @@ import type { CourierId, DeliveryId, Millis, SessionId } from "../proto/ids.ts";
 import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
 import type { DeliveryView } from "../proto/views.ts";
 import type { Deps } from "./deps.ts";
+import type { IntakeDoor } from "./intake.ts";
 import type { Link } from "./link.ts";
 import { allowed, isCarried, permitted } from "./policy.ts";
 import type { Reader } from "./reader.ts";
@@ -56,6 +57,7 @@ export class Tracking {
   readonly #deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">;
   readonly #reader: Reader;
   readonly #needs: CourierNeeds;
+  readonly #intake: Pick<IntakeDoor, "refuseIfTaken">;
   readonly #followed = new Map<DeliveryId, Followed>();
   readonly #bySession = new Map<SessionId, Map<DeliveryId, Followed>>();
   #cancelTick: () => void;
@@ -64,10 +66,12 @@ export class Tracking {
     deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">,
     reader: Reader,
     needs: CourierNeeds,
+    intake: Pick<IntakeDoor, "refuseIfTaken">,
   ) {
     this.#deps = deps;
     this.#reader = reader;
     this.#needs = needs;
+    this.#intake = intake;
     this.#cancelTick = deps.clock.after(REREAD_TICK_MS, () => this.#tick());
   }
 
@@ -78,7 +82,7 @@ export class Tracking {
 
   /**
    * Follows a delivery: answers `ok`, then the delivery, then each change. Rejects with `not_found` for what is foreign or
-   * absent, with `rate_limited` when the session follows too many.
+   * absent, with `unavailable` for what is on its way into the database, with `rate_limited` when the session follows too many.
    */
   async track(link: Link, id: DeliveryId, ref: number): Promise<void> {
     const mine = this.#bySession.get(link.id);
@@ -90,6 +94,7 @@ export class Tracking {
     followed.joining++;
     try {
       const found = await this.#deps.store.delivery(id);
+      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
       const view = await this.#reader.view(followed.row ?? row, link.principal);
