@@ -12,6 +12,7 @@ import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 import { REASON_MAX_CHARS } from "../proto/limits.ts";
 import type { Deps } from "./deps.ts";
+import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./mail.ts";
 
 export type StatusReport = {
@@ -47,7 +48,11 @@ export type Commands = {
   readonly shift: (courier: CourierId, online: boolean) => Promise<boolean>;
 };
 
-export function createCommands(deps: Pick<Deps, "store" | "config">, mail: Mail): Commands {
+export function createCommands(
+  deps: Pick<Deps, "store" | "config">,
+  mail: Mail,
+  intake: Pick<IntakeDoor, "refuseIfTaken">,
+): Commands {
   const { store, config } = deps;
   const spread = (row: DeliveryRow): void => {
     mail.tellDelivery(row.id, {
@@ -90,7 +95,10 @@ export function createCommands(deps: Pick<Deps, "store" | "config">, mail: Mail)
       const who = isOperator
         ? ({ role: "operator" } as const)
         : ({ role: "owner", owner: by.subject } as const);
-      return spreadChange(await store.cancel({ delivery, by: who, reason }));
+      const outcome = await store.cancel({ delivery, by: who, reason });
+      const isAbsent = outcome.outcome === "refused" && outcome.code === "not_found";
+      if (isAbsent && !isOperator) await intake.refuseIfTaken(by, delivery);
+      return spreadChange(outcome);
     },
     async shift(id, online) {
       const msg = { type: "shift", online } as const;

@@ -57,8 +57,9 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const mail = createMail(deps);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
-  const commands = createCommands(deps, mail);
-  const following = createFollowing(deps, whereabouts, reader);
+  const intake = new IntakeDoor(deps);
+  const commands = createCommands(deps, mail, intake);
+  const following = createFollowing(deps, whereabouts, reader, intake);
   const { tracking, fanOut } = following;
   const onLeave = tracking.leave.bind(tracking);
   const connections = new Connections({ deps, auth, mail, onLeave });
@@ -69,7 +70,6 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log);
-  const intake = new IntakeDoor(deps);
   const create = createCreate({ deps, mail, intake, circuit });
   const outward = startOutward(deps, { create, commands, reader, idempotency }, version);
   let text: string | null = null;

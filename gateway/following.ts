@@ -3,9 +3,11 @@
  */
 import type { Deps } from "./deps.ts";
 import { FanOut } from "./fan-out.ts";
+import type { IntakeDoor } from "./intake.ts";
 import { Leases, Positions } from "./positions.ts";
 import type { Reader } from "./reader.ts";
 import { Tracking } from "./tracking.ts";
+import type { CourierNeeds } from "./tracking.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 export type Following = {
@@ -15,12 +17,17 @@ export type Following = {
   readonly stop: () => void;
 };
 
-export function createFollowing(deps: Deps, whereabouts: Whereabouts, reader: Reader): Following {
+export function createFollowing(
+  deps: Deps,
+  whereabouts: Whereabouts,
+  reader: Reader,
+  intake: Pick<IntakeDoor, "refuseIfTaken">,
+): Following {
   const leases = new Leases(deps);
   const periodMs = deps.config.settings.POSITIONS_MS;
   const fanOut = new FanOut({ clock: deps.clock, periodMs, whereabouts });
   // Who needs a courier's positions asks the nodes for them, and is told of them here.
-  const tracking = new Tracking(deps, reader, {
+  const needs: CourierNeeds = {
     need: (courier, followed) => {
       leases.need(courier);
       fanOut.need(courier, followed);
@@ -29,7 +36,8 @@ export function createFollowing(deps: Deps, whereabouts: Whereabouts, reader: Re
       leases.release(courier);
       fanOut.release(courier, followed);
     },
-  });
+  };
+  const tracking = new Tracking(deps, reader, needs, intake);
   const positions = new Positions(deps, whereabouts, (courier) => fanOut.moved(courier));
   const stop = (): void => {
     for (const part of [positions, leases, tracking, fanOut]) part.stop();

@@ -12,6 +12,7 @@ import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
 import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS } from "../proto/limits.ts";
 import type { CreateAnswer } from "./create.ts";
 import type { Deps } from "./deps.ts";
+import type { Principal } from "./principal.ts";
 
 /** Accepted, and not yet in the database. */
 const ACCEPTED = 202;
@@ -59,6 +60,25 @@ export class IntakeDoor {
     } catch {
       return null; // Without NATS the database alone knows.
     }
+  }
+
+  /**
+   * Called when the database has no such delivery: who was answered 202 is not told so, but to ask again, because it is on
+   * its way. Rejects with `unavailable` then, and when the stream cannot say whether it is.
+   */
+  async refuseIfTaken(
+    { role, subject }: { readonly role: Principal["role"]; readonly subject: string },
+    delivery: DeliveryId,
+  ): Promise<void> {
+    if (role !== "customer" && role !== "partner") return;
+    const found = await this.#read({
+      last_by_subj: this.#deps.subjects.intake(subject, delivery),
+    });
+    if (found === null) return;
+    throw new DispatchError(
+      "unavailable",
+      "The delivery was taken and is not in the database yet.",
+    );
   }
 
   stop(): void {

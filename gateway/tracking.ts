@@ -15,6 +15,7 @@ import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
 import type { DeliveryView } from "../proto/views.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import type { Deps } from "./deps.ts";
+import type { IntakeDoor } from "./intake.ts";
 import type { Link } from "./link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
@@ -83,14 +84,21 @@ export class Tracking {
   readonly #needs: CourierNeeds;
   readonly #passed: PassedEvents;
   readonly #rereadMs: number;
+  readonly #intake: Pick<IntakeDoor, "refuseIfTaken">;
   readonly #followed = new Map<DeliveryId, Followed>();
   readonly #watchers = new Map<SessionId, Watcher>();
   #cancelTick: () => void;
 
-  constructor(deps: TrackingDeps, reader: Reader, needs: CourierNeeds) {
+  constructor(
+    deps: TrackingDeps,
+    reader: Reader,
+    needs: CourierNeeds,
+    intake: Pick<IntakeDoor, "refuseIfTaken">,
+  ) {
     this.#deps = deps;
     this.#reader = reader;
     this.#needs = needs;
+    this.#intake = intake;
     this.#passed = new PassedEvents(deps);
     this.#rereadMs = deps.config.settings.FOLLOW_REREAD_MS;
     this.#cancelTick = deps.clock.after(TICK_MS, () => this.#tick());
@@ -103,7 +111,8 @@ export class Tracking {
 
   /**
    * Follows a delivery: answers `ok`, then what passed since version `after`, then the delivery, then each change.
-   * Rejects with `not_found` for what is foreign or absent, with `rate_limited` when the session follows too many.
+   * Rejects with `not_found` for what is foreign or absent, with `unavailable` for what is on its way into the database,
+   * with `rate_limited` when the session follows too many.
    */
   async track(link: Link, id: DeliveryId, ref: number, after: number | null): Promise<void> {
     const mine = this.#watchers.get(link.id)?.follows;
@@ -115,6 +124,7 @@ export class Tracking {
     followed.joining++;
     try {
       const found = await this.#deps.store.delivery(id);
+      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
       const view = await this.#reader.view(followed.row ?? row, link.principal);

@@ -127,7 +127,9 @@ export class Checks {
     const isMove = from === undefined || NEXT_STATUSES[from].includes(event.status as Status);
     demand(isMove, "D5", `${from} -> ${event.status}`);
     const had = before?.courier_id ?? null;
-    const isKept = had === null || had === event.courier_id || event.type === "reassigned";
+    // Nobody is replaced without a reason that was recorded before.
+    const isReplaced = event.type === "reassigned" && event.reason !== null;
+    const isKept = had === null || had === event.courier_id || isReplaced;
     demand(isKept, "D1", `${had} lost it silently`);
     all.push(event);
     this.#events.set(event.delivery_id, all);
@@ -176,6 +178,12 @@ export class Checks {
     }
     this.#created.add(delivery as DeliveryId);
     this.#history.line("client", `${delivery} is acknowledged${isLater ? " for later" : ""}`);
+  }
+
+  /** D4: the same body under the same key is no other body. */
+  createMismatched(key: string): void {
+    const delivery = this.#byKey.get(key) ?? "";
+    this.#history.violate("D4", `key ${key} was refused as used for another body`, [delivery]);
   }
 
   /** D1, D4: an accept that was answered is in the history, and has one time. */

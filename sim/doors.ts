@@ -158,7 +158,11 @@ export class Doors {
     status: number,
     text: string,
   ): void {
-    if (method !== "POST" || status >= 300 || text === "") return;
+    if (method !== "POST" || text === "") return;
+    if (path === "/v1/deliveries" && text.includes(`"idempotency_mismatch"`)) {
+      return this.checks.createMismatched(headers["idempotency-key"] ?? "");
+    }
+    if (status >= 300) return;
     const body = JSON.parse(text) as { delivery_id?: string; assigned_at?: string };
     const [, delivery, what] = /^\/v1\/deliveries\/([^/]+)\/([a-z]+)$/.exec(path) ?? [];
     if (path === "/v1/deliveries" && body.delivery_id !== undefined) {

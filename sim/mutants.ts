@@ -9,7 +9,20 @@ export type Mutant = {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** The world in which it is looked for; what suffices to find it is enough. Default: `HUNT`. */
+  readonly hunt?: Partial<Hunt>;
 };
+
+export type Hunt = {
+  readonly minutes: number;
+  readonly couriers: number;
+  /** Without faults and noise. */
+  readonly isCalm: boolean;
+};
+
+export const HUNT: Hunt = { minutes: 2, couriers: 20, isCalm: false };
+/** For rules that break as soon as people do what people do. */
+const CALM: Partial<Hunt> = { minutes: 1, couriers: 20, isCalm: true };
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -20,12 +33,14 @@ export const MUTANTS: readonly Mutant[] = [
     }
 `,
     replace: "",
+    hunt: CALM,
   },
   {
     name: "an accept does not look at the courier's load",
     file: "sim/fake-store.ts",
     find: `    if (courier.load >= courier.capacity) return refused("courier_busy");\n`,
     replace: "",
+    hunt: CALM,
   },
   {
     name: "a repeated accept gets another time",
@@ -33,6 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: `      return { outcome: "accepted", changed: false, row: this.#full(row) };`,
     replace: `      row.assignedAt = this.#now();
       return { outcome: "accepted", changed: false, row: this.#full(row) };`,
+    hunt: CALM,
   },
   {
     name: "writes do not look at the epoch",
@@ -45,11 +61,42 @@ export const MUTANTS: readonly Mutant[] = [
     file: "sim/fake-store.ts",
     find: "    this.#outbox.push({",
     replace: "    if (this.#now() % 50 !== 0) this.#outbox.push({",
+    hunt: CALM,
   },
   {
     name: "a key that was used is not looked up",
     file: "sim/fake-store.ts",
     find: `if (before !== undefined) return { outcome: "replayed", answer: before };`,
+    replace: "",
+    hunt: CALM,
+  },
+  {
+    name: "a key does not name its delivery",
+    file: "gateway/create.ts",
+    find: "keyedDeliveryId(shard, made.id)",
+    replace: "newDeliveryId(shard, now, deps.random)",
+    hunt: { minutes: 3, couriers: 10 },
+  },
+  {
+    name: "a create that Postgres cannot take yet is dropped from the intake",
+    file: "engine/intake.ts",
+    find: `      this.#ports.onFailed(error);
+      return { do: "keep" };
+    }
+  }
+
+  async #commit`,
+    replace: `      this.#ports.onFailed(error);
+      return { do: "drop" };
+    }
+  }
+
+  async #commit`,
+  },
+  {
+    name: "who was answered 202 is told that there is no such delivery",
+    file: "gateway/tracking.ts",
+    find: "      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);\n",
     replace: "",
   },
   {
@@ -58,6 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "const outcome = await store.create(command);",
     replace: `const outcome = { outcome: "created" } as Awaited<ReturnType<typeof store.create>>;
     store.create(command).catch(() => undefined);`,
+    hunt: CALM,
   },
   {
     name: "an accept is answered before its commit",
@@ -68,6 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
       if (known === null) throw new DispatchError("not_found");
       const row = { ...known, assignedAt: known.createdAt, courierId: courier };
       const outcome = { outcome: "accepted", row } as Awaited<ReturnType<typeof store.accept>>;`,
+    hunt: CALM,
   },
   {
     name: "there is no sweep",
@@ -80,6 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "actors/search.ts",
     find: `      release(courier, ctx.job, "declined"),\n`,
     replace: "",
+    hunt: CALM,
   },
   {
     name: "a resumed search has forgotten whom it asked",
@@ -102,22 +152,48 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `const isSuspect = peer.isSuspect && isSilent;`,
   },
   {
-    name: "frames of an older epoch are shown",
+    name: "a frame that came twice is shown twice",
     file: "sdk/courier-client.ts",
-    find: "    if (frame.epoch < this.#streamEpoch) return false;\n",
+    find: `    if (frame.epoch === this.#streamEpoch && frame.number <= this.#streamNumber) return false;\n`,
+    replace: "",
+  },
+  {
+    name: "a courier who is loaded again numbers its frames from 0",
+    file: "actors/courier.ts",
+    find: "    frameNo: now,",
+    replace: "    frameNo: 0,",
+  },
+  {
+    name: "a new owner numbers records below those of the one before",
+    file: "actors/courier.ts",
+    find: "    recordNo: Math.max(record?.no ?? 0, firstRecordNo(ctx.epoch)),",
+    replace: "    recordNo: 0,",
+  },
+  {
+    name: "a follower's gaps are not closed",
+    file: "engine/lifecycle.ts",
+    find: "  runtime.onGap = closingGaps(runtime);\n",
     replace: "",
   },
   {
     name: "the session of a gateway that died is kept",
     file: "actors/courier.ts",
-    find: "  if (c.session?.session === session.session) return [c];",
-    replace: "  if (c.session !== null) return [c];",
+    find: "  return showAll(isSame ? c : { ...c, session }, now, ctx);",
+    replace: "  return showAll(isSame || c.session !== null ? c : { ...c, session }, now, ctx);",
   },
   {
     name: "events that could not be published are marked as published",
     file: "engine/outbox.ts",
     find: "await this.#ports.store.outboxDone(published.map((row) => row.event.id));",
     replace: "await this.#ports.store.outboxDone(rows.map((row) => row.event.id));",
+  },
+  {
+    name: "an event that could not be published does not hold back the next",
+    file: "engine/outbox.ts",
+    find: `        const failure = error instanceof Error ? error : new Error(String(error));
+        return { published, failure };`,
+    replace: `        this.#ports.onFailed(error);
+        continue;`,
   },
   {
     name: "a watcher may be shown an older version",
@@ -130,5 +206,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/policy.ts",
     find: `return row.owner === principal.subject && (isReading(action) || action === "cancel");`,
     replace: `return isReading(action) || (row.owner === principal.subject && action === "cancel");`,
+    hunt: CALM,
   },
 ];

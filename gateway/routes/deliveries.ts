@@ -3,7 +3,6 @@
  */
 import type { DeliveryRow, ListQuery as StoreQuery } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
-import type { DeliveryId } from "../../proto/ids.ts";
 import { PAGE_DEFAULT_ROWS } from "../../proto/limits.ts";
 import type { Principal } from "../principal.ts";
 import type { Commands } from "../commands.ts";
@@ -27,7 +26,7 @@ import type { ListQuery } from "../schemas.ts";
 export type DeliveryParts = {
   readonly deps: Pick<Deps, "store" | "clock">;
   readonly create: Create;
-  readonly intake: Pick<IntakeDoor, "find">;
+  readonly intake: Pick<IntakeDoor, "refuseIfTaken">;
   readonly commands: Commands;
   readonly reader: Reader;
   readonly idempotency: Idempotency;
@@ -93,7 +92,7 @@ const readRoute = ({ deps, reader, intake }: DeliveryParts): Route =>
     async handle(call) {
       const id = deliveryIdOf(call);
       const found = await deps.store.delivery(id);
-      if (found === null) await refuseIfTaken(intake, call.principal, id);
+      if (found === null) await intake.refuseIfTaken(call.principal, id);
       const row = permitted(call.principal, "read", found, deps.clock.now());
       const view = await reader.view(row, call.principal);
       const etag = etagOf(view);
@@ -102,17 +101,6 @@ const readRoute = ({ deps, reader, intake }: DeliveryParts): Route =>
       return { status: 200, json: view, headers: { etag } };
     },
   });
-
-/** Who was answered 202 is not told that there is no such delivery, but to ask again: it is on its way. */
-async function refuseIfTaken(
-  intake: DeliveryParts["intake"],
-  { role, subject }: Principal,
-  id: DeliveryId,
-): Promise<void> {
-  if (role !== "customer" && role !== "partner") return;
-  if ((await intake.find(subject, id)) === null) return;
-  throw new DispatchError("unavailable", "The delivery was taken and is not in the database yet.");
-}
 
 const listRoute = ({ deps, reader }: DeliveryParts): Route =>
   route({

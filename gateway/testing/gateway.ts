@@ -106,6 +106,8 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     ...{ url: database.url, applicationName: "gateway test probe", connections: 1 },
     ...{ statementTimeoutMs: PROBE_TIMEOUT_MS, connectTimeoutMs: PROBE_TIMEOUT_MS },
   });
+  // Connecting may take longer than a probe does, on a machine that is busy with other things.
+  await prober.query("select 1", [], { repeat: false }).catch(() => undefined);
   const options = {
     url: change.natsUrl ?? change.outward?.natsUrl ?? testNatsUrl(),
     credentials: change.outward?.credentials ?? null,
