@@ -74,6 +74,7 @@ const LOCATION = { ...HERE, accuracy_m: 5, timestamp: "2026-05-03T14:15:00Z", se
 const COURIER_ID = { courier_id: "cur_1" };
 const REASON = { reason: "far" };
 const STATUS = { status: "picked_up" };
+const REVOKED = { role: "courier", subject: "cur_attacked" };
 const COURIER = { name: "A", phone: "+1-555-0101", vehicle: "bike", capacity: 2 };
 type BodyCase = readonly [string, string, Role, z.ZodType, Json];
 /** By operation: what is sent where, as whom. `@` stands for the delivery. */
@@ -84,6 +85,7 @@ const BODIES: Readonly<Record<string, BodyCase>> = {
   reportStatus: ["POST", "/v1/deliveries/@/status", "courier", schemas.statusBody, STATUS],
   cancelDelivery: ["POST", "/v1/deliveries/@/cancel", "customer", schemas.cancelBody, REASON],
   putCourier: ["PUT", "/v1/couriers/cur_1", "operator", schemas.courierBody, COURIER],
+  revoke: ["POST", "/v1/revocations", "operator", schemas.revocationBody, REVOKED],
   setShift: ["POST", "/v1/couriers/me/shift", "courier", schemas.shiftBody, { online: true }],
   reportLocation: ["POST", "/v1/couriers/me/location", "courier", schemas.locationBody, LOCATION],
 };

@@ -8,6 +8,7 @@ import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Log } from "../engine/io/log.ts";
 import type { Bus } from "../engine/io/nats.ts";
+import type { AccessStore } from "../engine/store/access.ts";
 import type { Store } from "../engine/store/port.ts";
 import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -19,13 +20,16 @@ import type { GatewayMetrics } from "./gateway-metrics.ts";
 export type GatewayConfig = Pick<
   Config,
   "publicHost" | "publicPort" | "publicUrl" | "authKey" | "serviceArea" | "shards" | "settings"
->;
+> &
+  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors">>;
 
 export type Deps = {
   /** This run of this process; nodes send frames to it by this name. */
   readonly gateway: NodeId;
   readonly config: GatewayConfig;
   readonly store: Store;
+  /** Where revocations are kept; without it, as in a simulation, none can be made. */
+  readonly access?: AccessStore;
   /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
   readonly probe: () => Promise<void>;
   readonly bus: Bus;

@@ -2,6 +2,9 @@
  * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no environment and ends no
  * process (`gateway/main.ts` does), so that a test can have one on any free port.
  */
+import { BlockList } from "node:net";
+import { addressReader, parseNetworks } from "../engine/client-address.ts";
+import { DOOR_DEFAULTS } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
@@ -23,13 +26,15 @@ import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
 import { Leases, Positions } from "./positions.ts";
-import { problemHeaders, problemOf } from "./problem.ts";
+import { SECURITY_HEADERS, problemHeaders, problemOf } from "./problem.ts";
 import { Reader } from "./reader.ts";
+import { Revocations } from "./revocations.ts";
 import type { Route } from "./route.ts";
 import { courierRoutes } from "./routes/couriers.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { openRoutes, trackingPageRoute } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
+import { SocketCaps } from "./socket-caps.ts";
 import { listen } from "./socket.ts";
 import type { Headers, Listener, UpgradeAnswer } from "./socket.ts";
 import { Tracking } from "./tracking.ts";
@@ -57,7 +62,8 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
     statements: () => circuit.underWay(),
   });
   const mail = createMail(deps);
-  const auth = createAuth(config.authKey, deps.store, deps.clock);
+  const revocations = new Revocations(deps);
+  const { auth, caps, doors } = guards(deps, revocations);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const reader = new Reader(whereabouts, deps.travel, deps.clock);
   const commands = createCommands(deps, mail);
@@ -65,7 +71,9 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const tracking = new Tracking(deps, reader, leases);
   const positions = new Positions(deps, whereabouts, tracking);
   const onLeave = tracking.leave.bind(tracking);
-  const connections = new Connections({ deps, auth, mail, onLeave });
+  const connections = new Connections({ deps, auth, mail, caps, onLeave });
+  revocations.tell(() => connections.revoke((principal) => revocations.revokes(principal)));
+  await revocations.read();
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
   connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
 
@@ -79,12 +87,12 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),
-    ...operatorRoutes({ deps, mail, whereabouts }),
+    ...operatorRoutes({ deps, mail, whereabouts, revocations }),
     ...openRoutes(open),
   ];
   const text = describe(described, config.publicUrl, version);
   const routes = [...described, trackingPageRoute(open)];
-  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper }, routes);
+  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits: doors }, routes);
 
   const listener = await listen({
     host: config.publicHost,
@@ -94,7 +102,8 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
     onRequest: (exchange) => door.serve(exchange),
-    onUpgrade: (headers) => upgrade(headers, config.publicUrl),
+    addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
+    onUpgrade: (headers, address) => admitSocket(deps, caps, headers, address),
     onOpen: (peer) => connections.open(peer),
     onError: (error, where) => {
       const stack = error instanceof Error ? error.stack : undefined;
@@ -104,12 +113,25 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
   const stopAll = async (): Promise<void> => {
     unsubscribe();
     await end(listener, connections, ingest);
-    for (const part of [positions, leases, tracking, intake, circuit, doorkeeper]) {
+    for (const part of [positions, leases, tracking, intake, circuit, doorkeeper, revocations]) {
       part.stop();
     }
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+}
+
+/** Who may come in, and how often. */
+function guards({ config, store, clock }: Deps, revocations: Revocations) {
+  const { authKey, authKeyPrevious: previous } = config;
+  const keys = previous ? ([authKey, previous] as const) : ([authKey] as const);
+  const doors = config.doors ?? DOOR_DEFAULTS;
+  const caps = new SocketCaps({
+    all: doors.socketsMax,
+    perAddress: doors.socketsPerAddressMax,
+    perPrincipal: doors.socketsPerPrincipalMax,
+  });
+  return { auth: createAuth({ keys, store, clock, revocations }), caps, doors };
 }
 
 /** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
@@ -155,6 +177,19 @@ async function end(listener: Listener, connections: Connections, ingest: Ingest)
   listener.close();
 }
 
+/** Before the upgrade: how many there are already, then who asks. */
+function admitSocket(
+  { config, metrics }: Pick<Deps, "config" | "metrics">,
+  caps: SocketCaps,
+  headers: Headers,
+  address: string,
+): UpgradeAnswer {
+  const refused = caps.refusal(address);
+  if (refused === null) return upgrade(headers, config.publicUrl);
+  metrics.limited.inc({ scope: `${refused} sockets` });
+  return refusal(new DispatchError(refused === "all" ? "overloaded" : "rate_limited"));
+}
+
 /** The subprotocol says version and codec; a page of another origin may not open sockets in a user's name. */
 function upgrade(headers: Headers, publicUrl: string): UpgradeAnswer {
   const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
@@ -176,5 +211,6 @@ function isOwnOrigin(headers: Headers, publicUrl: string): boolean {
 
 function refusal(error: DispatchError): UpgradeAnswer {
   const problem = problemOf(error, "/v1/socket");
-  return { status: problem.status, headers: problemHeaders(error), body: JSON.stringify(problem) };
+  const headers = { ...SECURITY_HEADERS, ...problemHeaders(error) };
+  return { status: problem.status, headers, body: JSON.stringify(problem) };
 }

@@ -56,6 +56,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     gateway,
     config,
     store,
+    access: store,
     probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,

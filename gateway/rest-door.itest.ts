@@ -83,6 +83,7 @@ describe("roles and credentials", () => {
       ["POST", "/v1/couriers/me/shift", {}, ["courier"]],
       ["POST", "/v1/couriers/me/location", {}, ["courier"]],
       ["GET", "/v1/couriers", undefined, ["operator"]],
+      ["POST", "/v1/revocations", {}, ["operator"]],
       ["GET", `/v1/deliveries/${id}/ledger`, undefined, ["operator"]],
     ];
     for (const [method, path, body, roles] of calls) {
@@ -148,6 +149,7 @@ describe("the door itself", () => {
       "/deliveries/{id}/ledger",
       "/deliveries/{id}/status",
       "/openapi.json",
+      "/revocations",
       "/socket",
     ]);
     expect((await t.rest.get("/openapi.json")).text).toBe(answer.text);

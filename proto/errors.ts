@@ -130,6 +130,7 @@ export const CLOSE_CODES = {
   hello_timeout: { code: 4004, retry: true, text: "No hello came in time." },
   bad_frame: { code: 4501, retry: false, text: "A frame could not be understood." },
   too_many_frames: { code: 4005, retry: true, text: "Too many frames; slow down." },
+  revoked: { code: 4503, retry: false, text: "Your token was revoked; sign in again." },
   replaced: { code: 4502, retry: false, text: "The same courier connected elsewhere." },
 } as const;
 export type CloseReason = keyof typeof CLOSE_CODES;

@@ -8,11 +8,13 @@ import { isCourierId } from "../../proto/ids.ts";
 import type { Deps } from "../deps.ts";
 import type { Mail } from "../mail.ts";
 import { permitted } from "../policy.ts";
+import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import { deliveryIdOf, route } from "../route.ts";
 import type { Route } from "../route.ts";
-import { courierAnswer, fleetAnswer, ledgerAnswer } from "../schemas-answers.ts";
-import { courierBody } from "../schemas.ts";
+import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";
+import { courierBody, revocationBody } from "../schemas.ts";
+import type { Revocations } from "../revocations.ts";
 import { courierView } from "../views.ts";
 import type { Whereabouts } from "../whereabouts.ts";
 
@@ -20,12 +22,14 @@ export type OperatorParts = {
   readonly deps: Pick<Deps, "store" | "clock" | "ledger" | "config">;
   readonly mail: Mail;
   readonly whereabouts: Whereabouts;
+  readonly revocations: Pick<Revocations, "revoke">;
 };
 
 export const operatorRoutes = (parts: OperatorParts): readonly Route[] => [
   putCourierRoute(parts),
   fleetRoute(parts),
   ledgerRoute(parts),
+  revokeRoute(parts),
 ];
 
 const putCourierRoute = ({ deps, mail, whereabouts }: OperatorParts): Route =>
@@ -101,6 +105,31 @@ const ledgerRoute = ({ deps }: OperatorParts): Route =>
       permitted(call.principal, "ledger", await deps.store.delivery(id), deps.clock.now());
       const entries = await readLedger(deps, id);
       return { status: 200, json: { delivery_id: id, entries } };
+    },
+  });
+
+const revokeRoute = ({ revocations }: OperatorParts): Route =>
+  route({
+    method: "POST",
+    path: "/revocations",
+    name: "revoke",
+    roles: ["operator"],
+    body: revocationBody,
+    query: null,
+    idempotency: "kept",
+    doc: {
+      summary:
+        "Throw out a principal (its tokens and links made so far) or one token. Open sockets of theirs end within seconds, at every gateway.",
+      answers: { 200: successAnswer },
+      errors: ["invalid_field", "unavailable"],
+    },
+    async handle({ body }) {
+      const { role, subject, jti } = body;
+      if (jti !== undefined) await revocations.revoke({ jti });
+      if (role !== undefined && subject !== undefined) {
+        await revocations.revoke({ principal: { role, subject } as Principal });
+      }
+      return { status: 200, json: { success: true } };
     },
   });
 

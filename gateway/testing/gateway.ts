@@ -60,6 +60,7 @@ export type TestGateway = {
   readonly deps: Deps;
   readonly metrics: Metrics;
   readonly url: string;
+  readonly databaseUrl: string;
   /** Lines of the log at level warn and above. */
   readonly logLines: string[];
   readonly nodes: FakeNodes;
@@ -80,6 +81,8 @@ export type TestChange = {
   readonly admission?: AdmissionLimits;
   /** Put around the store that the gateway gets. */
   readonly wrap?: (store: PostgresStore) => Store;
+  /** Over the settings of all tests. */
+  readonly config?: Partial<GatewayConfig>;
 };
 
 export async function startTestGateway(change: TestChange = {}): Promise<TestGateway> {
@@ -104,11 +107,13 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     serviceArea: SERVICE_AREA_DEFAULT,
     shards: 64,
     settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100 },
+    ...change.config,
   };
   const deps: Deps = {
     gateway: newNodeId("gw"),
     config,
     store: change.wrap?.(store) ?? store,
+    access: store,
     probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,
@@ -135,6 +140,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     deps,
     metrics,
     url,
+    databaseUrl: database.url,
     logLines,
     nodes,
     rest: new Rest(url),
