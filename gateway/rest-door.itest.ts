@@ -47,6 +47,7 @@ describe("an operator", () => {
       lat: 37.78,
       vehicle: "bike",
       slots: 1,
+      doubt: 0,
       online: true,
       active: 0,
     });

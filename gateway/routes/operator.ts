@@ -76,12 +76,16 @@ const fleetRoute = ({ deps, mail }: OperatorParts): Route =>
     async handle() {
       const [rows, records] = await Promise.all([deps.store.couriers(), mail.fleet()]);
       const positions = new Map<string, Position>();
-      for (const { courier, at, lng, lat } of records) {
+      const doubts = new Map<string, number>();
+      for (const { courier, at, lng, lat, doubt } of records) {
         const isNewer = at > (positions.get(courier)?.at ?? 0);
-        if (isNewer) positions.set(courier, { courier, at, lng, lat });
+        if (!isNewer) continue;
+        positions.set(courier, { courier, at, lng, lat });
+        doubts.set(courier, Math.min(100, doubt));
       }
       const now = deps.clock.now();
-      const view = (row: CourierRow) => courierView(row, positions.get(row.id) ?? null, now);
+      const view = (row: CourierRow) =>
+        courierView(row, positions.get(row.id) ?? null, now, doubts.get(row.id));
       return { status: 200, json: { couriers: rows.map(view) } };
     },
   });
