@@ -7,7 +7,7 @@ import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
 import type { Deps } from "../deps.ts";
 import type { Mail } from "../mail.ts";
-import { permitted } from "../policy.ts";
+import { ROLES_OF, permitted } from "../policy.ts";
 import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import { deliveryIdOf, route } from "../route.ts";
@@ -95,7 +95,7 @@ const ledgerRoute = ({ deps }: OperatorParts): Route =>
     method: "GET",
     path: "/deliveries/{id}/ledger",
     name: "getLedger",
-    roles: ["operator"],
+    roles: ROLES_OF.ledger,
     body: null,
     query: null,
     idempotency: "none",
