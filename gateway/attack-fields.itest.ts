@@ -4,7 +4,7 @@
  * schemas themselves describe, so that a new field is attacked from the day it exists.
  */
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import * as schemas from "./schemas.ts";
 import { startAttacked } from "./testing/attacked.ts";
@@ -16,6 +16,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
+afterEach(async ({ task }) => void (await t.noteLag(task.name)));
 afterAll(() => t.close());
 
 const NUL = "a\0b";

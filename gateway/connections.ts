@@ -194,7 +194,7 @@ export class Connections {
   #verify(connection: Connection, credential: string): void {
     this.#parts.auth.verify(credential).then(
       (principal) => {
-        if (this.#parts.caps.isFull(principal)) {
+        if (this.#parts.caps.refuses(principal, this.#deps.clock.now())) {
           this.#deps.metrics.limited.inc({ scope: "principal sockets" });
           this.#run(connection, { type: "refused", code: "rate_limited" });
           return;

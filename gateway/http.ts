@@ -121,6 +121,7 @@ export class HttpDoor {
     this.#doorkeeper.admit(kindOf(row));
     // Before the first await: afterwards the library would have thrown the body away.
     const reading = row.method === "GET" ? null : readBody(exchange);
+    if (row.roles === "anyone") this.#refuseGuessers(exchange, limits);
     const principal =
       row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles, limits);
     const bytes = reading === null ? NO_BYTES : bytesOf(await reading);
@@ -141,9 +142,21 @@ export class HttpDoor {
       route,
       key: keyOf(header, principal, route, bytes),
     };
-    return this.#doorkeeper.during(() =>
+    const answer = await this.#doorkeeper.during(() =>
       row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call),
     );
+    // A link that opens nothing is a guess, like a token that is none.
+    const isGuess = row.roles === "anyone" && answer.status === 404;
+    if (isGuess) this.#refusals.take(exchange.remoteAddress, this.#deps.clock.now());
+    return answer;
+  }
+
+  #refuseGuessers({ remoteAddress }: HttpExchange, limits: RateHeaders): void {
+    const now = this.#deps.clock.now();
+    const waitS = this.#refusals.wait(remoteAddress, now);
+    if (waitS === 0) return;
+    Object.assign(limits, rateHeaders("refusals", this.#refusals, remoteAddress, now));
+    this.#limit("refusals", waitS);
   }
 
   /** The caller's principal, within its rate and in one of the roles. */
@@ -154,11 +167,7 @@ export class HttpDoor {
   ): Promise<Principal> {
     const now = this.#deps.clock.now();
     const { remoteAddress } = exchange;
-    const refusedS = this.#refusals.wait(remoteAddress, now);
-    if (refusedS > 0) {
-      Object.assign(limits, rateHeaders("refusals", this.#refusals, remoteAddress, now));
-    }
-    this.#limit("refusals", refusedS);
+    this.#refuseGuessers(exchange, limits);
     let principal: Principal;
     try {
       principal = await this.#auth.verify(bearerOf(exchange.headers["authorization"]));

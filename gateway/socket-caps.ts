@@ -4,6 +4,9 @@
  * no cap by address: a proxy in front is told by its setting (`engine/client-address.ts`), a test or a bench is one address.
  */
 import { isLoopback } from "../engine/client-address.ts";
+import type { Millis } from "../proto/ids.ts";
+import { RateLimit } from "./rate-limit.ts";
+import type { BucketRate } from "./rate-limit.ts";
 import { nameOf } from "./principal.ts";
 import type { Principal } from "./principal.ts";
 
@@ -14,11 +17,15 @@ export type SocketLimits = {
   readonly perPrincipal: number;
 };
 
+/** Welcomes of one courier: a phone in a tunnel comes back often, a loop more often. */
+const WELCOMES_RATE: BucketRate = { ratePerS: 1, burst: 20 };
+
 export class SocketCaps {
   readonly #limits: SocketLimits;
   // As many entries as there are sockets, never more: each is counted down to nothing and removed.
   readonly #byAddress = new Map<string, number>();
   readonly #byPrincipal = new Map<string, number>();
+  readonly #welcomes = new RateLimit(WELCOMES_RATE);
   #all = 0;
 
   constructor(limits: SocketLimits) {
@@ -43,7 +50,10 @@ export class SocketCaps {
     change(this.#byAddress, address, -1);
   }
 
-  isFull(principal: Principal): boolean {
+  /** Too many of its sockets are open, or a courier comes back again and again: each welcome is two reads and a message. */
+  refuses(principal: Principal, now: Millis): boolean {
+    const isCourier = principal.role === "courier";
+    if (isCourier && this.#welcomes.take(principal.subject, now) > 0) return true;
     const { perPrincipal } = this.#limits;
     return perPrincipal > 0 && (this.#byPrincipal.get(nameOf(principal)) ?? 0) >= perPrincipal;
   }
