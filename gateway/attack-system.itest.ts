@@ -223,10 +223,9 @@ it("attack 20: ten thousand subscriptions are refused, and end the socket", asyn
   }
   expect(await client.closed).toBe(4005);
   const codes = new Set(client.frames.map((f) => (f.type === "error" ? f.code : f.type)));
-  expect([...codes].filter((code) => !["welcome", "bye"].includes(code)).sort()).toEqual([
-    "not_found",
-    "rate_limited",
-  ]);
+  expect(codes).toContain("rate_limited");
+  // The delivery is not this customer's: none of the ten thousand got through.
+  expect([...codes].filter((code) => ["ok", "delivery"].includes(code))).toEqual([]);
 });
 
 it("attack 22: a storm of a thousand connections leaves no session behind", async () => {
