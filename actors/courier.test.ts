@@ -65,7 +65,27 @@ describe("holds and offers", () => {
     me.send(offer(1, T0 + SETTINGS.OFFER_TTL_MS));
     me.advance(4_000);
     const [shown] = me.send(openedOf("s1"));
-    expect(shown).toMatchObject({ frame: { type: "offer", ttlMs: 16_000, epoch: 7, number: 1 } });
+    expect(shown).toMatchObject({ frame: { type: "offer", ttlMs: 16_000, epoch: 7 } });
+  });
+
+  it("loaded again under the same epoch it numbers its frames above those that the app has seen", () => {
+    const numbersOf = (effects: readonly Effect[]): readonly number[] =>
+      effects.flatMap((e) => (e.do === "notify" && "number" in e.frame ? [e.frame.number] : []));
+    const me = story();
+    const first = [1, 2, 3].flatMap((n) => numbersOf(me.send(openedOf(`s${n}`))));
+    me.send(offer(1, T0 + SETTINGS.OFFER_TTL_MS));
+    const seen = [4, 5, 6].flatMap((n) => numbersOf(me.send(openedOf(`s${n}`))));
+    expect(first).toEqual([]);
+    // It leaves memory, or a step throws, and it begins anew a while later.
+    const again = actor.step(
+      emptyCourier(ME),
+      { type: "loaded", snapshot: courierRow(ME), record: null },
+      T0 + 1_000,
+    )[0];
+    const [told] = actor.step(again, offer(2, T0 + SETTINGS.OFFER_TTL_MS), T0 + 1_000);
+    const [, ...effects] = actor.step(told, openedOf("s7"), T0 + 1_000);
+    expect(seen.length).toBeGreaterThan(0);
+    expect(Math.min(...numbersOf(effects))).toBeGreaterThan(Math.max(...seen));
   });
 
   it("the old session's end changes nothing for the new one", () => {

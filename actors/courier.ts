@@ -133,7 +133,8 @@ function load(
     session: null,
     track: { position, heardAt: position?.at ?? 0, seq: null, doubt: null, suspicion },
     recordNo: Math.max(record?.no ?? 0, firstRecordNo(ctx.epoch)),
-    frameNo: 0,
+    // An app drops numbers that it has seen; one that is loaded again under the same epoch must not begin below them.
+    frameNo: now,
   };
   if (record !== null && isSameRecord(record, recordOf(known, ctx.settings))) return [known];
   const numbered = { ...known, recordNo: known.recordNo + 1 };

@@ -42,6 +42,7 @@ async function startNode(system: System, name: string): Promise<Own> {
     env: {
       ...process.env,
       HEXDISPATCH_NATS_URL: system.natsUrl,
+      HEXDISPATCH_NATS_CREDENTIALS: system.natsCredentials ?? "",
       HEXDISPATCH_POSTGRES_URL: system.postgresUrl ?? "",
       HEXDISPATCH_AUTH_KEY: authKey(stateFolder()),
       HEXDISPATCH_NODE_ADMIN_PORT: String(port),

@@ -17,6 +17,8 @@ import type { LogLevel } from "./io/log.ts";
 export type Config = {
   /** One address or several, separated by commas. */
   readonly natsUrl: string;
+  /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
+  readonly natsCredentials: string | null;
   /** First token of every subject: keeps clusters on one server apart. */
   readonly natsPrefix: string;
   /** Copies of each stream: 1 on a single server, 3 in a cluster. */
@@ -28,6 +30,8 @@ export type Config = {
   readonly postgresConnections: number;
   readonly publicHost: string;
   readonly publicPort: number;
+  /** Several gateways of this machine listen on the same public port. */
+  readonly portShared: boolean;
   readonly adminHost: string;
   readonly adminPort: number;
   /** The node's admin listener; 0: none. */
@@ -45,6 +49,10 @@ export type Config = {
   /** Fixed when the cluster is created. */
   readonly shards: number;
   readonly logLevel: LogLevel;
+  /** Where webhooks may go: `public` is https to public addresses; `any` is for a development machine. */
+  readonly webhookTargets: WebhookTargets;
+  /** How customers are told: not at all, into the log (development), or by a provider over HTTP. */
+  readonly notify: NotifySettings;
   /** Base of tracking links, without a slash at the end. */
   readonly publicUrl: string;
   readonly settings: DispatchSettings;
@@ -66,6 +74,16 @@ export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
   socketsPerPrincipalMax: 1_000,
   socketsPerAddressMax: 2_000,
 });
+
+export const WEBHOOK_TARGETS = ["public", "any"] as const;
+export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
+const NOTIFY_KINDS = ["off", "log", "http"] as const;
+/** `url` is empty unless `kind` is `http`; `token` goes into its Authorization header. */
+export type NotifySettings = {
+  readonly kind: (typeof NOTIFY_KINDS)[number];
+  readonly url: string;
+  readonly token: string | null;
+};
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -112,9 +130,13 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   PING_AHEAD_MAX_MS: [0, 3_600_000],
   PING_AGE_MAX_MS: [1_000, 3_600_000],
   PING_INTERVAL_MS: [200, 600_000],
+  PING_BUSY_INTERVAL_MS: [200, 600_000],
+  PING_NEAR_INTERVAL_MS: [200, 600_000],
+  PING_NEAR_M: [0, 10_000],
   PING_BATCH_MS: [1, 5_000],
   CELLS_BATCH_MS: [1, 5_000],
   POSITIONS_MS: [50, 60_000],
+  FOLLOW_REREAD_MS: [500, 600_000],
   SWEEP_MS: [50, 60_000],
   LAST_KNOWN_MS: [100, 600_000],
   HISTORY_MS: [50, 60_000],
@@ -157,6 +179,7 @@ export function readConfig(env: Environment): Config {
   const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
   const config: Config = {
     natsUrl,
+    natsCredentials: reader.optional("NATS_CREDENTIALS"),
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
@@ -164,6 +187,7 @@ export function readConfig(env: Environment): Config {
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
+    portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
@@ -175,6 +199,8 @@ export function readConfig(env: Environment): Config {
     serviceArea: reader.box("SERVICE_AREA", SERVICE_AREA_DEFAULT),
     shards: reader.whole("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
     logLevel: reader.oneOf("LOG_LEVEL", "info", LOG_LEVELS),
+    webhookTargets: reader.oneOf("WEBHOOK_TARGETS", "public", WEBHOOK_TARGETS),
+    notify: readNotify(reader),
     publicUrl: reader
       .url("PUBLIC_URL", `http://${linkHost(publicHost)}:${publicPort}`, ["http:", "https:"])
       .replace(/\/+$/, ""),
@@ -182,6 +208,13 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readNotify(reader: Reader): NotifySettings {
+  const kind = reader.oneOf("NOTIFY", "off", NOTIFY_KINDS);
+  const token = reader.optional("NOTIFY_TOKEN");
+  if (kind !== "http") return { kind, url: "", token };
+  return { kind, url: reader.url("NOTIFY_URL", null, ["http:", "https:"]), token };
 }
 
 function readStreamBytes(reader: Reader): Config["streamBytes"] {
@@ -232,6 +265,7 @@ export function printable(config: Config): Record<string, unknown> {
     ...config,
     authKey: MASK,
     authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
+    notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
     natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
     postgresUrl: withoutPassword(config.postgresUrl),
   };

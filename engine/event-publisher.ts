@@ -36,10 +36,15 @@ export class EventPublisher {
    * Resolves with the ack when the stream has the message (`ackOf` reads it; most need not). Rejects when it refuses
    * it, or says nothing in time.
    */
-  publish(subject: string, data: Uint8Array, id: string): Promise<Uint8Array> {
+  publish(
+    subject: string,
+    data: Uint8Array,
+    id: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const reply = `${this.#inbox}.${++this.#last}`;
-      if (!this.#bus.publish(subject, data, reply, id)) {
+      if (!this.#bus.publish(subject, data, reply, id, headers)) {
         return reject(new Error("NATS is away"));
       }
       this.#waiting.set(reply, { since: this.#clock.now(), resolve, reject });

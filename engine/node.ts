@@ -52,10 +52,13 @@ const STREAMS_RETRY_MS = 500;
 const STOP_DEADLINE_MS = 15_000;
 
 /** The actors, the index and the search, wired for one node. */
-export function makeDomain(settings: DispatchSettings): Domain {
+export function makeDomain(
+  settings: DispatchSettings,
+  capacityCouriers: number = INDEX_CAPACITY_COURIERS,
+): Domain {
   const index = new CellIndex({
     resolution: settings.CELL_RESOLUTION,
-    capacityCouriers: INDEX_CAPACITY_COURIERS,
+    capacityCouriers,
   });
   const travel = createGreatCircleTravel();
   const search = createSearch(index, {
@@ -103,7 +106,11 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
   };
   try {
     await migrate(config.postgresUrl);
-    const nc = await connectNats({ url: config.natsUrl, name: node });
+    const nc = await connectNats({
+      url: config.natsUrl,
+      name: node,
+      credentials: config.natsCredentials,
+    });
     closes.push(() => nc.close());
     await openStreams(nc, config, log);
     const store = openPostgresStore({

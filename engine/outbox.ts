@@ -9,6 +9,7 @@
  * second publishes again, the stream drops by its id, and it never begins with an event whose predecessor is not there.
  */
 import type { Millis } from "../proto/ids.ts";
+import { cloudEventHeaders } from "../proto/events.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -21,7 +22,12 @@ export type OutboxPorts = {
   readonly subjects: Subjects;
   readonly store: Pick<Store, "outboxBatch" | "outboxDone">;
   /** Resolves when the stream has the message; the same `id` again changes nothing. */
-  readonly publish: (subject: string, data: Uint8Array, id: string) => Promise<unknown>;
+  readonly publish: (
+    subject: string,
+    data: Uint8Array,
+    id: string,
+    headers: Readonly<Record<string, string>>,
+  ) => Promise<unknown>;
   /** An event is in the stream. Called at least once for each. */
   readonly onPublished: (event: DeliveryEvent) => void;
   readonly onFailed: (error: unknown) => void;
@@ -135,7 +141,8 @@ export class OutboxRelay {
 
   async #publish({ owner, event }: OutboxRow): Promise<void> {
     const subject = this.#ports.subjects.events(owner, event.delivery_id);
-    await this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id);
+    const headers = cloudEventHeaders(event, this.#ports.subjects.eventSource);
+    await this.#ports.publish(subject, Buffer.from(JSON.stringify(event)), event.id, headers);
   }
 
   /** Waits, but not beyond a stop, nor beyond a nudge where that counts. */

@@ -35,8 +35,9 @@ const validFrames = (): { readonly [T in ClientFrame["type"]]: ClientFrame & { t
     accept: { type: "accept", ref: REF, delivery },
     decline: { type: "decline", ref: REF, delivery, reason: null },
     status: { type: "status", ref: REF, delivery, status: "picked_up", at: null, reason: null },
-    track: { type: "track", ref: REF, delivery },
+    track: { type: "track", ref: REF, delivery, after: null },
     untrack: { type: "untrack", ref: REF, delivery },
+    seen: { type: "seen", frames: 1 },
   };
 };
 

@@ -219,7 +219,7 @@ it("attack 18: ten thousand offline pings at once are bounded, and others are se
 it("attack 20: ten thousand subscriptions are refused, and end the socket", async () => {
   const client = await t.connect(await tokenOf("customer", "cus_a20"));
   for (let ref = 1; ref <= 10_000; ref++) {
-    client.send({ type: "track", ref, delivery: t.delivery as never });
+    client.send({ type: "track", ref, delivery: t.delivery as never, after: null });
   }
   expect(await client.closed).toBe(4005);
   const codes = new Set(client.frames.map((f) => (f.type === "error" ? f.code : f.type)));

@@ -205,7 +205,7 @@ describe("broken frames", () => {
       { type: "ping", ...ping },
       { type: "pings", pings: [ping, ping] },
       { type: "accept", ref: 1, delivery: "del_000aaaaaaaaaaaaaaaaaaaa" as never },
-      { type: "track", ref: 1, delivery: "del_000aaaaaaaaaaaaaaaaaaaa" as never },
+      { type: "track", ref: 1, delivery: "del_000aaaaaaaaaaaaaaaaaaaa" as never, after: null },
       { type: "hello", version: 1, token: "x", client: "x" },
     ];
     const damaged = fc

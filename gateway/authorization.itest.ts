@@ -95,7 +95,7 @@ async function byRest(action: Action, made: Made): Promise<string> {
 
 let ref = 0;
 const FRAMES: Readonly<Partial<Record<Action, (delivery: DeliveryId) => ClientFrame>>> = {
-  follow: (delivery) => ({ type: "track", ref: ++ref, delivery }),
+  follow: (delivery) => ({ type: "track", ref: ++ref, delivery, after: null }),
   accept: (delivery) => ({ type: "accept", ref: ++ref, delivery }),
   decline: (delivery) => ({ type: "decline", ref: ++ref, delivery, reason: null }),
   report: (delivery) => {

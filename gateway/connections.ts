@@ -9,9 +9,14 @@ import { errorFields } from "../engine/io/log.ts";
 import { CLOSE_CODES } from "../proto/errors.ts";
 import type { CloseReason } from "../proto/errors.ts";
 import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../proto/frames.ts";
-import type { ServerFrame } from "../proto/frames.ts";
+import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
-import { SOCKET_IDLE_S } from "../proto/limits.ts";
+import {
+  COME_BACK_SOCKETS_PER_S,
+  COME_BACK_WITHIN_MAX_MS,
+  SEEN_EVERY_FRAMES,
+  SOCKET_IDLE_S,
+} from "../proto/limits.ts";
 import { decodeSessionPosts } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
 import type { Principal } from "./principal.ts";
@@ -21,6 +26,8 @@ import type { ServeFrame } from "./frame-service.ts";
 import type { Link } from "./link.ts";
 import type { Mail } from "./mail.ts";
 import { nowUs } from "./now-us.ts";
+import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
+import type { PingAdvice } from "./ping-advice.ts";
 import { asDispatchError } from "./problem.ts";
 import { deadline, openSession, step } from "./session.ts";
 import type { Session, SessionEffect, SessionMsg } from "./session.ts";
@@ -31,6 +38,7 @@ import { assignmentView } from "./views.ts";
 /** A reader with more than this unsent gets no positions until it has caught up. */
 const BEHIND_BYTES = 16_384;
 const ASSIGNMENTS_MAX = 64;
+const NO_ALARM = (): void => undefined;
 
 type Connection = {
   readonly id: SessionId;
@@ -40,6 +48,8 @@ type Connection = {
   /** For which time the alarm is armed; null: for none. */
   armedAt: Millis | null;
   cancelAlarm: () => void;
+  /** Of a courier: how often its app should ping. */
+  advice: PingAdvice | null;
 };
 
 export type ConnectionParts = {
@@ -80,12 +90,13 @@ export class Connections {
   open(peer: WsPeer): WsReceiver {
     const state = openSession(this.#deps.clock.now());
     const connection: Connection = {
-      id: newSessionId(),
+      id: newSessionId(this.#deps.random),
       peer,
       state,
       link: null,
       armedAt: null,
-      cancelAlarm: () => undefined,
+      cancelAlarm: NO_ALARM,
+      advice: null,
     };
     this.#byId.set(connection.id, connection);
     this.#parts.caps.opened(peer.remoteAddress);
@@ -161,7 +172,9 @@ export class Connections {
         this.#enter(connection, effect.principal);
         return;
       case "serve":
-        if (connection.link !== null) this.#serve(connection.link, effect.frame);
+        if (connection.link === null) return;
+        this.#advise(connection, effect.frame);
+        this.#serve(connection.link, effect.frame);
         return;
       case "send":
         connection.peer.send(serverFrames.encode(effect.frame));
@@ -241,13 +254,14 @@ export class Connections {
     const [courier, rows] = await Promise.all([store.courier(id), store.activeOfCourier(id)]);
     if (!link.isOpen()) return;
     const assignments = rows.slice(0, ASSIGNMENTS_MAX).map(assignmentView);
+    connection.advice = startAdvice(assignments);
     link.send(this.#welcome(connection, principal, courier?.online ?? null, assignments));
     // After the welcome, so that the offers that the actor shows again come behind it.
     this.#tellOpened(id, connection.id);
   }
 
   #welcome(
-    { id }: Connection,
+    { id, advice }: Connection,
     { role, subject }: Principal,
     online: boolean | null,
     assignments: readonly ReturnType<typeof assignmentView>[],
@@ -260,12 +274,26 @@ export class Connections {
       role,
       subject,
       now: this.#deps.clock.now(),
-      pingIntervalMs: settings.PING_INTERVAL_MS,
+      pingIntervalMs: intervalMs(advice?.why ?? "idle", settings),
       idleMs: SOCKET_IDLE_S * 1000,
       pingSpeedMaxMps: settings.PING_SPEED_MAX_MPS,
       online,
       assignments,
+      seenEvery: SEEN_EVERY_FRAMES,
+      comeBackWithinMs: comeBackWithinMs(this.#byId.size),
     };
+  }
+
+  /** A frame passes: tells the courier's app when it should ping more or less often from now on. */
+  #advise(connection: Connection, frame: ClientFrame | ServerFrame): void {
+    const { advice } = connection;
+    if (advice === null) return;
+    const { settings } = this.#deps.config;
+    const next = observe(advice, frame, this.#deps.clock.now(), settings.PING_NEAR_M);
+    connection.advice = next;
+    if (next.why === advice.why) return;
+    const after = { type: "ping_interval", why: next.why } as const;
+    connection.link?.send({ ...after, intervalMs: intervalMs(next.why, settings) });
   }
 
   #tellOpened(courier: CourierId, session: SessionId): void {
@@ -297,7 +325,10 @@ export class Connections {
       id,
       principal,
       isOpen: () => connection.state.at !== "closed",
-      send: (frame) => sendBytes(serverFrames.encode(frame)),
+      send: (frame) => {
+        sendBytes(serverFrames.encode(frame));
+        this.#advise(connection, frame);
+      },
       sendBytes,
       offer: (bytes) => {
         if (connection.state.at === "closed") return false;
@@ -342,6 +373,10 @@ export class Connections {
 
 /** Whoever is already behind learns it from the close code alone. */
 function sendBye(peer: WsPeer, reason: CloseReason): void {
-  const { code, retry, text } = CLOSE_CODES[reason];
-  peer.send(serverFrames.encode({ type: "bye", code, retry, text }));
+  const { code, retry, text, retryAfterMs } = CLOSE_CODES[reason];
+  peer.send(serverFrames.encode({ type: "bye", code, retry, text, retryAfterMs }));
 }
+
+/** So that those who are here now would come back no faster than a gateway can welcome them. */
+const comeBackWithinMs = (sockets: number): number =>
+  Math.min(COME_BACK_WITHIN_MAX_MS, Math.ceil((sockets / COME_BACK_SOCKETS_PER_S) * 1_000));

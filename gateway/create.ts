@@ -9,7 +9,6 @@ import { createHmac } from "node:crypto";
 import { inBox } from "../actors/geo.ts";
 import type { GeocodeResult } from "../engine/geo/geocoder.ts";
 import { keyedDeliveryId, newDeliveryId } from "../engine/ids.ts";
-import { systemRandom } from "../engine/io/random.ts";
 import { shardOfPoint } from "../engine/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../engine/store/port.ts";
 import { shortenAddress } from "../proto/address.ts";
@@ -77,8 +76,7 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
     mail.nudgeOutbox();
     return { ...command.answer, isReplay: false };
   };
-  return async (request) => {
-    const command = commandOf(deps, request, clock.now());
+  const run = async (command: CreateCommand): Promise<CreateAnswer> => {
     if (circuit.isOpen()) return intake.put(command);
     if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
       const earlier = await intake.find(command.job.owner, command.job.id);
@@ -92,9 +90,20 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
       return intake.put(command);
     }
   };
+  return async (request) => {
+    const { command, link } = commandOf(deps, request, clock.now());
+    const answer = await run(command);
+    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer.
+    return { ...answer, body: { ...(answer.body as object), tracking_url: link } };
+  };
 }
 
-function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateCommand {
+/** The command, and the tracking link that only the answer shows. */
+function commandOf(
+  deps: Deps,
+  request: CreateRequest,
+  now: Millis,
+): { readonly command: CreateCommand; readonly link: string } {
   const { body, owner, key } = request;
   const [pickup, dropoff] = stopsOf(deps, body);
   const readyAt = readyAtOf(body, now);
@@ -102,11 +111,11 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
   const { settings, shards, authKey } = deps.config;
   const made = key === null ? null : keyDigests(authKey, key);
-  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? systemRandom(SECRET_BYTES);
+  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
   const secret = Buffer.from(secretBytes).toString("base64url");
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: made === null ? newDeliveryId(shard, now) : keyedDeliveryId(shard, made.id),
+    id: made === null ? newDeliveryId(shard, now, deps.random) : keyedDeliveryId(shard, made.id),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
@@ -120,7 +129,7 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     searchUntil: Math.max(now, readyAt ?? 0) + settings.SEARCH_DEADLINE_MS,
     receivedAtUs: request.receivedAtUs,
   };
-  return {
+  const command: CreateCommand = {
     job,
     externalId: body.external_id ?? null,
     pickupAddress: body.origin_address ?? null,
@@ -135,8 +144,9 @@ function commandOf(deps: Deps, request: CreateRequest, now: Millis): CreateComma
     estimatedArrivalAt: estimates.arrivalAt,
     trackingHash: trackingHash(secret),
     idempotency: key,
-    answer: { status: 201, body: answerBody(job.id, estimates, trackingUrl(deps, secret)) },
+    answer: { status: 201, body: answerBody(job.id, estimates) },
   };
+  return { command, link: `${deps.config.publicUrl}/t/${secret}` };
 }
 
 /**
@@ -151,17 +161,23 @@ function keyDigests(authKey: string, { principal, key, fingerprint }: Idempotenc
   return { id: digest("delivery id"), secret: digest("tracking secret") };
 }
 
-const answerBody = (id: string, estimates: Estimates, url: string) => ({
+/** As it is kept under its key: without the tracking link, which is a secret. */
+const answerBody = (id: string, estimates: Estimates) => ({
   delivery_id: id,
   status: "pending",
   estimated_pickup_time: timeText(estimates.pickupAt),
   estimated_arrival: timeText(estimates.arrivalAt),
-  tracking_url: url,
 });
-const trackingUrl = (deps: Deps, secret: string): string => `${deps.config.publicUrl}/t/${secret}`;
 
 const areaOf = (address: string | undefined): string | null =>
   address === undefined ? null : shortenAddress(address);
+
+/** What a create with this body would promise. The same checks, nothing written. */
+export function estimatesFor(deps: Deps, body: CreateBody, now: Millis): Estimates {
+  const [pickup, dropoff] = stopsOf(deps, body);
+  const readyAt = readyAtOf(body, now);
+  return promise(deps.travel, { pickup, dropoff, vehicle: body.vehicle ?? null, readyAt }, now);
+}
 
 /** Both stops, or one error with all that is wrong with them. */
 function stopsOf(deps: Deps, body: CreateBody): [pickup: LngLat, dropoff: LngLat] {

@@ -2,13 +2,16 @@
  * What the parts of a gateway share, made once in `gateway/gateway.ts` and handed down: ports and settings, no state
  * of its own.
  */
-import type { Config } from "../engine/config.ts";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Config, WebhookTargets } from "../engine/config.ts";
 import type { Geocoder } from "../engine/geo/geocoder.ts";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Log } from "../engine/io/log.ts";
 import type { Bus } from "../engine/io/nats.ts";
 import type { AccessStore } from "../engine/store/access.ts";
+import type { Random } from "../engine/io/random.ts";
+import type { PartnerStore } from "../engine/store/partners.ts";
 import type { Store } from "../engine/store/port.ts";
 import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
@@ -16,12 +19,29 @@ import type { LedgerEntry } from "../proto/views.ts";
 import type { AdmissionLimits } from "./admission.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
+import type { Notifier } from "./notify/notifier.ts";
 
 export type GatewayConfig = Pick<
   Config,
-  "publicHost" | "publicPort" | "publicUrl" | "authKey" | "serviceArea" | "shards" | "settings"
+  | "publicHost"
+  | "publicPort"
+  | "portShared"
+  | "publicUrl"
+  | "authKey"
+  | "serviceArea"
+  | "shards"
+  | "settings"
 > &
   Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors">>;
+
+export type Outward = {
+  /** For what `Bus` leaves out: requests with headers, consumers. */
+  readonly nats: NatsConnection;
+  readonly prefix: string;
+  readonly store: PartnerStore;
+  readonly webhookTargets: WebhookTargets;
+  readonly notifier: Notifier | null;
+};
 
 export type Deps = {
   /** This run of this process; nodes send frames to it by this name. */
@@ -35,6 +55,8 @@ export type Deps = {
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  /** For ids, secrets and names. */
+  readonly random: Random;
   readonly admission: AdmissionLimits;
   /** One for all that comes from nodes. */
   readonly fence: Fence;
@@ -42,6 +64,8 @@ export type Deps = {
   readonly metrics: GatewayMetrics;
   readonly geocoder: Geocoder;
   readonly travel: TravelTime;
+  /** Doors and messages beyond our own clients: partners on NATS, webhooks, notices. Absent: none of them. */
+  readonly outward?: Outward | null;
   /** The decisions about one delivery, oldest first. Rejects with `unavailable` while the ledger is away. */
   readonly ledger: (delivery: DeliveryId) => Promise<readonly LedgerEntry[]>;
 };

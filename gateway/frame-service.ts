@@ -11,6 +11,7 @@ import type { Commands } from "./commands.ts";
 import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
 import type { Doorkeeper } from "./doorkeeper.ts";
+import type { FanOut } from "./fan-out.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Link } from "./link.ts";
 import { isCarried, mayTry } from "./policy.ts";
@@ -24,6 +25,7 @@ export type FrameParts = {
   readonly commands: Commands;
   readonly ingest: Ingest;
   readonly tracking: Tracking;
+  readonly fanOut: Pick<FanOut, "caughtUp">;
 };
 
 /** Serves one frame. Never throws; what goes wrong is told to the client. */
@@ -58,6 +60,7 @@ const KINDS: { readonly [T in ClientFrame["type"]]: RequestKind | null } = {
   ping: null,
   pings: null,
   untrack: null,
+  seen: null,
   track: "read",
   shift: "command",
   accept: "command",
@@ -97,10 +100,15 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
     }
     case "track":
       mayTry(link.principal, "follow");
-      return parts.tracking.track(link, frame.delivery, frame.ref);
+      return parts.tracking.track(link, frame.delivery, frame.ref, frame.after);
     case "untrack":
       parts.tracking.untrack(link.id, frame.delivery);
       return ok(link, frame.ref, null);
+    case "seen": {
+      const watcher = parts.tracking.seen(link.id, frame.frames);
+      if (watcher !== null) parts.fanOut.caughtUp(watcher);
+      return;
+    }
     case "hello":
       throw new DispatchError("bad_request");
   }

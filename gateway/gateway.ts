@@ -4,45 +4,18 @@
  */
 import { BlockList } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
-import { DOOR_DEFAULTS } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
-import { streamMessages } from "../proto/messages.ts";
-import { createAuth } from "./auth.ts";
-import { Circuit } from "./circuit.ts";
-import { createCommands } from "./commands.ts";
-import { Connections } from "./connections.ts";
-import { createCreate } from "./create.ts";
+import type { Connections } from "./connections.ts";
+import { createCore } from "./core.ts";
 import type { Deps } from "./deps.ts";
-import { Doorkeeper } from "./doorkeeper.ts";
-import { createFrameService } from "./frame-service.ts";
-import { guardedStore } from "./guarded-store.ts";
-import { HttpDoor } from "./http.ts";
-import { Idempotency } from "./idempotency.ts";
-import { Ingest } from "./ingest.ts";
-import { IntakeDoor } from "./intake.ts";
-import { createMail } from "./mail.ts";
-import { describe } from "./openapi.ts";
-import { Leases, Positions } from "./positions.ts";
+import { authOf, createGuards } from "./guards.ts";
 import { SECURITY_HEADERS, problemHeaders, problemOf } from "./problem.ts";
-import { Reader } from "./reader.ts";
-import { Revocations } from "./revocations.ts";
-import type { Route } from "./route.ts";
-import { courierRoutes } from "./routes/couriers.ts";
-import { deliveryRoutes } from "./routes/deliveries.ts";
-import { openRoutes, trackingPageRoute } from "./routes/open.ts";
-import { operatorRoutes } from "./routes/operator.ts";
-import { SocketCaps } from "./socket-caps.ts";
+import type { SocketCaps } from "./socket-caps.ts";
 import { listen } from "./socket.ts";
-import type { Headers, Listener, UpgradeAnswer } from "./socket.ts";
-import { Tracking } from "./tracking.ts";
-import { Whereabouts } from "./whereabouts.ts";
-
-/** Sockets closed at once when the gateway ends, and the pause between two batches. */
-const DRAIN_BATCH_SOCKETS = 500;
-const DRAIN_PAUSE_MS = 100;
+import type { Headers, UpgradeAnswer } from "./socket.ts";
 
 export type Gateway = {
   /** The port of the public listener. */
@@ -53,57 +26,26 @@ export type Gateway = {
 };
 
 /** Starts a gateway. Rejects when the port is taken. */
-export async function startGateway(ports: Deps, version: string): Promise<Gateway> {
-  const { log, config } = ports;
-  const circuit = watchPostgres(ports);
-  const deps = { ...ports, store: guardedStore(ports.store, circuit) };
-  const doorkeeper = new Doorkeeper({
-    ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
-    statements: () => circuit.underWay(),
-  });
-  const mail = createMail(deps);
-  const revocations = new Revocations(deps);
-  const { auth, caps, doors } = guards(deps, revocations);
-  const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
-  const reader = new Reader(whereabouts, deps.travel, deps.clock);
-  const commands = createCommands(deps, mail);
-  const leases = new Leases(deps);
-  const tracking = new Tracking(deps, reader, leases);
-  const positions = new Positions(deps, whereabouts, tracking);
-  const onLeave = tracking.leave.bind(tracking);
-  const connections = new Connections({ deps, auth, mail, caps, onLeave });
-  revocations.tell(() => connections.revoke((principal) => revocations.revokes(principal)));
-  await revocations.read();
-  const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  connections.serveWith(createFrameService({ deps, doorkeeper, commands, ingest, tracking }));
-
-  const unsubscribe = announceToNodes(deps, connections, leases);
-
-  const idempotency = new Idempotency(deps.store, log);
-  const intake = new IntakeDoor(deps);
-  const create = createCreate({ deps, mail, intake, circuit });
-  const description = (): string => text;
-  const open = { deps, description };
-  const described: readonly Route[] = [
-    ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
-    ...courierRoutes({ deps, commands, ingest }),
-    ...operatorRoutes({ deps, mail, whereabouts, revocations }),
-    ...openRoutes(open),
-  ];
-  const text = describe(described, config.publicUrl, version);
-  const routes = [...described, trackingPageRoute(open)];
-  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits: doors }, routes);
+export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
+  const { log, config } = deps;
+  const guards = createGuards(deps);
+  const core = createCore(deps, authOf(deps, guards), version, guards);
+  const { connections, door } = core;
+  await guards.revocations.read();
+  // Made now, so that what cannot be described stops the start and no request.
+  core.description();
 
   const listener = await listen({
     host: config.publicHost,
     port: config.publicPort,
+    isShared: config.portShared,
     socketPaths: ["/v1/socket", "/socket"],
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
     onRequest: (exchange) => door.serve(exchange),
     addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
-    onUpgrade: (headers, address) => admitSocket(deps, caps, headers, address),
+    onUpgrade: (headers, address) => admitSocket(deps, guards.caps, headers, address),
     onOpen: (peer) => connections.open(peer),
     onError: (error, where) => {
       const stack = error instanceof Error ? error.stack : undefined;
@@ -111,70 +53,14 @@ export async function startGateway(ports: Deps, version: string): Promise<Gatewa
     },
   });
   const stopAll = async (): Promise<void> => {
-    unsubscribe();
-    await end(listener, connections, ingest);
-    for (const part of [positions, leases, tracking, intake, circuit, doorkeeper, revocations]) {
-      part.stop();
-    }
+    listener.stopListening();
+    await core.drain();
+    listener.close();
+    core.stop();
+    guards.revocations.stop();
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
-}
-
-/** Who may come in, and how often. */
-function guards({ config, store, clock }: Deps, revocations: Revocations) {
-  const { authKey, authKeyPrevious: previous } = config;
-  const keys = previous ? ([authKey, previous] as const) : ([authKey] as const);
-  const doors = config.doors ?? DOOR_DEFAULTS;
-  const caps = new SocketCaps({
-    all: doors.socketsMax,
-    perAddress: doors.socketsPerAddressMax,
-    perPrincipal: doors.socketsPerPrincipalMax,
-  });
-  return { auth: createAuth({ keys, store, clock, revocations }), caps, doors };
-}
-
-/** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
-function announceToNodes(
-  { bus, subjects, log, config }: Deps,
-  connections: Connections,
-  leases: Leases,
-): () => void {
-  const unsubscribe = bus.subscribe(subjects.nodeUp, ({ data }) => {
-    const message = streamMessages.decode(data);
-    if (message?.type !== "node_up") return;
-    connections.announce(message.shards);
-    leases.announce(message.shards);
-  });
-  bus.onStatus((status) => {
-    log.warn({ status }, "the connection to NATS changed");
-    // What was said meanwhile is lost: say again who is here and what is needed.
-    const all = Array.from({ length: config.shards }, (_, shard) => shard);
-    if (status === "connected") {
-      connections.announce(all);
-      leases.announce(all);
-    }
-  });
-  return unsubscribe;
-}
-
-function watchPostgres({ clock, probe, log, metrics }: Deps): Circuit {
-  return new Circuit({
-    clock,
-    probe,
-    onChange: (isOpen) => {
-      metrics.away.set(isOpen ? 1 : 0);
-      if (isOpen) log.error("Postgres is away: creates go to the intake, the rest is refused");
-      else log.warn("Postgres is back");
-    },
-  });
-}
-
-async function end(listener: Listener, connections: Connections, ingest: Ingest): Promise<void> {
-  listener.stopListening();
-  await connections.drain(DRAIN_BATCH_SOCKETS, DRAIN_PAUSE_MS);
-  ingest.flush();
-  listener.close();
 }
 
 /** Before the upgrade: how many there are already, then who asks. */

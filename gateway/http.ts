@@ -147,7 +147,7 @@ export class HttpDoor {
     );
     // A link that opens nothing is a guess, like a token that is none.
     const isGuess = row.roles === "anyone" && answer.status === 404;
-    if (isGuess) this.#refusals.take(exchange.remoteAddress, this.#deps.clock.now());
+    if (isGuess) this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());
     return answer;
   }
 
@@ -173,7 +173,7 @@ export class HttpDoor {
       principal = await this.#auth.verify(bearerOf(exchange.headers["authorization"]));
     } catch (error) {
       if (error instanceof DispatchError && ERRORS[error.code].status === 401) {
-        this.#refusals.take(remoteAddress, now);
+        this.#refusals.charge(remoteAddress, now);
         this.#deps.metrics.authFailures.inc({ code: error.code });
       }
       throw error;

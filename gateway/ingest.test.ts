@@ -17,6 +17,7 @@ function drive() {
   const config = {
     publicHost: "",
     publicPort: 0,
+    portShared: false,
     publicUrl: "",
     authKey: "",
     serviceArea: SERVICE_AREA_DEFAULT,

@@ -21,7 +21,7 @@ export type Mail = {
   readonly tellCourier: (id: CourierId, msg: ToCourier) => void;
   /** Several messages for one shard in one. False when NATS is away. */
   readonly tellShard: (shard: ShardId, posts: readonly Posted[]) => boolean;
-  /** Rejects with the code of the actor's answer, or `unavailable` when there is none within a second. */
+  /** Rejects with the code of the actor's answer, or `unavailable` when there is none within 2.5 s: longer than a takeover. */
   readonly ask: (post: Posted, shard: ShardId) => Promise<StreamMessageOf<"answer">>;
   /** The record of a courier at its owner; null when nobody answers in time or there is none. */
   readonly where: (courier: CourierId) => Promise<CourierRecord | null>;
@@ -30,7 +30,7 @@ export type Mail = {
   readonly nudgeOutbox: () => void;
 };
 
-const ASK_BUDGET_MS = 1_000;
+const ASK_BUDGET_MS = 2_500;
 const ASK_ATTEMPT_MS = 500;
 const ASK_PAUSE_MS = 100;
 const WHERE_TIMEOUT_MS = 200;

@@ -3,18 +3,21 @@
  * started, and an orderly end at SIGTERM or SIGINT: not ready any more, no new connections, goodbye to the sockets,
  * everything handed on, exit. A bug that nobody caught ends the process; whoever runs it starts it again.
  */
+import type { NatsConnection } from "@nats-io/transport-node";
 import { ConfigError, printable, readConfig } from "../engine/config.ts";
 import type { Config } from "../engine/config.ts";
 import { loadCityGeocoder } from "../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { newNodeId } from "../engine/ids.ts";
 import { systemClock } from "../engine/io/clock.ts";
+import { systemRandom } from "../engine/io/random.ts";
 import { createLog, errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../engine/io/nats.ts";
 import { openDatabase } from "../engine/io/postgres.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
+import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
@@ -23,7 +26,9 @@ import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
 import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
+import type { Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
+import { createNotifier } from "./notify/adapters.ts";
 
 /** How long load balancers get to see that we are not ready, before we stop listening. */
 const UNREADY_MS = 200;
@@ -37,7 +42,11 @@ type Running = { readonly stop: () => Promise<void> };
 async function start(config: Config, log: Log, gateway: ReturnType<typeof newNodeId>) {
   const version = readVersion();
   const metrics = new Metrics("gateway");
-  const nc = await connectNats({ url: config.natsUrl, name: gateway });
+  const nc = await connectNats({
+    url: config.natsUrl,
+    name: gateway,
+    credentials: config.natsCredentials,
+  });
   const bus = natsBus(nc);
   const store = openPostgresStore({
     url: config.postgresUrl,
@@ -52,6 +61,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     connectTimeoutMs: PROBE_TIMEOUT_MS,
   });
   const subjects = subjectsFor(config.natsPrefix);
+  const outward = outwardOf(config, nc, gateway, log);
   const deps = {
     gateway,
     config,
@@ -61,12 +71,14 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     bus,
     subjects,
     clock: systemClock,
+    random: systemRandom,
     admission: ADMISSION_LIMITS,
     fence: new Fence(),
     log,
     metrics: gatewayMetrics(metrics),
     geocoder: await loadCityGeocoder(config.cityDir),
     travel: createGreatCircleTravel(),
+    outward,
     ledger: (id: Parameters<typeof readLedger>[2]) => readLedger(nc, config.natsPrefix, id),
   };
   const door = await startGateway(deps, version);
@@ -74,19 +86,15 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   const stopWatching = watchEventLoop(metrics);
 
   let isDraining = false;
-  const admin = await listenAdmin({
-    host: config.adminHost,
-    port: config.adminPort,
-    version,
-    metrics: () => metrics.text(),
-    async notReady() {
-      const missing: string[] = [];
-      if (isDraining) missing.push("draining");
-      if (bus.status() !== "connected") missing.push("nats");
-      if (!(await answers(store.ping()))) missing.push("postgres");
-      return missing;
-    },
-  });
+  const notReady = async (): Promise<string[]> => {
+    const missing: string[] = [];
+    if (isDraining) missing.push("draining");
+    if (bus.status() !== "connected") missing.push("nats");
+    if (!(await answers(store.ping()))) missing.push("postgres");
+    return missing;
+  };
+  const { adminHost: host, adminPort: port } = config;
+  const admin = await listenAdmin({ host, port, version, metrics: () => metrics.text(), notReady });
   log.info({ port: door.port, adminPort: admin.port, settings: printable(config) }, "ready");
 
   const stop = async (): Promise<void> => {
@@ -95,13 +103,21 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     await door.stop();
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
-    await Promise.all([store.close(), prober.close()]);
+    await Promise.all([store.close(), prober.close(), outward.store.close()]);
     await bus.close();
     await admin.close();
     stopWatching();
   };
   return { stop };
 }
+
+const outwardOf = (config: Config, nats: NatsConnection, name: string, log: Log): Outward => ({
+  nats,
+  prefix: config.natsPrefix,
+  store: openPartnerStore({ url: config.postgresUrl, applicationName: `${name} outward` }),
+  webhookTargets: config.webhookTargets,
+  notifier: createNotifier(config.notify, log),
+});
 
 /** Whether the promise is kept within the deadline. */
 async function answers(promise: Promise<void>): Promise<boolean> {

@@ -66,7 +66,7 @@ function pathOf(row: Route, scheme: string): RouteConfig {
   const isOpen = row.roles === "anyone";
   const params = /\{([a-z]+)\}/.exec(row.path)?.[1];
   return {
-    method: row.method.toLowerCase() as "get" | "post" | "put",
+    method: row.method.toLowerCase() as "get" | "post" | "put" | "delete",
     path: row.path,
     operationId: row.name,
     summary: row.doc.summary,

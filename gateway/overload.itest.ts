@@ -71,7 +71,7 @@ it("reads go first, then creates, then the rest; nothing silently, and nothing t
   const reads = Array.from({ length: LIMIT }, read);
   await until(() => waiting === LIMIT, "the reads");
   overloaded(await read());
-  watcher.send({ type: "track", ref: 7, delivery: mine as DeliveryId });
+  watcher.send({ type: "track", ref: 7, delivery: mine as DeliveryId, after: null });
   expect(await watcher.next("error")).toMatchObject({ ref: 7, code: "overloaded", retryAfterS: 1 });
   expect(await shed("read")).toBe(2);
 

@@ -1,32 +1,23 @@
 /**
- * Live positions for followers: which couriers this gateway needs (leases at their shards, renewed, so that a node that
- * restarts or a gateway that dies heals by itself), and one frame a second for each session with those of its deliveries
- * whose courier moved. Sessions are smeared over the second; a slow reader is skipped and gets the newest later.
- *
- * For one delivery an older position never follows a newer one, and none is sent that the policy does not allow (D6).
+ * Which couriers' positions this gateway needs, and taking them in. Needs are leases at the couriers' shards, renewed, so
+ * that a node that restarts or a gateway that dies heals by itself; a courier whom nobody entitled follows is in none.
  */
-import { hash32, shardOfCourier } from "../engine/shards.ts";
-import { serverFrames } from "../proto/frames.ts";
-import type { ServerFrameOf } from "../proto/frames.ts";
-import type { CourierId, DeliveryId, Epoch, Millis, SessionId, ShardId } from "../proto/ids.ts";
+import { shardOfCourier } from "../engine/shards.ts";
+import type { CourierId, Epoch, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { Deps } from "./deps.ts";
-import { allowed } from "./policy.ts";
-import type { CourierNeeds, Followed, Follower, Tracking } from "./tracking.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 const LEASE_TTL_MS = 15_000;
 const LEASE_RENEW_MS = 5_000;
 /** Changes of the next moment share a message. */
 const LEASE_SETTLE_MS = 20;
-const SLOTS = 20;
 
-type PositionItem = ServerFrameOf<"positions">["positions"][number];
 type PositionDeps = Pick<Deps, "gateway" | "bus" | "subjects" | "clock" | "config">;
 type FanOutDeps = PositionDeps & Pick<Deps, "fence" | "metrics">;
 
 /** The couriers whose positions this gateway asks for, by shard. */
-export class Leases implements CourierNeeds {
+export class Leases {
   readonly #deps: PositionDeps;
   readonly #counts = new Map<CourierId, number>();
   readonly #byShard = new Map<ShardId, Set<CourierId>>();
@@ -102,27 +93,26 @@ export class Leases implements CourierNeeds {
   }
 }
 
+/** Takes in the positions that nodes send. Calls `onMoved` for each courier that has a newer one than before. */
 export class Positions {
   readonly #deps: FanOutDeps;
-  readonly #whereabouts: Whereabouts;
-  readonly #tracking: Tracking;
+  readonly #whereabouts: Pick<Whereabouts, "learn">;
+  readonly #onMoved: (courier: CourierId) => void;
   readonly #unsubscribe: () => void;
-  readonly #slotMs: number;
-  #slot = 0;
-  #cancelTick: () => void;
 
-  constructor(deps: FanOutDeps, whereabouts: Whereabouts, tracking: Tracking) {
+  constructor(
+    deps: FanOutDeps,
+    whereabouts: Pick<Whereabouts, "learn">,
+    onMoved: (courier: CourierId) => void,
+  ) {
     this.#deps = deps;
     this.#whereabouts = whereabouts;
-    this.#tracking = tracking;
+    this.#onMoved = onMoved;
     const subject = deps.subjects.positions(deps.gateway);
     this.#unsubscribe = deps.bus.subscribe(subject, ({ data }) => this.#learn(data));
-    this.#slotMs = deps.config.settings.POSITIONS_MS / SLOTS;
-    this.#cancelTick = deps.clock.after(this.#slotMs, () => this.#tick());
   }
 
   stop(): void {
-    this.#cancelTick();
     this.#unsubscribe();
   }
 
@@ -135,54 +125,7 @@ export class Positions {
       return;
     }
     for (const { courier, at, lng, lat } of message.positions) {
-      if (at > 0) this.#whereabouts.learn({ courier, at, lng, lat });
+      if (at > 0 && this.#whereabouts.learn({ courier, at, lng, lat })) this.#onMoved(courier);
     }
-  }
-
-  #tick(): void {
-    this.#slot = (this.#slot + 1) % SLOTS;
-    const now = this.#deps.clock.now();
-    /** Most sessions follow one delivery, and many the same one: encoded once. */
-    const encoded = new Map<DeliveryId, Uint8Array>();
-    for (const session of this.#tracking.sessions()) {
-      if (hash32(session) % SLOTS === this.#slot) this.#sendTo(session, now, encoded);
-    }
-    this.#cancelTick = this.#deps.clock.after(this.#slotMs, () => this.#tick());
-  }
-
-  #sendTo(session: SessionId, now: Millis, encoded: Map<DeliveryId, Uint8Array>): void {
-    const items: PositionItem[] = [];
-    const moved: Follower[] = [];
-    for (const followed of this.#tracking.ofSession(session)) {
-      const follower = followed.followers.get(session);
-      if (follower === undefined) continue;
-      const item = this.#itemFor(followed, follower, now);
-      if (item === null) continue;
-      items.push(item);
-      moved.push(follower);
-    }
-    const first = items[0];
-    if (first === undefined) return;
-    let bytes = items.length === 1 ? encoded.get(first.delivery) : undefined;
-    if (bytes === undefined) {
-      bytes = serverFrames.encode({ type: "positions", positions: items });
-      if (items.length === 1) encoded.set(first.delivery, bytes);
-    }
-    // Skipped, not queued: the next second brings whatever is newest then.
-    if (moved[0]?.link.offer(bytes) !== true) return;
-    moved.forEach((follower, i) => {
-      follower.positionAt = items[i]?.at ?? follower.positionAt;
-    });
-  }
-
-  /** Where the courier of a followed delivery is, if that is news and theirs to know. */
-  #itemFor(followed: Followed, follower: Follower, now: Millis): PositionItem | null {
-    const { row } = followed;
-    if (row === null || row.courierId === null) return null;
-    const position = this.#whereabouts.latest(row.courierId);
-    if (position === null || position.at <= follower.positionAt) return null;
-    if (!allowed(follower.link.principal, "position", row, now)) return null;
-    const { lng, lat, at } = position;
-    return { delivery: followed.id, lng, lat, at, ageMs: Math.max(0, now - at) };
   }
 }

@@ -54,13 +54,23 @@ export class RateLimit {
     return take(this.#bucketOf(name, now), this.#rate, now, cost);
   }
 
+  /**
+   * For what shows its cost only afterwards: takes a token also where there is none. Of many at once that all found the
+   * last one, each is paid for.
+   */
+  charge(name: string, now: Millis): void {
+    const bucket = this.#bucketOf(name, now);
+    take(bucket, this.#rate, now, 0);
+    bucket.tokens = Math.max(-this.#rate.burst, bucket.tokens - 1);
+  }
+
   /** Whole tokens that `name` has left, and the seconds until it has all of them again. */
   left(name: string, now: Millis): { readonly tokens: number; readonly fullInS: number } {
     const bucket = this.#bucketOf(name, now);
     take(bucket, this.#rate, now, 0);
     const { burst, ratePerS } = this.#rate;
     return {
-      tokens: Math.floor(bucket.tokens),
+      tokens: Math.max(0, Math.floor(bucket.tokens)),
       fullInS: Math.ceil((burst - bucket.tokens) / ratePerS),
     };
   }

@@ -144,6 +144,15 @@ describe("Idempotency-Key", () => {
     expect(first.headers.get("idempotent-replayed")).toBeNull();
   });
 
+  it("keeps no tracking link in what it stores", async () => {
+    const { body } = await t.rest.post("/v1/deliveries", customer, BODY, key("k-link"));
+    const stored = await t.store.storedAnswer({
+      ...{ principal: "customer:cus_1", key: "key:k-link", fingerprint: "" },
+    });
+    expect(stored?.body).toMatchObject({ delivery_id: body.delivery_id });
+    expect(JSON.stringify(stored)).not.toContain(body.tracking_url.split("/").pop());
+  });
+
   it("refuses another body, and knows other principals as others", async () => {
     const other = { ...BODY, package_size: "large" };
     refused(

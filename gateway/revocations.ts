@@ -40,6 +40,9 @@ export class Revocations {
 
   constructor(deps: RevocationDeps) {
     this.#deps = deps;
+    this.#unsubscribe = () => undefined;
+    this.#stopReading = () => Promise.resolve();
+    if (deps.access === undefined) return;
     this.#unsubscribe = deps.bus.subscribe(deps.subjects.revoked, () => void this.read());
     this.#stopReading = repeat(deps.clock, REVOCATIONS_READ_MS, () => this.read());
   }

@@ -43,7 +43,7 @@ export type RouteDoc = {
 };
 
 export type Route = {
-  readonly method: "GET" | "POST" | "PUT";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** One variable segment at most, the second: `/deliveries/{id}/accept`. */
   readonly path: string;
   /** Operation id, and the label in metrics. */

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { STATUSES } from "../proto/status.ts";
+import { EVENT_TYPES, STATUSES } from "../proto/status.ts";
 
 const time = z.iso.datetime().meta({ example: "2026-05-03T14:15:00Z" });
 const deliveryId = z.string().meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
@@ -31,6 +31,15 @@ export const createdAnswer = z
     tracking_url: z.string().meta({ example: "http://127.0.0.1:8080/t/Zm9vYmFyYmF6cXV4MTIzNA" }),
   })
   .meta({ id: "Created" });
+
+export const quoteAnswer = z
+  .strictObject({
+    quote: z.string().meta({ example: "q1.1777817700000.c2lnbmF0dXJl" }),
+    expires_at: time,
+    estimated_pickup_time: time,
+    estimated_arrival: time,
+  })
+  .meta({ id: "Quote" });
 
 export const deliveryAnswer = z
   .strictObject({
@@ -107,6 +116,52 @@ export const ledgerAnswer = z.strictObject({
   delivery_id: deliveryId,
   entries: z.array(z.looseObject({ at: time, type: z.string() })),
 });
+
+/** What stands on the stream and in a webhook (`proto/events.ts`). */
+export const eventAnswer = z
+  .strictObject({
+    id: z.string().meta({ example: "4711" }),
+    delivery_id: deliveryId,
+    number: z.int().min(1).meta({ example: 2 }),
+    type: z.enum(EVENT_TYPES),
+    status: z.enum(STATUSES),
+    reason: z.string().nullable(),
+    courier_id: z.string().nullable().meta({ example: "cur_1" }),
+    external_id: z.string().nullable().meta({ example: "order-7" }),
+    at: time,
+  })
+  .meta({ id: "Event" });
+
+const webhookFields = {
+  id: z.string().meta({ example: "whk_5f2c8d1e9a7b4c30" }),
+  owner: z.string().meta({ example: "acme" }),
+  url: z.string().meta({ example: "https://example.com/hooks" }),
+  created_at: time,
+  disabled_reason: z.string().nullable(),
+};
+export const webhookAnswer = z.strictObject(webhookFields).meta({ id: "Webhook" });
+export const webhooksAnswer = z.strictObject({ webhooks: z.array(webhookAnswer) });
+/** The only answers that hold the secret. */
+export const webhookSecretAnswer = z
+  .strictObject({ ...webhookFields, secret: z.string().meta({ example: "whsec_c2VjcmV0" }) })
+  .meta({ id: "WebhookWithSecret" });
+export const webhookMessagesAnswer = z.strictObject({
+  messages: z.array(
+    z.strictObject({
+      delivery_id: deliveryId,
+      number: z.int().meta({ example: 2 }),
+      type: z.string().meta({ example: "assigned" }),
+      state: z.enum(["waiting", "sent", "dead"]),
+      attempts: z.int(),
+      created_at: time,
+      due_at: time,
+      ended_at: time.nullable(),
+      last_error: z.string().nullable(),
+    }),
+  ),
+});
+export const resentAnswer = z.strictObject({ resent: z.int() });
+export const removedAnswer = z.strictObject({ removed: z.literal(true) });
 
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]];
 export const problemAnswer = z

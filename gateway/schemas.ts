@@ -8,7 +8,8 @@
 import { z } from "zod";
 import { REPORTED_STATUSES } from "../proto/frames.ts";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { COURIER_ID_PATTERN, ROLES } from "../proto/ids.ts";
+import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../proto/ids.ts";
+import { PRINCIPAL_ID_PATTERN, ROLES } from "../proto/ids.ts";
 import {
   ADDRESS_MAX_CHARS,
   COURIER_CAPACITY_MAX_DELIVERIES,
@@ -18,7 +19,9 @@ import {
   PAGE_DEFAULT_ROWS,
   PAGE_MAX_ROWS,
   PHONE_MAX_CHARS,
+  QUOTE_MAX_CHARS,
   REASON_MAX_CHARS,
+  WEBHOOK_URL_MAX_CHARS,
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
@@ -82,27 +85,51 @@ const eitherForm = (stop: Stop) =>
     },
   ] as const;
 
+const createShape = {
+  origin_address: address("123 Market St, SF").optional(),
+  destination_address: address("456 Valencia St, SF").optional(),
+  origin: point.optional(),
+  destination: point.optional(),
+  package_size: size,
+  phone,
+  weight_kg: z.number().positive().max(WEIGHT_MAX_KG).optional(),
+  recipient_phone: phone.optional(),
+  external_id: filled(EXTERNAL_ID_MAX_CHARS).optional(),
+  ready_at: time.optional(),
+  notes: z
+    .string()
+    .max(NOTES_MAX_CHARS)
+    .refine((text) => !NOT_A_TEXT.test(text), "must be text")
+    .optional(),
+  vehicle: vehicle.optional(),
+};
 export const createBody = z
-  .strictObject({
-    origin_address: address("123 Market St, SF").optional(),
-    destination_address: address("456 Valencia St, SF").optional(),
-    origin: point.optional(),
-    destination: point.optional(),
-    package_size: size,
-    phone,
-    weight_kg: z.number().positive().max(WEIGHT_MAX_KG).optional(),
-    recipient_phone: phone.optional(),
-    external_id: filled(EXTERNAL_ID_MAX_CHARS).optional(),
-    ready_at: time.optional(),
-    notes: z
-      .string()
-      .max(NOTES_MAX_CHARS)
-      .refine((text) => !NOT_A_TEXT.test(text), "must be text")
-      .optional(),
-    vehicle: vehicle.optional(),
-  })
+  .strictObject(createShape)
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
+/** Over NATS a create may name the quote that it goes by. */
+export const partnerCreateBody = z
+  .strictObject({ ...createShape, quote: z.string().max(QUOTE_MAX_CHARS).optional() })
+  .refine(...eitherForm("origin"))
+  .refine(...eitherForm("destination"));
+export type PartnerCreateBody = z.infer<typeof partnerCreateBody>;
+const { notes, recipient_phone: recipientPhone } = createShape;
+const deliveryId = z
+  .string()
+  .regex(DELIVERY_ID_PATTERN)
+  .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
+export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
+/** What may change before the pickup; null takes it away. */
+export const partnerUpdateBody = z
+  .strictObject({
+    delivery_id: deliveryId,
+    notes: notes.unwrap().nullable().optional(),
+    recipient_phone: recipientPhone.unwrap().nullable().optional(),
+  })
+  .refine(
+    (body) => body.notes !== undefined || body.recipient_phone !== undefined,
+    "must change something",
+  );
 export type CreateBody = z.infer<typeof createBody>;
 
 export const acceptBody = z.strictObject({ courier_id: courierId.optional() });
@@ -118,6 +145,15 @@ export const statusBody = z.strictObject({
 });
 export type StatusBody = z.infer<typeof statusBody>;
 export const cancelBody = z.strictObject({ reason: line(1, CANCEL_REASON_MAX_CHARS).optional() });
+export const partnerCancelBody = z.strictObject({
+  delivery_id: deliveryId,
+  reason: line(1, CANCEL_REASON_MAX_CHARS).optional(),
+});
+export const partnerListBody = z.strictObject({
+  status: z.enum(STATUSES).optional(),
+  cursor: z.string().max(80).optional(),
+  limit: z.int().min(1).max(PAGE_MAX_ROWS).optional().meta({ example: PAGE_DEFAULT_ROWS }),
+});
 
 export const courierBody = z.strictObject({
   name: filled(NAME_MAX_CHARS).meta({ example: "Alice Example" }),
@@ -189,6 +225,16 @@ export const availableQuery = z.strictObject({
   courier_id: courierId.optional(),
 });
 export type AvailableQuery = z.infer<typeof availableQuery>;
+
+export const webhookBody = z.strictObject({
+  url: z.string().max(WEBHOOK_URL_MAX_CHARS).meta({ example: "https://example.com/hooks" }),
+  /** Operators only: whose deliveries. A partner's is its own. */
+  owner: z.string().regex(PRINCIPAL_ID_PATTERN).optional(),
+});
+export const resendBody = z.strictObject({ delivery_id: deliveryId.optional() });
+export const webhookMessagesQuery = z.strictObject({
+  state: z.enum(["waiting", "sent", "dead"]).optional(),
+});
 
 /** For calls that take no body fields or no parameters at all. */
 export const nothing = z.strictObject({});

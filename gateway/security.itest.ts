@@ -66,7 +66,7 @@ describe("a revocation", () => {
       const answer = await t.rest.post("/v1/revocations", people.operator, body);
       expect(answer.status, answer.text).toBe(200);
     }
-    expect([await there.closed, await elsewhere.closed]).toEqual([4503, 4503]);
+    expect([await there.closed, await elsewhere.closed]).toEqual([4504, 4504]);
     expect((await t.rest.get("/v1/deliveries", token)).status).toBe(401);
     expect((await other.rest.get("/v1/deliveries", people.stranger)).status).toBe(401);
     const again = await other.connect(token);
@@ -139,7 +139,7 @@ describe("caps", () => {
     for (const client of clients) await client.next("welcome");
     const fourth = await t.connect(token);
     expect((await fourth.next("error")).code).toBe("rate_limited");
-    expect(await fourth.closed).toBe(4001);
+    expect(await fourth.closed).toBe(4006);
     clients[0]?.socket.close();
     await clients[0]?.closed;
     const fifth = await until(async () => {

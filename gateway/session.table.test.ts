@@ -73,7 +73,7 @@ const TABLE: Record<Session["at"], Record<keyof typeof MESSAGES, Outcome>> = {
     verified: ["ready", "enter"],
     refused: ["closed", "close unauthorized"],
     late: ["closed", "close token_expired"],
-    undecided: ["closed", "send unavailable", "close going_away"],
+    undecided: ["closed", "send unavailable", "close internal"],
     woke_early: ["same"],
     replaced: ["same"],
     revoked: ["same"],

@@ -102,8 +102,8 @@ function awaitingHello(s: At<"awaiting_hello">, msg: SessionMsg, now: Millis): S
   switch (msg.type) {
     case "frame": {
       const { frame } = msg;
-      if (frame?.type !== "hello" || frame.version !== PROTOCOL_VERSION)
-        return close(s, "bad_frame");
+      if (frame?.type !== "hello") return close(s, "bad_frame");
+      if (frame.version !== PROTOCOL_VERSION) return close(s, "wrong_version");
       const next = { at: "verifying", until: s.until, bad: 0 } as const;
       return [next, { do: "verify", credential: frame.token }];
     }
@@ -144,8 +144,9 @@ function verifying(s: At<"verifying">, msg: SessionMsg, now: Millis): SessionSte
 function refused(s: At<"verifying">, code: ErrorCode): SessionStep {
   if (code === "token_expired") return close(s, "token_expired");
   if (code === "unauthorized") return close(s, "unauthorized");
-  // We could not tell: the client shall come back and ask again.
-  const [closed, ...effects] = close(s, "going_away");
+  // Not now, or we could not tell: the client shall come back and ask again.
+  const isTooMuch = code === "overloaded" || code === "rate_limited";
+  const [closed, ...effects] = close(s, isTooMuch ? "overloaded" : "internal");
   return [closed, complaint(code), ...effects];
 }
 

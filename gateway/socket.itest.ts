@@ -3,6 +3,7 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { freePort } from "../scripts/services/ports.ts";
 import { listen } from "./socket.ts";
 import type { HttpExchange, Listener, ListenerOptions, WsPeer } from "./socket.ts";
 import { until } from "./testing/clients.ts";
@@ -19,6 +20,7 @@ async function start(change: Partial<ListenerOptions>): Promise<string> {
   listener = await listen({
     host: "127.0.0.1",
     port: 0,
+    isShared: false,
     socketPaths: ["/socket"],
     frameMaxBytes: 1_024,
     bufferMaxBytes: 4_096,
@@ -137,5 +139,30 @@ describe("the adapter", () => {
     const port = Number(new URL(url).port);
     const options = { host: "127.0.0.1", port } as unknown as ListenerOptions;
     await expect(listen({ ...options, socketPaths: [] })).rejects.toThrow("is the port taken?");
+  });
+
+  it("shares a port with another that shares it, and with nobody else", async () => {
+    const port = await freePort();
+    const url = await start({ port, isShared: true });
+    const counts = [0, 0];
+    const counting = (which: number): ListenerOptions["onRequest"] => {
+      return (exchange) => {
+        counts[which] = (counts[which] as number) + 1;
+        exchange.respond(200, { connection: "close" }, "fine");
+        return Promise.resolve();
+      };
+    };
+    const base = { host: "127.0.0.1", port, socketPaths: [] };
+    await expect(listen({ ...base, isShared: false } as never)).rejects.toThrow("taken");
+    listener?.close();
+    const both = [0, 1].map((which) =>
+      listen({ ...base, isShared: true, onRequest: counting(which) } as never),
+    );
+    const listeners = await Promise.all(both);
+    for (let i = 0; i < 200 && counts.includes(0); i++) {
+      await fetch(url, { headers: { connection: "close" } });
+    }
+    for (const one of listeners) one.close();
+    expect(Math.min(...counts)).toBeGreaterThan(0);
   });
 });

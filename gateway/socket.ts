@@ -63,6 +63,8 @@ export type ListenerOptions = {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Several processes listen on this port, and the kernel deals connections out among them; never with port 0. */
+  readonly isShared: boolean;
   readonly socketPaths: readonly string[];
   readonly frameMaxBytes: number;
   readonly bufferMaxBytes: number;
@@ -150,14 +152,16 @@ export function listen(options: ListenerOptions): Promise<Listener> {
         },
       });
     };
-    // The types lack the form with host and options; exclusive, or two gateways would share a port unseen.
+    // The types lack the form with host and options. The library shares a port (SO_REUSEPORT) unless told not to;
+    // exclusive, or two gateways would share it unseen.
     const exclusive = (uws as unknown as { LIBUS_LISTEN_EXCLUSIVE_PORT: number })
       .LIBUS_LISTEN_EXCLUSIVE_PORT;
-    type ListenExclusively = {
+    type ListenWithFlags = {
       listen: (host: string, port: number, flags: number, done: typeof onListening) => void;
     };
-    const { host, port } = options;
-    (app as unknown as ListenExclusively).listen(host, port, exclusive, onListening);
+    const { host, port, isShared } = options;
+    const flags = isShared ? 0 : exclusive;
+    (app as unknown as ListenWithFlags).listen(host, port, flags, onListening);
   });
 }
 

@@ -3,7 +3,8 @@
  * as anybody here follows it, one read of the row for any number of events and followers, one encoding for each audience.
  *
  * A follower never gets an older version after a newer one (D5, D6), and gets nothing any more once the policy says no.
- * Core NATS may lose an event: each followed row is read again every few seconds, which also brings new estimates.
+ * Core NATS may lose an event: each followed row is read again every FOLLOW_REREAD_MS, and all of them when the connection
+ * comes back.
  */
 import { errorFields } from "../engine/io/log.ts";
 import type { DeliveryRow } from "../engine/store/port.ts";
@@ -12,22 +13,41 @@ import { serverFrames } from "../proto/frames.ts";
 import type { CourierId, DeliveryId, Millis, SessionId } from "../proto/ids.ts";
 import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
 import type { DeliveryView } from "../proto/views.ts";
+import type { DeliveryEvent } from "../proto/events.ts";
 import type { Deps } from "./deps.ts";
 import type { Link } from "./link.ts";
+import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
+import type { Passed } from "./passed-events.ts";
 import { allowed, isCarried, permitted } from "./policy.ts";
 import type { Reader } from "./reader.ts";
+import { SeenWindow } from "./seen-window.ts";
 import { audienceOf } from "./views.ts";
 import type { Audience } from "./views.ts";
 
-/** How soon a row is read again when no event came. */
-export const REREAD_MS = 5_000;
-const REREAD_TICK_MS = 250;
+const TICK_MS = 250;
+const REREAD_SPREAD_TICKS = 20;
+/** How often the estimates of what is followed are looked at, from memory alone. */
+const ESTIMATE_MS = 5_000;
 /** A new estimate is worth a frame when it moved this far. */
 const ESTIMATE_MOVED_MS = 30_000;
 
+/** A session that follows something, and how its positions stand with it (`gateway/fan-out.ts`). */
+export type Watcher = {
+  readonly link: Link;
+  readonly follows: Map<DeliveryId, Follower>;
+  readonly window: SeenWindow;
+  /** It waits for its turn. */
+  isQueued: boolean;
+  /** It has not read what it was sent, and is sent no more until it has. */
+  isBehind: boolean;
+  /** The slice in which it was sent positions last. */
+  sentSlice: number;
+};
+
 /** One follower of one delivery. `positionAt`: time of the last position that it was sent. */
 export type Follower = {
-  readonly link: Link;
+  readonly watcher: Watcher;
+  readonly followed: Followed;
   version: number;
   arrivalAt: Millis;
   positionAt: Millis;
@@ -38,37 +58,42 @@ export type Followed = {
   readonly id: DeliveryId;
   row: DeliveryRow | null;
   readonly followers: Map<SessionId, Follower>;
+  /** The latest events that came while somebody followed it. */
+  readonly events: DeliveryEvent[];
   /** Requests that are about to follow; it stays as long as there are any. */
   joining: number;
   readonly unsubscribe: () => void;
   isReading: boolean;
   isStale: boolean;
   rereadAt: Millis;
+  estimateAt: Millis;
 };
 
-/** Told when a courier's positions are needed here, and when no more. */
+/** Told whose positions a followed delivery needs, and when it needs them no more. */
 export type CourierNeeds = {
-  readonly need: (courier: CourierId) => void;
-  readonly release: (courier: CourierId) => void;
+  readonly need: (courier: CourierId, followed: Followed) => void;
+  readonly release: (courier: CourierId, followed: Followed) => void;
 };
+
+type TrackingDeps = Pick<Deps, "config" | "store" | "bus" | "subjects" | "clock" | "log">;
 
 export class Tracking {
-  readonly #deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">;
+  readonly #deps: TrackingDeps;
   readonly #reader: Reader;
   readonly #needs: CourierNeeds;
+  readonly #passed: PassedEvents;
+  readonly #rereadMs: number;
   readonly #followed = new Map<DeliveryId, Followed>();
-  readonly #bySession = new Map<SessionId, Map<DeliveryId, Followed>>();
+  readonly #watchers = new Map<SessionId, Watcher>();
   #cancelTick: () => void;
 
-  constructor(
-    deps: Pick<Deps, "store" | "bus" | "subjects" | "clock" | "log">,
-    reader: Reader,
-    needs: CourierNeeds,
-  ) {
+  constructor(deps: TrackingDeps, reader: Reader, needs: CourierNeeds) {
     this.#deps = deps;
     this.#reader = reader;
     this.#needs = needs;
-    this.#cancelTick = deps.clock.after(REREAD_TICK_MS, () => this.#tick());
+    this.#passed = new PassedEvents(deps);
+    this.#rereadMs = deps.config.settings.FOLLOW_REREAD_MS;
+    this.#cancelTick = deps.clock.after(TICK_MS, () => this.#tick());
   }
 
   stop(): void {
@@ -77,11 +102,11 @@ export class Tracking {
   }
 
   /**
-   * Follows a delivery: answers `ok`, then the delivery, then each change. Rejects with `not_found` for what is foreign or
-   * absent, with `rate_limited` when the session follows too many.
+   * Follows a delivery: answers `ok`, then what passed since version `after`, then the delivery, then each change.
+   * Rejects with `not_found` for what is foreign or absent, with `rate_limited` when the session follows too many.
    */
-  async track(link: Link, id: DeliveryId, ref: number): Promise<void> {
-    const mine = this.#bySession.get(link.id);
+  async track(link: Link, id: DeliveryId, ref: number, after: number | null): Promise<void> {
+    const mine = this.#watchers.get(link.id)?.follows;
     if (mine?.has(id) !== true && (mine?.size ?? 0) >= TRACKS_PER_SESSION_MAX) {
       const detail = `A session may follow ${TRACKS_PER_SESSION_MAX} deliveries.`;
       throw new DispatchError("rate_limited", detail);
@@ -93,11 +118,13 @@ export class Tracking {
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
       const view = await this.#reader.view(followed.row ?? row, link.principal);
+      const passed = await this.#passed.between(followed, after, view.version);
       if (!link.isOpen()) return;
-      link.send({ type: "ok", ref, result: null });
+      link.send({ type: "ok", ref, result: { recovered: passed?.recovered ?? null } });
       const follower = this.#join(followed, link);
       // Who asks again is shown it again, unless something newer went out meanwhile.
       if (view.version === follower.version) follower.version = 0;
+      if (view.version >= follower.version && passed !== null) this.#tell(follower, passed);
       this.#show(followed, new Map([[audienceOf(link.principal), view]]), link.id);
     } finally {
       followed.joining--;
@@ -106,31 +133,29 @@ export class Tracking {
   }
 
   untrack(session: SessionId, id: DeliveryId): void {
-    const followed = this.#bySession.get(session)?.get(id);
-    if (followed === undefined) return;
-    followed.followers.delete(session);
-    this.#bySession.get(session)?.delete(id);
-    this.#closeIfUnused(followed);
+    const follower = this.#watchers.get(session)?.follows.get(id);
+    if (follower === undefined) return;
+    follower.watcher.follows.delete(id);
+    follower.followed.followers.delete(session);
+    this.#closeIfUnused(follower.followed);
   }
 
   /** The session is gone: it follows nothing any more. */
   leave(session: SessionId): void {
-    const mine = this.#bySession.get(session);
-    if (mine === undefined) return;
-    this.#bySession.delete(session);
-    for (const followed of mine.values()) {
+    const watcher = this.#watchers.get(session);
+    if (watcher === undefined) return;
+    this.#watchers.delete(session);
+    for (const { followed } of watcher.follows.values()) {
       followed.followers.delete(session);
       this.#closeIfUnused(followed);
     }
   }
 
-  /** What a session follows. */
-  ofSession(session: SessionId): Iterable<Followed> {
-    return this.#bySession.get(session)?.values() ?? [];
-  }
-
-  sessions(): Iterable<SessionId> {
-    return this.#bySession.keys();
+  /** The session has seen so many frames of positions. Gives its watcher, if it follows anything. */
+  seen(session: SessionId, frames: number): Watcher | null {
+    const watcher = this.#watchers.get(session);
+    watcher?.window.seen(frames, this.#deps.clock.now());
+    return watcher ?? null;
   }
 
   #open(id: DeliveryId): Followed {
@@ -138,32 +163,39 @@ export class Tracking {
     if (known !== undefined) return known;
     const { bus, subjects, clock } = this.#deps;
     // Subscribed before the first read, so that no change falls between the two.
-    const unsubscribe = bus.subscribe(subjects.eventsOfDelivery(id), () => this.#refresh(followed));
+    const unsubscribe = bus.subscribe(subjects.eventsOfDelivery(id), ({ data }) => {
+      keepEvent(followed, data);
+      this.#refresh(followed);
+    });
     const followed: Followed = {
       id,
       row: null,
       followers: new Map(),
+      events: [],
       joining: 0,
       unsubscribe,
       isReading: false,
       isStale: false,
-      rereadAt: clock.now() + REREAD_MS,
+      rereadAt: clock.now() + this.#rereadMs,
+      estimateAt: clock.now() + ESTIMATE_MS,
     };
     this.#followed.set(id, followed);
     return followed;
   }
 
   #join(followed: Followed, link: Link): Follower {
-    let mine = this.#bySession.get(link.id);
-    if (mine === undefined) {
-      mine = new Map();
-      this.#bySession.set(link.id, mine);
+    let watcher = this.#watchers.get(link.id);
+    if (watcher === undefined) {
+      const window = new SeenWindow();
+      const rest = { isQueued: false, isBehind: false, sentSlice: 0 };
+      watcher = { link, follows: new Map(), window, ...rest };
+      this.#watchers.set(link.id, watcher);
     }
-    mine.set(followed.id, followed);
     let follower = followed.followers.get(link.id);
     if (follower === undefined) {
-      follower = { link, version: 0, arrivalAt: 0, positionAt: 0 };
+      follower = { watcher, followed, version: 0, arrivalAt: 0, positionAt: 0 };
       followed.followers.set(link.id, follower);
+      watcher.follows.set(followed.id, follower);
     }
     return follower;
   }
@@ -173,7 +205,7 @@ export class Tracking {
     if (!this.#followed.delete(followed.id)) return;
     followed.unsubscribe();
     const courier = neededCourier(followed.row);
-    if (courier !== null) this.#needs.release(courier);
+    if (courier !== null) this.#needs.release(courier, followed);
   }
 
   /** Takes in a row unless a newer one is known, and asks for the positions of its courier as long as it is carried. */
@@ -183,8 +215,8 @@ export class Tracking {
     const after = neededCourier(row);
     followed.row = row;
     if (before === after) return;
-    if (after !== null) this.#needs.need(after);
-    if (before !== null) this.#needs.release(before);
+    if (after !== null) this.#needs.need(after, followed);
+    if (before !== null) this.#needs.release(before, followed);
   }
 
   /** Reads the row and shows it. Calls while a read is under way make one more read, however many they are. */
@@ -200,7 +232,7 @@ export class Tracking {
   async #readWhileStale(followed: Followed): Promise<void> {
     while (followed.isStale && this.#followed.get(followed.id) === followed) {
       followed.isStale = false;
-      followed.rereadAt = this.#deps.clock.now() + REREAD_MS;
+      followed.rereadAt = this.#deps.clock.now() + this.#rereadMs;
       try {
         const row = await this.#deps.store.delivery(followed.id);
         if (row !== null && this.#followed.get(followed.id) === followed) {
@@ -218,15 +250,33 @@ export class Tracking {
     const { row } = followed;
     if (row === null) return;
     const views = new Map<Audience, DeliveryView>();
-    for (const { link } of followed.followers.values()) {
+    let least = row.version;
+    for (const follower of followed.followers.values()) {
+      const { link } = follower.watcher;
       if (!allowed(link.principal, "read", row, this.#deps.clock.now())) {
         this.untrack(link.id, followed.id);
         continue;
       }
       const audience = audienceOf(link.principal);
       if (!views.has(audience)) views.set(audience, await this.#reader.view(row, link.principal));
+      if (follower.version > 0) least = Math.min(least, follower.version);
+    }
+    const passed = await this.#passed.between(followed, least, row.version);
+    if (passed !== null) {
+      for (const follower of followed.followers.values()) {
+        const { version } = follower;
+        if (version > 0 && row.version - version > 1) this.#tell(follower, after(passed, version));
+      }
     }
     this.#show(followed, views, null);
+  }
+
+  /** What happened since the follower was told last, but for the latest: that comes as the delivery itself. */
+  #tell({ watcher, followed }: Follower, { recovered, events }: Passed): void {
+    if (recovered && events.length === 0) return;
+    const { link } = watcher;
+    const shown = audienceOf(link.principal) === "link" ? events.map(forLink) : events;
+    link.send({ type: "passed", delivery: followed.id, recovered, events: shown });
   }
 
   /** Sends what is newer than what a follower has, to one session or to all. */
@@ -236,11 +286,15 @@ export class Tracking {
     only: SessionId | null,
   ): void {
     const encoded = new Map<Audience, Uint8Array>();
+    const now = this.#deps.clock.now();
     for (const follower of followed.followers.values()) {
-      if (only !== null && follower.link.id !== only) continue;
-      const audience = audienceOf(follower.link.principal);
+      const { link, window } = follower.watcher;
+      if (only !== null && link.id !== only) continue;
+      const audience = audienceOf(link.principal);
       const view = views.get(audience);
       if (view === undefined || !isNews(view, follower)) continue;
+      // A new estimate can wait until who does not read has caught up; a new status goes out at once.
+      if (view.version === follower.version && !window.isOpen(now)) continue;
       let bytes = encoded.get(audience);
       if (bytes === undefined) {
         const { version } = view;
@@ -252,16 +306,42 @@ export class Tracking {
       const seenAt = view.courier_location?.updated_at;
       if (seenAt !== undefined)
         follower.positionAt = Math.max(follower.positionAt, Date.parse(seenAt));
-      follower.link.sendBytes(bytes);
+      link.sendBytes(bytes);
     }
+  }
+
+  /** Events may have been lost: everything is read again soon, not all at one moment. */
+  doubtAll(): void {
+    const now = this.#deps.clock.now();
+    let count = 0;
+    for (const followed of this.#followed.values()) {
+      const soon = now + (count++ % REREAD_SPREAD_TICKS) * TICK_MS;
+      followed.rereadAt = Math.min(followed.rereadAt, soon);
+    }
+  }
+
+  /** Shows new estimates where they have moved enough, from what is known here. */
+  #estimate(followed: Followed, now: Millis): void {
+    followed.estimateAt = now + ESTIMATE_MS;
+    const { row } = followed;
+    if (row === null || !isCarried(row.status)) return;
+    const views = new Map<Audience, DeliveryView>();
+    for (const { watcher } of followed.followers.values()) {
+      const { principal } = watcher.link;
+      const audience = audienceOf(principal);
+      if (views.has(audience) || !allowed(principal, "read", row, now)) continue;
+      views.set(audience, this.#reader.viewNow(row, principal));
+    }
+    this.#show(followed, views, null);
   }
 
   #tick(): void {
     const now = this.#deps.clock.now();
     for (const followed of this.#followed.values()) {
       if (followed.rereadAt <= now) this.#refresh(followed);
+      else if (followed.estimateAt <= now) this.#estimate(followed, now);
     }
-    this.#cancelTick = this.#deps.clock.after(REREAD_TICK_MS, () => this.#tick());
+    this.#cancelTick = this.#deps.clock.after(TICK_MS, () => this.#tick());
   }
 }
 

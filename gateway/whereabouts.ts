@@ -20,15 +20,15 @@ export class Whereabouts {
   readonly #store: Pick<Store, "lastKnown">;
   readonly #clock: Clock;
   readonly #latest = new LRUCache<CourierId, Position>({ max: COURIERS_MAX });
-  readonly #asked = new LRUCache<CourierId, Promise<Position | null>>({
-    max: COURIERS_MAX,
-    ttl: ASKED_MS,
-  });
+  readonly #asked: LRUCache<CourierId, Promise<Position | null>>;
 
   constructor(mail: Pick<Mail, "where">, store: Pick<Store, "lastKnown">, clock: Clock) {
     this.#mail = mail;
     this.#store = store;
     this.#clock = clock;
+    // By our own clock, and without the cache's timer that would save it from being asked.
+    const perf = { now: () => clock.now() };
+    this.#asked = new LRUCache({ max: COURIERS_MAX, ttl: ASKED_MS, ttlResolution: 0, perf });
   }
 
   /** Takes in a position that came by itself. False when a newer one is known. */

@@ -132,7 +132,7 @@ describe("a courier's session", () => {
     expect(await client.next("ok")).toMatchObject({ ref: 10, result: { online: false } });
     client.send({ type: "decline", ref: 11, delivery: id as never, reason: null });
     expect((await client.next("ok")).ref).toBe(11);
-    client.send({ type: "track", ref: 12, delivery: id as never });
+    client.send({ type: "track", ref: 12, delivery: id as never, after: null });
     expect(await client.next("error")).toMatchObject({ ref: 12, code: "forbidden" });
     client.end();
     const again = await t.connect(token);
@@ -210,7 +210,7 @@ describe("a courier's session", () => {
 describe("a follower", () => {
   async function follow(client: Client, id: string, ref = 1): Promise<void> {
     await client.next("welcome");
-    client.send({ type: "track", ref, delivery: id as never });
+    client.send({ type: "track", ref, delivery: id as never, after: null });
   }
 
   it("gets the delivery, then each change, never an older one (D5)", async () => {
@@ -295,7 +295,7 @@ describe("a follower", () => {
     await follow(client, ids[0].id);
     await client.next("delivery");
     // Following again shows it again and counts once.
-    client.send({ type: "track", ref: 2, delivery: ids[0].id });
+    client.send({ type: "track", ref: 2, delivery: ids[0].id, after: null });
     expect((await client.next("delivery")).delivery).toBe(ids[0].id);
   });
 });

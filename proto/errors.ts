@@ -58,6 +58,11 @@ const table = {
     retryable: false,
     text: "The point lies outside the served area.",
   },
+  quote_expired: {
+    status: 422,
+    retryable: false,
+    text: "The quote has expired, or is for another delivery; ask for a new one.",
+  },
   delivery_taken: { status: 409, retryable: false, text: "Another courier has this delivery." },
   delivery_over: { status: 409, retryable: false, text: "This delivery has ended." },
   courier_busy: { status: 409, retryable: false, text: "You carry as many deliveries as you can." },
@@ -73,6 +78,7 @@ const table = {
     retryable: false,
     text: "The delivery's status does not allow this.",
   },
+  limit_reached: { status: 409, retryable: false, text: "There are as many of these as may be." },
   rate_limited: { status: 429, retryable: true, text: "Too many requests; slow down." },
   overloaded: {
     status: 503,
@@ -117,20 +123,81 @@ export class DispatchError extends Error {
   }
 }
 
-/** Why the server closes a socket; below 4500 the client comes back, from 4500 on it must not by itself. */
-export const CLOSE_CODES = {
-  going_away: { code: 4001, retry: true, text: "This gateway is stopping; connect again." },
-  slow_reader: { code: 4002, retry: true, text: "You read too slowly; connect again." },
+type CloseRow = {
+  readonly code: number;
+  readonly retry: boolean;
+  /** Wait at least so long before coming back; the client adds its jitter. */
+  readonly retryAfterMs: number;
+  readonly text: string;
+};
+
+/**
+ * Why the server closes a socket; below 4500 the client comes back, from 4500 on it must not by itself. Codes are never
+ * used again for something else.
+ */
+const closeTable = {
+  going_away: {
+    code: 4001,
+    retry: true,
+    retryAfterMs: 0,
+    text: "This gateway is stopping; connect again.",
+  },
+  slow_reader: {
+    code: 4002,
+    retry: true,
+    retryAfterMs: 0,
+    text: "You read too slowly; connect again.",
+  },
   token_expired: {
     code: 4003,
     retry: true,
+    retryAfterMs: 0,
     text: "Your token has expired; connect with a new one.",
   },
-  unauthorized: { code: 4500, retry: false, text: "The token was refused." },
-  hello_timeout: { code: 4004, retry: true, text: "No hello came in time." },
-  bad_frame: { code: 4501, retry: false, text: "A frame could not be understood." },
-  too_many_frames: { code: 4005, retry: true, text: "Too many frames; slow down." },
-  revoked: { code: 4503, retry: false, text: "Your token was revoked; sign in again." },
-  replaced: { code: 4502, retry: false, text: "The same courier connected elsewhere." },
-} as const;
-export type CloseReason = keyof typeof CLOSE_CODES;
+  hello_timeout: { code: 4004, retry: true, retryAfterMs: 0, text: "No hello came in time." },
+  too_many_frames: {
+    code: 4005,
+    retry: true,
+    retryAfterMs: 5_000,
+    text: "Too many frames; slow down.",
+  },
+  overloaded: {
+    code: 4006,
+    retry: true,
+    retryAfterMs: 2_000,
+    text: "Too much to do here at the moment; connect again later.",
+  },
+  internal: {
+    code: 4007,
+    retry: true,
+    retryAfterMs: 1_000,
+    text: "Something broke here; connect again.",
+  },
+  unauthorized: { code: 4500, retry: false, retryAfterMs: 0, text: "The token was refused." },
+  bad_frame: {
+    code: 4501,
+    retry: false,
+    retryAfterMs: 0,
+    text: "A frame could not be understood.",
+  },
+  replaced: {
+    code: 4502,
+    retry: false,
+    retryAfterMs: 0,
+    text: "The same courier connected elsewhere.",
+  },
+  wrong_version: {
+    code: 4503,
+    retry: false,
+    retryAfterMs: 0,
+    text: "This version of the protocol is not spoken here; update the app.",
+  },
+  revoked: {
+    code: 4504,
+    retry: false,
+    retryAfterMs: 0,
+    text: "Your token was revoked; sign in again.",
+  },
+} as const satisfies Record<string, CloseRow>;
+export type CloseReason = keyof typeof closeTable;
+export const CLOSE_CODES: Readonly<Record<CloseReason, CloseRow>> = closeTable;

@@ -14,7 +14,8 @@ import { metresPerS, millis, oneOf, plainMap, seconds, sessionId, str, struct } 
 import { bool, u16, u32, u53, u8 } from "./field.ts";
 import { PACKAGE_SIZES } from "./geo.ts";
 import { PINGS_PER_BATCH_MAX, REASON_MAX_CHARS, TOKEN_MAX_CHARS } from "./limits.ts";
-import { TRACKS_PER_SESSION_MAX } from "./limits.ts";
+import { PASSED_EVENTS_MAX, TRACKS_PER_SESSION_MAX } from "./limits.ts";
+import type { DeliveryEvent } from "./events.ts";
 import type { AssignmentView, DeliveryView } from "./views.ts";
 
 export const SUBPROTOCOL = "hexdispatch.v1.msgpack";
@@ -35,6 +36,10 @@ export const ping = struct("ping", pingFields);
 /** Statuses that a courier reports. */
 export const REPORTED_STATUSES = ["picked_up", "delivered", "returned"] as const;
 export type ReportedStatus = (typeof REPORTED_STATUSES)[number];
+
+/** What the interval between two pings goes by. */
+export const PING_REASONS = ["idle", "offered", "carrying", "near"] as const;
+export type PingReason = (typeof PING_REASONS)[number];
 
 export const clientTable = {
   hello: {
@@ -76,13 +81,18 @@ export const clientTable = {
   },
   track: {
     code: 8,
-    doc: "Customer, partner, operator, tracking link: follow a delivery. Answered by `ok`, then `delivery`, then changes.",
-    fields: { ref: u32, delivery: deliveryId },
+    doc: "Customer, partner, operator, tracking link: follow a delivery. Answered by `ok`, then `delivery`, then changes. `after`: the version seen last, before a reconnect; then `ok` says `recovered`, and `passed` brings what came between.",
+    fields: { ref: u32, delivery: deliveryId, after: maybe(u32) },
   },
   untrack: {
     code: 9,
     doc: "Stop following a delivery.",
     fields: { ref: u32, delivery: deliveryId },
+  },
+  seen: {
+    code: 10,
+    doc: "How many `positions` frames this connection has brought so far. Due with every `seenEvery`th of them (see `welcome`), and with any that comes 4 s or more after the last `seen`; without it positions stop until it comes.",
+    fields: { frames: u32 },
   },
 } as const satisfies Table;
 
@@ -101,6 +111,10 @@ export const serverTable = {
       pingSpeedMaxMps: metresPerS,
       online: maybe(bool),
       assignments: list(plainMap<AssignmentView>("assignment"), 64),
+      /** Send `seen` with every so many `positions` frames. */
+      seenEvery: maybe(u8),
+      /** After a loss that nobody explained, come back at a random moment within so long. */
+      comeBackWithinMs: maybe(durationMs),
     },
   },
   ok: {
@@ -157,12 +171,12 @@ export const serverTable = {
   },
   delivery: {
     code: 73,
-    doc: "A followed delivery as it stands, the REST body. Never older than one sent before.",
+    doc: "A followed delivery as it stands, the REST body. Never older than one sent before. `version` is the number of its latest status event.",
     fields: { delivery: deliveryId, version: u32, view: plainMap<DeliveryView>("delivery") },
   },
   positions: {
     code: 74,
-    doc: "Once a second, for those who moved: where the couriers of followed deliveries are. Never older after newer.",
+    doc: "At most once a second, all in one frame, for those who moved: where the couriers of followed deliveries are. `ageMs` is the age when it was sent. Never older after newer; a reader who is behind is sent the newest when it has caught up. Acknowledge with `seen`.",
     fields: {
       positions: list(
         struct("position", { delivery: deliveryId, lng, lat, at: millis, ageMs: durationMs }),
@@ -172,8 +186,22 @@ export const serverTable = {
   },
   bye: {
     code: 75,
-    doc: "The server is about to close; `code` is the close code, `retry` whether to come back.",
-    fields: { code: u16, retry: bool, text: str(200) },
+    doc: "The server is about to close; `code` is the close code, `retry` whether to come back, `retryAfterMs` how long to wait at least.",
+    fields: { code: u16, retry: bool, text: str(200), retryAfterMs: maybe(durationMs) },
+  },
+  passed: {
+    code: 76,
+    doc: "Status events of a followed delivery between what you have and the `delivery` that comes next, oldest first. `recovered` false: they are not all there, and what is missing could not be had.",
+    fields: {
+      delivery: deliveryId,
+      recovered: bool,
+      events: list(plainMap<DeliveryEvent>("delivery event"), PASSED_EVENTS_MAX),
+    },
+  },
+  ping_interval: {
+    code: 77,
+    doc: "Courier: from now on ping this often. `why` tells what for: idle, offered, carrying or near the door.",
+    fields: { intervalMs: durationMs, why: oneOf(PING_REASONS) },
   },
 } as const satisfies Table;
 

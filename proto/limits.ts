@@ -33,9 +33,55 @@ export const SOCKET_IDLE_S = 60;
 export const SOCKET_BUFFER_MAX_BYTES = 262_144;
 export const TRACKS_PER_SESSION_MAX = 128;
 export const FRAMES_PER_SESSION_PER_S_MAX = 50;
+/** Positions: a reader says with every so many frames that it has seen them, and with any that comes so late after that. */
+export const SEEN_EVERY_FRAMES = 4;
+export const SEEN_EVERY_MS = 4_000;
+/** Frames of positions under way to a reader who has not said that it saw them: then it gets no more. */
+export const UNSEEN_MAX_FRAMES = 8;
+/** The same sooner, when what it should have said has not come for so long; after the second span it is tried once more. */
+export const UNSEEN_MAX_MS = 3_000;
+export const UNSEEN_PROBE_MS = 15_000;
+/** Status events that a follower is told of at once after it was away. */
+export const PASSED_EVENTS_MAX = 64;
+/** Sockets that one gateway lets come back in a second after a loss: clients spread themselves by it. */
+export const COME_BACK_SOCKETS_PER_S = 2_000;
+export const COME_BACK_WITHIN_MAX_MS = 15_000;
 export const IDEMPOTENCY_KEPT_H = 48;
 /** A revocation outlives the longest token. */
 export const REVOCATIONS_KEPT_H = 8_808;
+
+/** Partners, webhooks, notices. */
+export const PARTNER_REQUESTS_PER_S = 200;
+export const PARTNER_REQUESTS_BURST = 400;
+/** How long the gateways believe what they know of the partners. */
+export const PARTNERS_KNOWN_MS = 2_000;
+export const QUOTE_TTL_MS = 900_000;
+export const QUOTE_MAX_CHARS = 1_000;
+/** Events that a partner has under way, unacknowledged. */
+export const PARTNER_ACK_PENDING_MAX = 512;
+/** An event that a partner did not acknowledge for so long is given again. */
+export const PARTNER_ACK_WAIT_MS = 10_000;
+/** The same for our own workers. */
+export const EVENT_ACK_WAIT_MS = 30_000;
+export const WEBHOOKS_PER_OWNER_MAX = 10;
+export const WEBHOOK_URL_MAX_CHARS = 500;
+/** From the look-up of the address to the end of the answer. */
+export const WEBHOOK_TIMEOUT_MS = 15_000;
+/** What of an answer is read; the rest is cut off. */
+export const WEBHOOK_ANSWER_MAX_BYTES = 4_096;
+export const WEBHOOKS_UNDER_WAY_MAX = 32;
+/** A gateway that died with messages under way: another takes them after this. */
+export const WEBHOOK_LEASE_MS = 60_000;
+/** An event waits so long for an earlier one that the stream has not brought. */
+export const WEBHOOK_GAP_WAIT_MS = 10_000;
+/** After a rotation the old secret signs as well for so long. */
+export const WEBHOOK_OLD_SECRET_MS = 86_400_000;
+export const WEBHOOK_KEPT_H = 168;
+export const NOTICE_TIMEOUT_MS = 10_000;
+export const NOTICE_ATTEMPTS_MAX = 8;
+/** Of what is older, customers are not told any more. */
+export const NOTICE_AGE_MAX_MS = 3_600_000;
+export const NOTICES_KEPT_H = 336;
 
 /** The runtime. */
 export const MAILBOX_MAX_MSGS = 1_024;
@@ -145,12 +191,20 @@ export const DISPATCH_DEFAULTS = {
   PING_AGE_MAX_MS: 60_000,
   /** How often a courier app should ping. */
   PING_INTERVAL_MS: 10_000,
+  /** The same while it has an offer to answer or carries something. */
+  PING_BUSY_INTERVAL_MS: 5_000,
+  /** The same near the door where it is expected. */
+  PING_NEAR_INTERVAL_MS: 2_000,
+  /** What counts as near the door. */
+  PING_NEAR_M: 300,
   /** Pings are batched at the gateway for so long. */
   PING_BATCH_MS: 50,
   /** Courier records are batched at the node for so long. */
   CELLS_BATCH_MS: 50,
   /** Positions go to watchers once in so long. */
   POSITIONS_MS: 1_000,
+  /** A followed delivery is read again after so long even if no event told of a change: an event may be lost. */
+  FOLLOW_REREAD_MS: 30_000,
   /** How often an owner looks for due deliveries that nobody works on. */
   SWEEP_MS: 1_000,
   /** How often last-known positions are saved. */

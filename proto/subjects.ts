@@ -73,7 +73,28 @@ export const SUBJECTS = {
     pattern: "{prefix}.intake.dead",
     doc: "INTAKE stream: what the worker could not commit and never will, kept for people to look at.",
   },
+  partnerRequest: {
+    pattern: "{prefix}.v1.req.{partner}.delivery.{action}",
+    doc: "Request of a partner to any gateway (queue group `q`): `quote`, `create`, `update`, `cancel`, `get`, `list`. The third token of the path is who asks; the accounts of the server see to it.",
+  },
+  partnerInbox: {
+    pattern: "{prefix}.v1.inbox.{partner}.>",
+    doc: "Answers to a partner, and the messages of its consumer: the only subjects that it may listen on.",
+  },
+  partnerStream: {
+    pattern: "{prefix}.v1.js.{partner}.CONSUMER.{call}.{stream}.{consumer}",
+    doc: "The two JetStream calls of a partner, on the one consumer made for it: `INFO` and `MSG.NEXT`. `{prefix}.v1.js.{partner}` is the client's `apiPrefix`.",
+  },
 } as const satisfies Record<string, SubjectRow>;
+
+/** What partners ask for over NATS; each is an endpoint of the service. */
+export const PARTNER_ACTIONS = ["quote", "create", "update", "cancel", "get", "list"] as const;
+export type PartnerAction = (typeof PARTNER_ACTIONS)[number];
+
+/** The consumer on EVENTS that is made for a partner. */
+export const partnerConsumer = (partner: string): string => `p_${token(partner)}`;
+/** The server's account of a partner. */
+export const partnerAccount = (partner: string): string => `P_${token(partner)}`;
 
 const token = (text: string): string => {
   if (!NAME_PATTERN.test(text)) throw new Error(`"${text}" cannot be part of a subject`);
@@ -119,6 +140,16 @@ export function subjectsFor(prefix: string) {
     /** Where a durable pull consumer of a stream is asked for its next messages. */
     streamNext: (key: StreamKey, consumer: string) =>
       `$JS.API.CONSUMER.MSG.NEXT.${streamName(prefix, key)}.${token(consumer)}`,
+    eventsOfOwner: (owner: string) => `${p}.events.${token(owner)}.>`,
+    /** Not a subject: the `source` of our CloudEvents. */
+    eventSource: `urn:hexdispatch:${p}`,
+    /** `partner` may be "*", for the one who listens to all. */
+    partnerRequest: (partner: string, action: PartnerAction) =>
+      `${p}.v1.req.${partner === "*" ? partner : token(partner)}.delivery.${action}`,
+    partnerRequests: (partner: string) => `${p}.v1.req.${token(partner)}.delivery.*`,
+    partnerRequestsAll: `${p}.v1.req.*.delivery.*`,
+    partnerInbox: (partner: string) => `${p}.v1.inbox.${token(partner)}`,
+    partnerStream: (partner: string) => `${p}.v1.js.${token(partner)}`,
   } as const;
 }
 

@@ -20,11 +20,13 @@ export async function checkData(
   system: System,
   acknowledged: AcknowledgedFacts = NOTHING,
 ): Promise<CheckReport> {
-  const { postgresUrl, natsUrl, natsPrefix } = system;
+  const { postgresUrl, natsUrl, natsPrefix, natsCredentials } = system;
   if (postgresUrl === null) {
     throw new Error("set HEXDISPATCH_POSTGRES_URL: the state folder does not know the database");
   }
-  return checkFacts(await loadFacts({ postgresUrl, natsUrl, natsPrefix }, acknowledged));
+  return checkFacts(
+    await loadFacts({ postgresUrl, natsUrl, natsPrefix, natsCredentials }, acknowledged),
+  );
 }
 
 /**

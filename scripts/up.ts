@@ -130,6 +130,7 @@ async function bringUp(parts: Parts): Promise<void> {
     say,
     env: {
       natsUrl: services.nats.url,
+      natsCredentials: services.nats.credentials,
       postgresUrl: services.postgres.url,
       authKey: key,
       publicPort,

@@ -16,6 +16,7 @@ const states: Record<Connection["at"] | "idle", Connection> = {
     heardAt: NOW - 60_000,
     idleMs: 60_000,
     probed: true,
+    comeBackWithinMs: 0,
   },
   closed: { at: "closed", reason: lost },
 };
@@ -24,7 +25,7 @@ const events: Record<ConnectionEvent["type"] | "lost for good", ConnectionEvent>
   stop: { type: "stop" },
   woke: { type: "woke", random: 0.5 },
   hurry: { type: "hurry" },
-  welcome: { type: "welcome", idleMs: 60_000 },
+  welcome: { type: "welcome", idleMs: 60_000, comeBackWithinMs: 0 },
   heard: { type: "heard" },
   lost: { type: "lost", reason: lost, random: 0.5 },
   "lost for good": { type: "lost", reason: { code: 4500, text: "" }, random: 0.5 },
@@ -113,6 +114,30 @@ describe("the pauses", () => {
     expect(after(7, 0.1)).toBe(2000);
   });
 
+  test("C4: after an unexplained loss fall anywhere within the span that the server gave", () => {
+    const up: Connection = {
+      at: "connected",
+      attempts: 1,
+      since: NOW - 60_000,
+      heardAt: NOW,
+      idleMs: 60_000,
+      probed: false,
+      comeBackWithinMs: 8_000,
+    };
+    expect([0.1, 0.5, 0.999_999].map((random) => pauseAfter(up, random))).toEqual([
+      800, 4_000, 8_000,
+    ]);
+    const told = (code: number, retryAfterMs?: number): number => {
+      const reason = { code, text: "" };
+      const [next] = step(up, { type: "lost", reason, random: 0.5, retryAfterMs }, NOW);
+      return next.at === "disconnected" ? (next.retryAt ?? 0) - NOW : -1;
+    };
+    // A gateway that says goodbye spreads its clients itself, and a code may ask for patience.
+    expect([told(4001), told(4005), told(4001, 3_000), told(4503)]).toEqual([
+      250, 5_250, 3_250, -1,
+    ]);
+  });
+
   test("C1: start over after five seconds of being connected, not before", () => {
     const up = (ms: number): Connection => ({
       at: "connected",
@@ -121,6 +146,7 @@ describe("the pauses", () => {
       heardAt: NOW,
       idleMs: 60_000,
       probed: false,
+      comeBackWithinMs: 0,
     });
     expect(pauseAfter(up(4_999), 0.999_999)).toBe(16_000);
     expect(pauseAfter(up(5_000), 0.999_999)).toBe(500);
@@ -134,6 +160,7 @@ describe("the pauses", () => {
       heardAt: NOW - 30_000,
       idleMs: 60_000,
       probed: false,
+      comeBackWithinMs: 0,
     };
     const [after, ...effects] = step(quiet, { type: "woke", random: 0 }, NOW);
     expect([after.at, effects]).toEqual(["connected", ["probe"]]);

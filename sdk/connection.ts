@@ -13,7 +13,10 @@
  * C2 A close code says whether to come back (CLOSE_CODES); from 4500 on an unknown one means no.
  * C3 Silence is judged by incoming frames alone: a probe after half of the idle time, the end after
  * all of it.
- * C4 What arrives late (a close of an old socket, a welcome after stop) is the shell's to drop, by
+ * C4 The first attempt after a loss that nobody explained falls anywhere within the span that the
+ * server gave: it is likely that thousands have lost the same gateway. A server that says how long to
+ * wait is obeyed, with the usual jitter on top.
+ * C5 What arrives late (a close of an old socket, a welcome after stop) is the shell's to drop, by
  * socket.
  */
 import { CLOSE_CODES } from "../proto/errors.ts";
@@ -40,6 +43,9 @@ export const STABLE_MS = 5_000;
 /** From dialling to `welcome`. */
 export const WELCOME_TIMEOUT_MS = 10_000;
 
+/** No server can send a client away for longer. */
+const ADVISED_MAX_MS = 300_000;
+
 export type Connection =
   | {
       readonly at: "disconnected";
@@ -57,6 +63,8 @@ export type Connection =
       readonly heardAt: number;
       readonly idleMs: number;
       readonly probed: boolean;
+      /** C4: the span for the first attempt after an unexplained loss. */
+      readonly comeBackWithinMs: number;
     }
   | { readonly at: "closed"; readonly reason: Reason };
 
@@ -67,12 +75,18 @@ export type ConnectionEvent =
   | { readonly type: "woke"; readonly random: number }
   /** The network came back or the page is visible again: do not wait out the pause. */
   | { readonly type: "hurry" }
-  | { readonly type: "welcome"; readonly idleMs: number }
+  | { readonly type: "welcome"; readonly idleMs: number; readonly comeBackWithinMs: number }
   | { readonly type: "heard" }
   /**
    * The socket closed or could not be opened; `code` from CLOSE_CODES, CLIENT_CODES or RFC 6455.
+   * `retryAfterMs` is what the server said; without it the code's own pause counts.
    */
-  | { readonly type: "lost"; readonly reason: Reason; readonly random: number };
+  | {
+      readonly type: "lost";
+      readonly reason: Reason;
+      readonly random: number;
+      readonly retryAfterMs?: number | undefined;
+    };
 
 export type ConnectionEffect = "dial" | "hang_up" | "probe";
 export type ConnectionStep = readonly [Connection, ...ConnectionEffect[]];
@@ -86,10 +100,13 @@ export const initialConnection: Connection = {
 
 /** C2: whether a client that was closed with `code` may come back by itself. */
 export function mayRetry(code: number): boolean {
-  for (const row of Object.values(CLOSE_CODES)) if (row.code === code) return row.retry;
+  const row = rowOf(code);
+  if (row !== undefined) return row.retry;
   if (code === CLIENT_CODES.token_refused.code || code === CLIENT_CODES.stopped.code) return false;
   return code < 4500;
 }
+
+const rowOf = (code: number) => Object.values(CLOSE_CODES).find((row) => row.code === code);
 
 /** Total over state and event; what no longer applies returns the same object. */
 export function step(state: Connection, event: ConnectionEvent, now: number): ConnectionStep {
@@ -130,12 +147,14 @@ function whileConnecting(
 ): ConnectionStep {
   if (event.type === "welcome") {
     const { attempts } = state;
-    const { idleMs } = event;
-    return [{ at: "connected", attempts, since: now, heardAt: now, idleMs, probed: false }];
+    const { idleMs, comeBackWithinMs } = event;
+    const rest = { idleMs, comeBackWithinMs, probed: false };
+    return [{ at: "connected", attempts, since: now, heardAt: now, ...rest }];
   }
-  if (event.type === "lost") return lose(state.attempts, event.reason, event.random, now);
+  if (event.type === "lost") return lose(state.attempts, event, 0, now);
   if (event.type === "woke" && now >= state.until) {
-    const [next] = lose(state.attempts, CLIENT_CODES.no_welcome, event.random, now);
+    const lost = { reason: CLIENT_CODES.no_welcome, random: event.random };
+    const [next] = lose(state.attempts, lost, 0, now);
     return [next, "hang_up"];
   }
   return [state];
@@ -148,10 +167,11 @@ function whileConnected(
 ): ConnectionStep {
   const attempts = now - state.since >= STABLE_MS ? 0 : state.attempts; // C1
   if (event.type === "heard") return [{ ...state, heardAt: now, probed: false }];
-  if (event.type === "lost") return lose(attempts, event.reason, event.random, now);
+  if (event.type === "lost") return lose(attempts, event, state.comeBackWithinMs, now);
   if (event.type !== "woke") return [state];
   if (now >= state.heardAt + state.idleMs) {
-    const [next] = lose(attempts, CLIENT_CODES.silent, event.random, now);
+    const lost = { reason: CLIENT_CODES.silent, random: event.random };
+    const [next] = lose(attempts, lost, state.comeBackWithinMs, now);
     return [next, "hang_up"];
   }
   if (state.probed || now < state.heardAt + state.idleMs / 2) return [state];
@@ -163,10 +183,16 @@ const dial = (attempts: number, now: number): ConnectionStep => [
   "dial",
 ];
 
-function lose(attempts: number, reason: Reason, random: number, now: number): ConnectionStep {
+type Lost = Pick<Extract<ConnectionEvent, { type: "lost" }>, "reason" | "random" | "retryAfterMs">;
+
+function lose(attempts: number, lost: Lost, withinMs: number, now: number): ConnectionStep {
+  const { reason, random } = lost;
   if (!mayRetry(reason.code)) return [{ at: "closed", reason }];
-  const retryAt = now + backoffMs(Math.max(1, attempts), random);
-  return [{ at: "disconnected", reason, attempts, retryAt }];
+  const row = rowOf(reason.code);
+  const spreadMs = row === undefined ? Math.round(random * withinMs) : 0; // C4
+  const pauseMs = Math.max(spreadMs, backoffMs(Math.max(1, attempts), random));
+  const advisedMs = Math.min(ADVISED_MAX_MS, lost.retryAfterMs ?? row?.retryAfterMs ?? 0);
+  return [{ at: "disconnected", reason, attempts, retryAt: now + advisedMs + pauseMs }];
 }
 
 /** When the shell must send `woke`, if ever. */

@@ -81,7 +81,7 @@ describe("the connection", () => {
 
   test("a bye says why the close that follows came", async () => {
     const client = await connected();
-    gateway.send({ type: "bye", code: 4500, retry: false, text: "revoked" });
+    gateway.send({ type: "bye", code: 4500, retry: false, retryAfterMs: null, text: "revoked" });
     gateway.drop(1006);
     expect(client.state).toMatchObject({ at: "closed", reason: { code: 4500, text: "revoked" } });
   });
@@ -196,8 +196,60 @@ describe("offers and commands", () => {
     gateway.send(offer(1, 2));
     gateway.send(offer(9, 1));
     expect(offers).toHaveLength(1);
-    gateway.send({ ...offer(2, 2), delivery: "del_01000000000000000000001" as DeliveryId });
+    await clock.advance(20_000); // It has lapsed: shown again it is a new one.
+    gateway.send(offer(2, 2));
     expect(offers).toHaveLength(2);
+  });
+
+  test("a jump in the numbers is told, and a new owner's are of unknown number", async () => {
+    const client = await connected();
+    const gaps = heard(client, "gap");
+    for (const [number, epoch] of [
+      [5, 1],
+      [6, 1],
+      [9, 1],
+      [1, 2],
+    ] as const) {
+      gateway.send(offer(number, epoch));
+    }
+    expect(gaps).toEqual([{ missed: 2 }, { missed: null }]);
+  });
+
+  test("an offer that is not shown again after a reconnect has ended", async () => {
+    const client = await connected();
+    const withdrawn = heard(client, "withdrawn");
+    gateway.send(offer(1));
+    gateway.drop(4001);
+    await clock.advance(1_000);
+    gateway.send(offer(2)); // Shown again: it stays.
+    await clock.advance(2_500);
+    expect([withdrawn, client.offers().length]).toEqual([[], 1]);
+    gateway.drop(4001);
+    await clock.advance(3_500);
+    expect(withdrawn).toEqual([{ delivery: DELIVERY, reason: "not_recovered" }]);
+    expect(client.offers()).toEqual([]);
+  });
+
+  test("reporting goes by the interval that the server wants, at once when it shortens", async () => {
+    const client = await connected();
+    const wishes = heard(client, "pingInterval");
+    client.startReporting(() => ({ ...here, at: clock.now() }));
+    const pings = (): number => gateway.sent("ping").length;
+    await clock.advance(0);
+    expect(pings()).toBe(1);
+    await clock.advance(30_000);
+    expect(pings()).toBe(4);
+    await clock.advance(5_000);
+    gateway.send({ type: "ping_interval", intervalMs: 2_000, why: "near" });
+    await clock.advance(0);
+    expect(pings()).toBe(5);
+    await clock.advance(10_000);
+    expect(pings()).toBe(10);
+    expect(client.advice).toMatchObject({ pingIntervalMs: 2_000 });
+    expect(wishes).toEqual([{ intervalMs: 2_000, why: "near" }]);
+    client.stopReporting();
+    await clock.advance(10_000);
+    expect(pings()).toBe(10);
   });
 
   test("an offer ends by itself when its time is over", async () => {

@@ -13,52 +13,26 @@ import type { AssignmentView } from "../proto/views.ts";
 import { systemClock } from "./clock.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Connection } from "./connection.ts";
+import type { CourierEvents, CourierOptions, Position, SeqStore } from "./courier-options.ts";
 import { Emitter, rethrowLater } from "./emitter.ts";
+import { OfferBook } from "./offer-book.ts";
+import type { Offer } from "./offer-book.ts";
 import { PingQueue } from "./ping-queue.ts";
+import { Reporter } from "./reporter.ts";
+import type { PositionSource } from "./reporter.ts";
 import { RestClient, newKey } from "./rest.ts";
-import type { Point } from "./rest.ts";
 import { COMMAND_DEADLINE_MS, untilAnswered } from "./retry.ts";
 import { Session, errorOf, hurryWithPage } from "./session.ts";
-import type { RequestWithoutRef, SessionOptions } from "./session.ts";
+import type { RequestWithoutRef } from "./session.ts";
 
-/** Where the number of the last ping is kept across restarts of the app (localStorage, a file). */
-export type SeqStore = {
-  readonly load: () => number | null;
-  readonly save: (seq: number) => void;
-};
-
-export type CourierOptions = SessionOptions & {
-  readonly seqStore?: SeqStore | undefined;
-  /** Pings kept while offline, default 500. */
-  readonly pingsKeptMax?: number | undefined;
-  readonly fetch?: typeof globalThis.fetch | undefined;
-  /** After so long a command gives up with its last error, milliseconds. */
-  readonly commandDeadlineMs?: number | undefined;
-};
-
-export type Position = Point & {
-  /** When it was measured, milliseconds since 1970; now when absent. */
-  readonly at?: number;
-  readonly accuracyM?: number;
-  readonly speedMps?: number;
-  readonly headingDeg?: number;
-};
-export type Offer = Omit<ServerFrameOf<"offer">, "type" | "epoch" | "number">;
-export type CourierEvents = {
-  offer: Offer;
-  withdrawn: { delivery: DeliveryId; reason: string };
-  assignment: AssignmentView;
-  assignmentOver: { delivery: string; reason: string };
-  state: Connection;
-  error: DispatchError;
-  /**
-   * A command or ping that the connection did not carry at the first attempt and that is repeated.
-   */
-  healed: DispatchError;
-};
+export type { CourierEvents, CourierOptions, Offer, Position, SeqStore };
 
 /** Between two batches of kept pings. */
 const BATCH_PACE_MS = 1_000;
+/** The server shows open offers again within so long after a reconnect. */
+const OFFERS_SHOWN_MS = 2_000;
+/** Until the server has said what it wants. */
+const PING_INTERVAL_MS = 10_000;
 /** Without a socket for so long, the newest position goes over REST. */
 const LOCATION_FALLBACK_MS = 15_000;
 /**
@@ -78,7 +52,8 @@ export class CourierClient {
   readonly #queue: PingQueue;
   readonly #store: SeqStore;
   readonly #assignments = new Map<string, AssignmentView>();
-  readonly #offers = new Map<string, Offer & { readonly endsAt: number }>();
+  readonly #offers = new OfferBook();
+  readonly #reporter: Reporter<Position>;
   readonly #forgetPage: () => void;
   #online = false;
   #welcome: ServerFrameOf<"welcome"> | null = null;
@@ -89,11 +64,7 @@ export class CourierClient {
   #pacer: Timer | null = null;
   #lostAt: number;
   #locationSentAt = 0;
-  /**
-   * Position in the numbered stream of offers and their ends; older epochs and repeats are dropped.
-   */
-  #streamEpoch = 0;
-  #streamNumber = -1;
+  #offersTimer: Timer | null = null;
 
   constructor(options: CourierOptions) {
     this.#options = options;
@@ -104,6 +75,7 @@ export class CourierClient {
     const quarters = Math.floor((this.#clock.now() - SEQ_EPOCH_MS) / 250);
     this.#lastSeq = Math.max(this.#store.load() ?? 0, quarters, 0);
     this.#lostAt = this.#clock.now();
+    this.#reporter = new Reporter(this.#clock, PING_INTERVAL_MS, (at) => this.ping(at));
     this.#rest = new RestClient(options);
     this.#session = new Session(options, {
       onState: (state) => this.#stateChanged(state),
@@ -135,7 +107,10 @@ export class CourierClient {
    * the first welcome.
    */
   get advice(): { pingIntervalMs: number; pingSpeedMaxMps: number } | null {
-    return this.#welcome;
+    const welcome = this.#welcome;
+    return welcome === null
+      ? null
+      : { pingIntervalMs: this.#reporter.intervalMs, pingSpeedMaxMps: welcome.pingSpeedMaxMps };
   }
   /** Pings that are not acknowledged yet. */
   get pingsWaiting(): number {
@@ -147,9 +122,7 @@ export class CourierClient {
 
   /** Offers that are still open by this device's clock. */
   offers(): Offer[] {
-    const now = this.#clock.now();
-    for (const [id, offer] of this.#offers) if (offer.endsAt <= now) this.#offers.delete(id);
-    return [...this.#offers.values()];
+    return this.#offers.open(this.#clock.now());
   }
 
   /**
@@ -172,8 +145,17 @@ export class CourierClient {
   /** Disconnects. The shift goes on: call `goOffShift` before when the courier goes home. */
   stop(): void {
     this.#forgetPage();
+    this.#reporter.stop();
     this.#stopPacer();
     this.#session.stop();
+  }
+
+  /** Asks `source` for the position whenever the server wants to know it, and pings, until `stop`. */
+  startReporting(source: PositionSource<Position>): void {
+    this.#reporter.start(source);
+  }
+  stopReporting(): void {
+    this.#reporter.stop();
   }
 
   goOnShift(): Promise<void> {
@@ -196,13 +178,13 @@ export class CourierClient {
     const key = newKey();
     const id = delivery as DeliveryId;
     await this.#command({ type: "accept", delivery: id }, () => this.#rest.accept(delivery, key));
-    this.#offers.delete(delivery);
+    this.#offers.remove(delivery);
   }
 
   /** Refuses an offer; this delivery will not be offered again. */
   async decline(delivery: string, reason: string | null = null): Promise<void> {
     const key = newKey();
-    this.#offers.delete(delivery);
+    this.#offers.remove(delivery);
     const id = delivery as DeliveryId;
     await this.#command({ type: "decline", delivery: id, reason }, () =>
       this.#rest.decline(delivery, key, reason),
@@ -277,6 +259,8 @@ export class CourierClient {
 
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
     this.#welcome = welcome;
+    this.#reporter.intervalMs = welcome.pingIntervalMs;
+    this.#doubtOffers();
     this.#online = welcome.online ?? this.#online;
     this.#sentSeq = this.#ackedSeq;
     this.#reconcile(welcome.assignments);
@@ -296,7 +280,7 @@ export class CourierClient {
     const known = this.#assignments.get(assignment.id);
     if (known !== undefined && known.version > assignment.version) return;
     this.#assignments.set(assignment.id, assignment);
-    this.#offers.delete(assignment.id);
+    this.#offers.remove(assignment.id);
     if (known === undefined) this.#events.emit("assignment", assignment);
   }
 
@@ -313,21 +297,23 @@ export class CourierClient {
       case "offer": {
         if (!this.#isNext(frame)) return;
         const { type: _, epoch: __, number: ___, ...offer } = frame;
-        const endsAt = this.#clock.now() + offer.ttlMs;
-        // Shown once more where a frame may have been lost: news only to whom it is.
-        const isNew = !this.#offers.has(offer.delivery);
-        this.#offers.set(offer.delivery, { ...offer, endsAt });
-        return isNew ? this.#events.emit("offer", offer) : undefined;
+        if (this.#offers.add(offer, this.#clock.now())) this.#events.emit("offer", offer);
+        return;
       }
       case "withdrawn":
         if (!this.#isNext(frame)) return;
-        this.#offers.delete(frame.delivery);
+        this.#offers.remove(frame.delivery);
         return this.#events.emit("withdrawn", { delivery: frame.delivery, reason: frame.reason });
       case "assignment":
         return this.#assigned(frame.assignment);
       case "assignment_over":
         if (this.#isNext(frame)) this.#over(frame.delivery, frame.reason);
         return;
+      case "ping_interval": {
+        const { intervalMs, why } = frame;
+        this.#reporter.intervalMs = intervalMs;
+        return this.#events.emit("pingInterval", { intervalMs, why });
+      }
       case "error":
         return this.#events.emit("error", errorOf(frame));
       default:
@@ -336,11 +322,22 @@ export class CourierClient {
   }
 
   #isNext(frame: { readonly epoch: number; readonly number: number }): boolean {
-    if (frame.epoch < this.#streamEpoch) return false;
-    if (frame.epoch === this.#streamEpoch && frame.number <= this.#streamNumber) return false;
-    this.#streamEpoch = frame.epoch;
-    this.#streamNumber = frame.number;
-    return true;
+    const { isNews, missed } = this.#offers.arrived(frame);
+    if (missed !== 0) this.#events.emit("gap", { missed });
+    return isNews;
+  }
+
+  /** Whatever is open is shown again after each welcome; what is not has ended meanwhile. */
+  #doubtOffers(): void {
+    this.#offers.doubtAll();
+    if (this.#offersTimer !== null) this.#clock.clearTimer(this.#offersTimer);
+    this.#offersTimer = this.#clock.setTimer(() => {
+      this.#offersTimer = null;
+      if (!this.#session.isConnected) return; // The next welcome asks again.
+      for (const { delivery } of this.#offers.dropDoubted()) {
+        this.#events.emit("withdrawn", { delivery, reason: "not_recovered" });
+      }
+    }, OFFERS_SHOWN_MS);
   }
 
   /** Sends kept pings in batches, one a second, until this connection has carried all of them. */
@@ -369,7 +366,7 @@ export class CourierClient {
     const now = this.#clock.now();
     const newest = this.#queue.newest();
     if (newest === undefined || now - this.#lostAt < LOCATION_FALLBACK_MS) return;
-    if (now - this.#locationSentAt < (this.#welcome?.pingIntervalMs ?? 10_000)) return;
+    if (now - this.#locationSentAt < this.#reporter.intervalMs) return;
     this.#locationSentAt = now;
     const timestamp = new Date(newest.at).toISOString();
     const { lat, lng, seq } = newest;

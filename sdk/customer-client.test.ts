@@ -158,3 +158,58 @@ describe("following", () => {
     expect(customer.foreignFrames).toBe(1);
   });
 });
+
+describe("over a socket that breaks", () => {
+  const event = (number: number, status: string) => ({
+    id: `evt_${number}`,
+    delivery_id: DELIVERY as string,
+    number,
+    type: "status",
+    status,
+    reason: null,
+    courier_id: null,
+    external_id: null,
+    at: "2026-05-03T14:00:00Z",
+  });
+
+  test("following goes on from the last status that was told, and none is told twice", async () => {
+    const seen = read(customer.track(DELIVERY));
+    await clock.advance(100);
+    push(deliveryView({ version: 1 }));
+    gateway.drop(1006);
+    await clock.advance(1_000);
+    expect(gateway.sent("track").map(({ after }) => after)).toEqual([null, 1]);
+    const events = [event(1, "pending"), event(2, "assigned"), event(3, "picked_up")];
+    gateway.send({ type: "passed", delivery: DELIVERY, recovered: true, events });
+    push(deliveryView({ version: 4, status: "delivered" }));
+    await settle();
+    const told = seen.map((e) => (e as { type?: string }).type ?? e);
+    expect(told).toEqual(["delivery", "passed", "delivery", "end"]);
+    expect((seen[1] as { events: unknown[] }).events).toEqual(events.slice(1));
+  });
+
+  test("what could not be recovered is said to be a gap", async () => {
+    const seen = read(customer.track(DELIVERY));
+    await clock.advance(100);
+    gateway.send({ type: "passed", delivery: DELIVERY, recovered: false, events: [] });
+    push(assigned);
+    await settle();
+    expect(seen.map((e) => (e as { type: string }).type)).toEqual(["gap", "delivery"]);
+  });
+
+  test("positions are acknowledged by count: the first at once, then every fourth or after 4 s", async () => {
+    read(customer.track(DELIVERY));
+    await clock.advance(100);
+    const told = (): number[] => gateway.sent("seen").map(({ frames }) => frames);
+    const move = (n: number) => gateway.send({ type: "positions", positions: [position(n)] });
+    for (let n = 1; n <= 6; n++) move(n);
+    expect(told()).toEqual([1, 5]);
+    await clock.advance(4_000);
+    move(7);
+    expect(told()).toEqual([1, 5, 7]);
+    gateway.drop(1006);
+    await clock.advance(1_000);
+    move(8); // A new connection counts anew.
+    expect(told()).toEqual([1, 5, 7, 1]);
+  });
+});

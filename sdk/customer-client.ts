@@ -58,6 +58,8 @@ export class CustomerClient {
   readonly #feeds = new Map<string, Feed>();
   readonly #forgetPage: () => void;
   #foreign = 0;
+  /** The server's clock minus ours. */
+  #aheadMs = 0;
 
   constructor(options: CustomerOptions) {
     this.#options = options;
@@ -66,7 +68,8 @@ export class CustomerClient {
     this.#rest = new RestClient(options);
     this.#session = new Session(options, {
       onState: (state) => this.#stateChanged(state),
-      onWelcome: () => {
+      onWelcome: ({ now }) => {
+        this.#aheadMs = now - this.#clock.now();
         for (const feed of this.#feeds.values()) void this.#subscribe(feed);
       },
       onFrame: (frame) => this.#received(frame),
@@ -166,7 +169,7 @@ export class CustomerClient {
     const { tracking } = feed;
     try {
       const delivery = tracking.deliveryId as DeliveryId;
-      await this.#session.request({ type: "track", delivery });
+      await this.#session.request({ type: "track", delivery, after: tracking.toldVersion });
       if (tracking.isOver) return;
       feed.bySocket = true;
       this.#stopTimer(feed);
@@ -232,11 +235,16 @@ export class CustomerClient {
       const feed = this.#feeds.get(frame.delivery);
       if (feed === undefined) this.#foreign++;
       else feed.tracking.take(frame.view, "socket", now);
+    } else if (frame.type === "passed") {
+      this.#feeds.get(frame.delivery)?.tracking.passed(frame.events, frame.recovered);
     } else if (frame.type === "positions") {
       for (const { delivery, lng, lat, at, ageMs } of frame.positions) {
         const feed = this.#feeds.get(delivery);
+        // What lay in a buffer while nobody read has grown older since the server wrote its age.
+        const trueAgeMs = Math.max(ageMs, now + this.#aheadMs - at);
+        const position = { lng, lat, at, ageMs: trueAgeMs, receivedAt: now };
         if (feed === undefined) this.#foreign++;
-        else feed.tracking.moved({ lng, lat, at, ageMs, receivedAt: now }, "socket");
+        else feed.tracking.moved(position, "socket");
       }
     } else if (frame.type === "error") this.#events.emit("error", errorOf(frame));
   }

@@ -1,6 +1,8 @@
 /** What the SDK promises to keep. Everything else in this folder may change without notice. */
 export { CourierClient } from "./courier-client.ts";
-export type { CourierEvents, CourierOptions, Offer, Position, SeqStore } from "./courier-client.ts";
+export type { CourierEvents, CourierOptions, Position, SeqStore } from "./courier-client.ts";
+export type { Offer } from "./offer-book.ts";
+export type { PositionSource } from "./reporter.ts";
 export { CustomerClient } from "./customer-client.ts";
 export type { CustomerEvents, CustomerOptions } from "./customer-client.ts";
 export { positionAgeMs } from "./tracking.ts";

@@ -14,6 +14,7 @@ import { systemClock } from "./clock.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { CLIENT_CODES, deadline, initialConnection, step } from "./connection.ts";
 import type { Connection, ConnectionEvent, Reason } from "./connection.ts";
+import { SeenCount } from "./seen-count.ts";
 
 /**
  * The part of a WebSocket that is used: the browser's, Node 22's and the one of `ws` all have it.
@@ -89,7 +90,8 @@ export class Session {
   #alarm: Timer | null = null;
   #ref = 0;
   /** Why the server said it would close; it comes before the close itself. */
-  #bye: Reason | null = null;
+  #bye: (Reason & { readonly retryAfterMs: number | null }) | null = null;
+  readonly #seen = new SeenCount();
 
   constructor(options: SessionOptions, events: SessionEvents) {
     this.#options = options;
@@ -213,12 +215,18 @@ export class Session {
       if (this.#socket !== socket) return;
       this.#socket = null;
       const text = event.reason === "" ? CLIENT_CODES.lost.text : event.reason;
-      this.#lost(this.#bye ?? { code: event.code, text });
+      const {
+        code,
+        text: why,
+        retryAfterMs,
+      } = this.#bye ?? { code: event.code, text, retryAfterMs: null };
+      this.#lost({ code, text: why }, retryAfterMs);
     };
   }
 
-  #lost(reason: Reason): void {
-    this.#apply({ type: "lost", reason, random: this.#random() });
+  #lost(reason: Reason, retryAfterMs: number | null = null): void {
+    const random = this.#random();
+    this.#apply({ type: "lost", reason, random, retryAfterMs: retryAfterMs ?? undefined });
   }
 
   #received(data: unknown): void {
@@ -226,12 +234,17 @@ export class Session {
     // A frame of a newer server that we do not know is still a sign of life.
     if (frame === null) return this.#apply({ type: "heard" });
     if (frame.type === "welcome") {
-      this.#apply({ type: "welcome", idleMs: frame.idleMs });
+      this.#seen.start(frame.seenEvery, this.#clock.now());
+      const { idleMs, comeBackWithinMs } = frame;
+      this.#apply({ type: "welcome", idleMs, comeBackWithinMs: comeBackWithinMs ?? 0 });
       if (this.isConnected) this.#events.onWelcome(frame);
       return;
     }
     this.#apply({ type: "heard" });
-    if (frame.type === "bye") this.#bye = { code: frame.code, text: frame.text };
+    if (frame.type === "positions" && this.#seen.isDue(this.#clock.now())) {
+      this.send({ type: "seen", frames: this.#seen.frames });
+    }
+    if (frame.type === "bye") this.#bye = frame;
     else if (frame.type === "ok") this.#take(frame.ref)?.resolve(frame.result);
     else if (frame.type === "error" && frame.ref !== null) {
       this.#take(frame.ref)?.reject(errorOf(frame));

@@ -4,6 +4,7 @@
  * nobody has read yet give way to newer ones, changes of the delivery are few and are kept. It
  * opens no connection; `customer-client.ts` feeds it.
  */
+import type { DeliveryEvent } from "../proto/events.ts";
 import { isTerminal } from "../proto/status.ts";
 import type { DeliveryView } from "../proto/views.ts";
 
@@ -21,7 +22,18 @@ export type TrackedPosition = {
   readonly ageMs: number;
   readonly receivedAt: number;
 };
+/**
+ * `passed`: statuses between the delivery that you have and the one that comes next, each numbered, none
+ * missing. `gap`: there were some which could not be had any more; what comes next is right all the
+ * same.
+ */
 export type TrackEvent =
+  | {
+      readonly type: "passed";
+      readonly source: TrackSource;
+      readonly events: readonly DeliveryEvent[];
+    }
+  | { readonly type: "gap"; readonly source: TrackSource }
   | { readonly type: "delivery"; readonly source: TrackSource; readonly delivery: DeliveryView }
   | { readonly type: "position"; readonly source: TrackSource; readonly position: TrackedPosition };
 
@@ -43,6 +55,8 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
   readonly #waiters: Waiter[] = [];
   #delivery: DeliveryView | null = null;
   #positionAt = 0;
+  /** Up to this version every status was told. */
+  #toldVersion: number | null = null;
   #ended = false;
   #failure: unknown = null;
   #stale = { socket: 0, polling: 0 };
@@ -55,6 +69,10 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
   /** The newest known state; null before the first answer. */
   get delivery(): DeliveryView | null {
     return this.#delivery;
+  }
+  /** Up to this version every status was told; null when none was. To go on from after a reconnect. */
+  get toldVersion(): number | null {
+    return this.#toldVersion;
   }
   get isOver(): boolean {
     return this.#ended;
@@ -76,6 +94,11 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
       return;
     }
     this.#delivery = delivery;
+    // Polling may jump over a status: the socket is asked for it later.
+    const told = this.#toldVersion;
+    if (source === "socket" || told === null || delivery.version === told + 1) {
+      this.#toldVersion = delivery.version;
+    }
     if (known === null || differs(known, delivery)) {
       this.#push({ type: "delivery", source, delivery });
     }
@@ -86,6 +109,17 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
       this.#move({ lng, lat, at, ageMs: spot.age_s * 1000, receivedAt: now }, source, true);
     }
     if (isTerminal(delivery.status)) this.#end();
+  }
+
+  /** What passed before the state that comes next; `recovered` false when it is not all there. */
+  passed(events: readonly DeliveryEvent[], recovered: boolean): void {
+    if (this.#ended) return;
+    if (!recovered) return this.#push({ type: "gap", source: "socket" });
+    const told = this.#toldVersion ?? 0;
+    const news = events.filter(({ number }) => number > told);
+    if (news.length === 0) return;
+    this.#toldVersion = news.at(-1)?.number ?? told;
+    this.#push({ type: "passed", source: "socket", events: news });
   }
 
   /** A position has arrived. */

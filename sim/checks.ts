@@ -1,118 +1,280 @@
 /**
- * The invariants of docs/architecture.md, watched from outside while a world runs. A violation throws at the very step that
- * made it; what can only be seen when the world has come to rest is asked for by `atRest`.
+ * The invariants of docs/architecture.md, watched from outside while a world runs: what was committed, what clients were told,
+ * what actors believe. The store in memory is the truth that everything is held against. What can only be seen when
+ * the faults have stopped is in `liveness.ts`.
  */
+import type { Effect } from "../actors/actor.ts";
 import type { Courier } from "../actors/courier-state.ts";
+import type { HostMessage } from "../engine/host-ports.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
+import { shardOfDelivery } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
-import { NEXT_STATUSES, isTerminal } from "../proto/status.ts";
+import { NEXT_STATUSES } from "../proto/status.ts";
 import type { Status } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
 import type { FakeStore } from "./fake-store.ts";
+import type { History } from "./history.ts";
+import type { Message } from "./subject.ts";
 
-function demand(holds: boolean, invariant: string, text: string): void {
-  if (!holds) throw new Error(`${invariant} is violated: ${text}`);
-}
+/** Clocks of two processes differ by so much at most. */
+const SKEW_MAX_MS = 6_000;
+/**
+ * Rows are read again every few seconds by a gateway that heard of nothing; while Postgres is away for up to 30 s it goes by
+ * the one it has (docs/architecture.md: positions go on).
+ */
+const STALE_ROW_MS = 45_000;
+const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
 
 export class Checks {
+  readonly #history: History;
   readonly #store: FakeStore;
   readonly #settings: DispatchSettings;
-  /** Acknowledged creates, and acknowledged accepts with the time they were given. */
-  readonly #created = new Set<DeliveryId>();
-  readonly #accepted = new Map<string, Millis | null>();
-  readonly #last = new Map<string, DeliveryEvent>();
+  readonly #events = new Map<string, DeliveryEvent[]>();
+  readonly #published = new Map<string, number>();
   readonly #epochs = new Map<ShardId, Epoch>();
+  readonly #owners = new Map<ShardId, string>();
+  /** Acknowledged creates by id, and what each key was answered. */
+  readonly #created = new Set<DeliveryId>();
+  readonly #byKey = new Map<string, string>();
+  readonly #accepted = new Map<string, string>();
+  /** Who measured a position at that moment of its own time. */
+  readonly #pings = new Map<Millis, Set<string>>();
+  #lastEvent = 0;
+  readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0, later: 0 };
 
-  constructor(store: FakeStore, settings: DispatchSettings) {
+  constructor(history: History, store: FakeStore, settings: DispatchSettings) {
+    this.#history = history;
     this.#store = store;
     this.#settings = settings;
   }
 
-  createAnswered(delivery: DeliveryId): void {
-    this.#created.add(delivery);
+  created(): ReadonlySet<DeliveryId> {
+    return this.#created;
+  }
+  events(): readonly DeliveryEvent[] {
+    return [...this.#events.values()].flat();
+  }
+  eventsOf(delivery: string): readonly DeliveryEvent[] {
+    return this.#events.get(delivery) ?? [];
+  }
+  publishedOf(delivery: string): number {
+    return this.#published.get(delivery) ?? 0;
   }
 
-  created(): number {
-    return this.#created.size;
+  /* What the store did. */
+
+  /** Called after each statement that was done, whether anybody hears of it or not. */
+  done(who: string, method: string, args: readonly unknown[], result: unknown): void {
+    if (method === "takeShards") {
+      this.#taken(`${who} ${String(args[0])}`, result as ReadonlyMap<ShardId, Epoch>);
+    }
+    if (!CHANGES.has(method)) return;
+    if (method === "write") this.#wrote(who, args, result as WriteOutcome);
+    const rows = this.#store.outboxBatch(Number.MAX_SAFE_INTEGER);
+    let from = rows.length;
+    while (from > 0 && Number(rows[from - 1]?.event.id) > this.#lastEvent) from -= 1;
+    for (const { event } of rows.slice(from)) this.#event(who, event);
   }
 
-  /** Every delivery has ended. */
-  isOver(): boolean {
-    return [...this.#created].every((id) =>
-      isTerminal(this.#store.delivery(id)?.status ?? "pending"),
-    );
-  }
-
-  /** D4: the same courier gets the same answer, with the same time, however often it asks. */
-  acceptAnswered(delivery: DeliveryId, courier: CourierId, assignedAt: Millis | null): void {
-    const key = `${delivery} ${courier}`;
-    const before = this.#accepted.get(key);
-    const isSame = before === undefined || before === assignedAt;
-    demand(isSame, "D4", `${key} was assigned at ${before}, then at ${assignedAt}`);
-    this.#accepted.set(key, assignedAt);
+  /** D8: epochs of a shard only rise; who asks twice is told the same twice. */
+  #taken(who: string, epochs: ReadonlyMap<ShardId, Epoch>): void {
+    for (const [shard, epoch] of epochs) {
+      const before = this.#epochs.get(shard) ?? 0;
+      const text = `shard ${shard} went from epoch ${before} to ${epoch}`;
+      const isRepeat = epoch === before && this.#owners.get(shard) === who;
+      this.#history.demand(epoch > before || isRepeat, "D8", text, [`shard ${shard}`]);
+      this.#epochs.set(shard, epoch);
+      this.#owners.set(shard, who);
+      this.counts.takeovers += 1;
+      this.#history.line("store", `${who} takes shard ${shard} in epoch ${epoch}`);
+    }
   }
 
   /** D8: what an older owner writes has no effect. */
-  taken(shard: ShardId, epoch: Epoch): void {
-    demand(epoch > (this.#epochs.get(shard) ?? 0), "D8", `shard ${shard} went back to ${epoch}`);
-    this.#epochs.set(shard, epoch);
-  }
-
-  wrote(shard: ShardId, epoch: Epoch, { outcome }: WriteOutcome): void {
+  #wrote(who: string, args: readonly unknown[], { outcome }: WriteOutcome): void {
+    const [write, shard, epoch] = args as [
+      { kind: string; delivery?: string; courier?: string },
+      ShardId,
+      Epoch,
+    ];
+    const id = write.delivery ?? write.courier ?? "";
+    this.#history.line(
+      "store",
+      `${who} writes ${write.kind} of ${id} under ${shard}.${epoch}: ${outcome}`,
+    );
+    if (outcome === "fenced") this.counts.fenced += 1;
+    if (outcome === "superseded") this.counts.superseded += 1;
     const newest = this.#epochs.get(shard);
     const isAllowed = outcome === "fenced" || epoch === newest;
-    demand(isAllowed, "D8", `epoch ${epoch} of shard ${shard} wrote after ${newest}`);
+    const text = `${who} wrote in epoch ${epoch} of shard ${shard} after ${newest}`;
+    this.#history.demand(isAllowed, "D8", text, [id, `shard ${shard}`]);
   }
 
   /** D1, D2, D5: each event follows from the one before, and nobody carries too much. */
-  event(event: DeliveryEvent): void {
-    const before = this.#last.get(event.delivery_id);
-    const text = `${event.delivery_id} event ${event.number} ${event.type}`;
-    demand(event.number === (before?.number ?? 0) + 1, "D5", `${text} after ${before?.number}`);
+  #event(who: string, event: DeliveryEvent): void {
+    this.#lastEvent = Number(event.id);
+    this.counts.events += 1;
+    const all = this.#events.get(event.delivery_id) ?? [];
+    const before = all.at(-1);
+    const text = `${event.delivery_id} event ${event.number} ${event.type} ${event.courier_id}`;
+    this.#history.line("store", `${who} commits ${text}`);
+    const about = [event.delivery_id, event.courier_id ?? ""];
+    const demand = (holds: boolean, invariant: string, what: string): void =>
+      this.#history.demand(holds, invariant, `${text}: ${what}`, about);
+    demand(event.number === (before?.number ?? 0) + 1, "D5", `after ${before?.number}`);
     const from = before?.status as Status | undefined;
     const isMove = from === undefined || NEXT_STATUSES[from].includes(event.status as Status);
-    demand(isMove, "D5", `${text}: ${from} -> ${event.status}`);
-    const isKept =
-      before === undefined || before.courier_id === null || before.courier_id === event.courier_id;
-    demand(isKept || event.type === "reassigned", "D1", `${text} changed the courier silently`);
-    this.#last.set(event.delivery_id, event);
-    for (const courier of this.#store.couriers()) {
-      const carried = this.#store.activeOfCourier(courier.id).length;
-      demand(courier.load === carried, "D2", `${courier.id} load ${courier.load} of ${carried}`);
-      demand(carried <= courier.capacity, "D2", `${courier.id} carries ${carried}`);
+    demand(isMove, "D5", `${from} -> ${event.status}`);
+    const had = before?.courier_id ?? null;
+    const isKept = had === null || had === event.courier_id || event.type === "reassigned";
+    demand(isKept, "D1", `${had} lost it silently`);
+    all.push(event);
+    this.#events.set(event.delivery_id, all);
+    for (const { id, load, capacity } of this.#store.couriers()) {
+      const carried =
+        load === 0 && id !== event.courier_id ? 0 : this.#store.activeOfCourier(id).length;
+      this.#history.demand(load === carried, "D2", `${id} has load ${load} of ${carried}`, [id]);
+      this.#history.demand(carried <= capacity, "D2", `${id} carries ${carried}`, [id]);
     }
   }
+
+  /** D5: on the stream, each delivery's events come in their order, without a gap; repeats are the reader's. */
+  stored({ data }: Message): void {
+    const event = JSON.parse(Buffer.from(data).toString()) as DeliveryEvent;
+    this.counts.published += 1;
+    const id = event.delivery_id;
+    const last = this.#published.get(id) ?? 0;
+    this.#history.line("EVENTS", `${id} event ${event.number}`);
+    const isNext = event.number <= last + 1;
+    this.#history.demand(isNext, "D5", `${id}: event ${event.number} on the stream after ${last}`, [
+      id,
+    ]);
+    const known = this.eventsOf(id).some(
+      ({ number, type }) => number === event.number && type === event.type,
+    );
+    this.#history.demand(known, "D5", `${id}: event ${event.number} was published, not committed`, [
+      id,
+    ]);
+    this.#published.set(id, Math.max(last, event.number));
+  }
+
+  /* What clients were told. */
+
+  /** D3: what was acknowledged is there. D4: a key is always answered the same. `isLater`: matched when it can be. */
+  createAnswered(delivery: string, key: string, isLater: boolean): void {
+    const before = this.#byKey.get(key) ?? delivery;
+    const text = `key ${key} was answered with ${before}, then ${delivery}`;
+    this.#history.demand(before === delivery, "D4", text, [before, delivery]);
+    this.#byKey.set(key, before);
+    const row = this.#store.delivery(delivery as DeliveryId);
+    if (isLater) this.counts.later += 1;
+    else {
+      this.#history.demand(row !== null, "D3", `${delivery} was acknowledged and is not there`, [
+        delivery,
+      ]);
+    }
+    this.#created.add(delivery as DeliveryId);
+    this.#history.line("client", `${delivery} is acknowledged${isLater ? " for later" : ""}`);
+  }
+
+  /** D1, D4: an accept that was answered is in the history, and has one time. */
+  acceptAnswered(delivery: string, courier: string, assignedAt: string): void {
+    const key = `${delivery} ${courier}`;
+    const about = [delivery, courier];
+    this.#history.line(
+      "client",
+      `${courier} is told that ${delivery} is its own since ${assignedAt}`,
+    );
+    const before = this.#accepted.get(key) ?? assignedAt;
+    this.#accepted.set(key, before);
+    const text = `${key} was assigned at ${before}, then at ${assignedAt}`;
+    this.#history.demand(before === assignedAt, "D4", text, about);
+    const got = this.eventsOf(delivery).some((event) => event.courier_id === courier);
+    this.#history.demand(got, "D1", `${key} was acknowledged and is not in the history`, about);
+  }
+
+  /** D5: a status that was answered is in the history. */
+  statusAnswered(delivery: string, courier: string, status: string): void {
+    this.#history.line("client", `${courier} is told that ${delivery} is ${status}`);
+    const got = this.eventsOf(delivery).some(
+      (event) => event.status === status && event.courier_id === courier,
+    );
+    const text = `${delivery} was acknowledged as ${status} and is not`;
+    this.#history.demand(got, "D5", text, [delivery, courier]);
+  }
+
+  pinged(courier: string, at: Millis): void {
+    const who = this.#pings.get(at);
+    if (who === undefined) this.#pings.set(at, new Set([courier]));
+    else who.add(courier);
+  }
+
+  /** D6: a position of somebody who carried the delivery, and not from after its end. */
+  positionShown(delivery: string, at: Millis): void {
+    const events = this.eventsOf(delivery);
+    const carriers = new Set(events.map((event) => event.courier_id));
+    const isCarrier = [...(this.#pings.get(at) ?? [])].some((courier) => carriers.has(courier));
+    const text = `${delivery} shows a position of ${at}`;
+    this.#history.demand(isCarrier, "D6", `${text} that none of its couriers had`, [delivery]);
+    const row = this.#store.delivery(delivery as DeliveryId);
+    const endedAt = row?.endedAt ?? null;
+    const isAfter = endedAt !== null && at > endedAt + STALE_ROW_MS + SKEW_MAX_MS;
+    this.#history.demand(!isAfter, "D6", `${text}, after it had ended at ${endedAt}`, [delivery]);
+  }
+
+  /** D5, D6: what one connection was shown of a delivery, against what it had been shown before. */
+  order(
+    delivery: string,
+    versionBefore: number,
+    version: number | null,
+    atBefore: Millis,
+    at: Millis | null,
+  ): void {
+    const isVersion = version === null || version >= versionBefore;
+    const older = `${delivery} is shown in version ${version} after ${versionBefore}`;
+    this.#history.demand(isVersion, "D5", older, [delivery]);
+    const isAt = at === null || at >= atBefore;
+    const text = `${delivery} shows a position of ${at} after one of ${atBefore}`;
+    this.#history.demand(isAt, "D6", text, [delivery]);
+  }
+
+  /* What actors believe. */
 
   /** D7: no hold is longer than an offer, and there are never more than allowed. */
   courierStepped(courier: Courier, now: Millis): void {
     if (courier.at === "empty") return;
     const { OFFER_TTL_MS, OFFERS_PARALLEL_MAX } = this.#settings;
-    demand(courier.holds.length <= OFFERS_PARALLEL_MAX, "D7", `${courier.id} is held too often`);
-    const isBounded = courier.holds.every((hold) => hold.until <= now + OFFER_TTL_MS);
-    demand(isBounded, "D7", `${courier.id} is held for too long`);
+    const { id, holds } = courier;
+    this.#history.demand(holds.length <= OFFERS_PARALLEL_MAX, "D7", `${id} is held too often`, [
+      id,
+    ]);
+    const isBounded = holds.every((hold) => hold.until <= now + OFFER_TTL_MS + SKEW_MAX_MS);
+    this.#history.demand(isBounded, "D7", `${id} is held for too long`, [id]);
   }
 
-  /** D3, D7: once faults have stopped and time has passed, everything has ended and everybody is free. */
-  atRest(couriers: readonly Courier[], backlog: number): void {
-    for (const id of this.#created) {
-      const row = this.#store.delivery(id);
-      demand(row !== null && isTerminal(row.status), "D3", `${id} is ${row?.status}`);
-    }
-    for (const courier of couriers) {
-      if (courier.at === "empty") continue;
-      demand(courier.holds.length === 0, "D7", `${courier.id} is still held`);
-      demand(courier.active.length === 0, "D7", `${courier.id} still believes to carry something`);
-    }
-    demand(backlog === 0, "D7", `${backlog} deliveries are still in a backlog`);
+  /** D7: who declines is let go in the same step. */
+  deliveryStepped(id: string, message: HostMessage, effects: readonly Effect[]): void {
+    const courier = message["courier"];
+    if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
+    const isReleased = effects.some(
+      (e) => e.do === "send" && e.post.id === courier && e.post.msg.type === "release",
+    );
+    const text = `${String(courier)} declined ${id} and is not let go`;
+    this.#history.demand(isReleased, "D7", text, [id, String(courier)]);
   }
 
-  /** D1: what a courier was told is in the history, and lost only to a replacement or a cancel. */
-  atEnd(history: readonly DeliveryEvent[]): void {
+  /** D1: what couriers were told is in the history. */
+  atEnd(): void {
     for (const key of this.#accepted.keys()) {
-      const [delivery, courier] = key.split(" ");
-      const got = history.some((e) => e.delivery_id === delivery && e.courier_id === courier);
-      demand(got, "D1", `${key} was acknowledged and is nowhere in the history`);
+      const [delivery, courier] = key.split(" ") as [DeliveryId, CourierId];
+      const got = this.eventsOf(delivery).some((event) => event.courier_id === courier);
+      const text = `${key} was acknowledged and is nowhere in the history`;
+      this.#history.demand(got, "D1", text, [
+        delivery,
+        courier,
+        `shard ${shardOfDelivery(delivery)}`,
+      ]);
     }
   }
 }

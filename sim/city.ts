@@ -1,31 +1,59 @@
-/** Who lives in the simulated city and where: places, vehicles, deliveries, and which shard owns what. */
-import { cellOf, shardCell } from "../actors/geo.ts";
+/** Who lives in the simulated city and where: settings, places, what customers ask for. */
+import { DOOR_DEFAULTS } from "../engine/config.ts";
+import type { Config } from "../engine/config.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
-import { shardOfDelivery } from "../proto/ids.ts";
-import type { CellId, DeliveryId, Millis, PrincipalId, ShardId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
+import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import type { Job } from "../proto/messages.ts";
-import type { CreateCommand } from "../engine/store/port.ts";
+import type { NewDelivery } from "../sdk/rest.ts";
 import type { SeededRandom } from "./random.ts";
 
-/** Deadlines are shorter than in life, so that minutes see all of them. */
+/** Deadlines are shorter than in life, so that minutes see all of them; the city is small, so its shards are, too. */
 export const SIM_SETTINGS: DispatchSettings = {
   ...DISPATCH_DEFAULTS,
-  SEARCH_DEADLINE_MS: 180_000,
-  WARN_MS: 30_000,
-  STILL_MS: 90_000,
+  SEARCH_DEADLINE_MS: 120_000,
+  WARN_MS: 20_000,
+  STILL_MS: 60_000,
+  DARK_MS: 60_000,
+  REMIND_MS: 30_000,
+  SHARD_RESOLUTION: 7,
+  // Half as often as in life: heartbeats would be most of the work, and no shorter fault is drawn than these see.
+  BEAT_MS: 200,
+  SUSPECT_MS: 1_000,
+  JOIN_MS: 1_200,
+  POSITIONS_MS: 2_000,
 };
 
-/** Owners are missed for so long before a standby is promoted. */
-export const PROMOTE_MS = 600;
-export const TELL_AGAIN_MS = 200;
-export const STORE_MS = 8;
-
-export const SHARDS = 4;
-export const OWNER = "shop" as PrincipalId;
-export const VEHICLES: readonly Vehicle[] = ["walk", "bike", "bike", "scooter", "car"];
+export const SHARDS = 8;
+const VEHICLES: readonly Vehicle[] = ["walk", "bike", "bike", "scooter", "car"];
 const AREA = { west: -122.45, south: 37.74, east: -122.39, north: 37.79 } as const;
+
+export const SIM_CONFIG: Config = {
+  natsUrl: "",
+  natsCredentials: null,
+  natsPrefix: "sim",
+  natsReplicas: 1,
+  streamBytes: { CELLS: 1_048_576, LEDGER: 1_048_576, EVENTS: 1_048_576, INTAKE: 1_048_576 },
+  postgresUrl: "",
+  postgresConnections: 4,
+  publicHost: "",
+  publicPort: 0,
+  portShared: false,
+  adminHost: "",
+  adminPort: 0,
+  nodeAdminPort: 0,
+  authKey: "",
+  authKeyPrevious: null,
+  trustedProxies: "",
+  doors: DOOR_DEFAULTS,
+  cityDir: null,
+  serviceArea: SERVICE_AREA_DEFAULT,
+  shards: SHARDS,
+  logLevel: "silent",
+  publicUrl: "http://sim",
+  webhookTargets: "public",
+  notify: { kind: "off", url: "", token: null },
+  settings: SIM_SETTINGS,
+};
 
 /** FNV-1a, 32 bits. */
 export function hashOf(text: string): number {
@@ -34,54 +62,23 @@ export function hashOf(text: string): number {
   return hash >>> 0;
 }
 
-const shardOfCell = (cell: CellId): ShardId => (hashOf(shardCell(cell)) % SHARDS) as ShardId;
-
-export function shardOf(key: { readonly kind: string; readonly id: string }): ShardId {
-  if (key.kind === "delivery") return shardOfDelivery(key.id as DeliveryId);
-  if (key.kind === "cell") return shardOfCell(key.id as CellId);
-  return (hashOf(key.id) % SHARDS) as ShardId;
-}
+export const vehicleFor = (random: SeededRandom): Vehicle => random.pick(VEHICLES);
 
 export const placeIn = (random: SeededRandom): LngLat => ({
   lng: random.between(AREA.west, AREA.east),
   lat: random.between(AREA.south, AREA.north),
 });
 
-/** A create from somewhere to somewhere not too far. */
-export function createOf(number: number, now: Millis, random: SeededRandom): CreateCommand {
-  const [pickup, far] = [placeIn(random), placeIn(random)];
-  const shard = shardOfCell(cellOf(pickup, SIM_SETTINGS.CELL_RESOLUTION));
-  const digits = String(number).padStart(20, "0");
-  const job: Job = {
-    id: `del_${shard.toString(16).padStart(3, "0")}${digits}` as DeliveryId,
-    owner: OWNER,
-    pickupLng: pickup.lng,
-    pickupLat: pickup.lat,
-    pickupArea: null,
-    dropoffLng: pickup.lng + (far.lng - pickup.lng) / 4,
-    dropoffLat: pickup.lat + (far.lat - pickup.lat) / 4,
-    dropoffArea: null,
-    size: random.chance(0.1) ? "large" : "small",
-    vehicle: null,
-    createdAt: now,
-    searchUntil: now + SIM_SETTINGS.SEARCH_DEADLINE_MS,
-    receivedAtUs: 0,
-  };
+/** From somewhere to somewhere not too far. */
+export function wishOf(random: SeededRandom): NewDelivery {
+  const [origin, far] = [placeIn(random), placeIn(random)];
   return {
-    job,
-    externalId: null,
-    pickupAddress: null,
-    dropoffAddress: null,
-    weightKg: null,
-    phone: "",
-    recipientPhone: null,
-    notes: null,
-    readyAt: null,
-    searchAt: now,
-    estimatedPickupAt: now,
-    estimatedArrivalAt: now,
-    trackingHash: new TextEncoder().encode(job.id),
-    idempotency: null,
-    answer: { status: 201, body: null },
+    origin,
+    destination: {
+      lng: origin.lng + (far.lng - origin.lng) / 3,
+      lat: origin.lat + (far.lat - origin.lat) / 3,
+    },
+    package_size: random.chance(0.1) ? "large" : "small",
+    phone: "+1 415 555 0100",
   };
 }

@@ -1,41 +1,24 @@
 /**
- * One courier with a phone: moves, pings, thinks about offers, accepts or not, carries, sometimes vanishes. It behaves
- * like an app of the SDK: commands are repeated until they are answered, frames of an older epoch are dropped.
- * Everything it knows it was told; it never looks into the world.
+ * One courier with a phone: the SDK's client on a simulated network, and a person who moves, thinks about offers, takes some,
+ * carries, stands still, presses twice, looks for work, goes home, and sometimes vanishes and comes back with the app
+ * started anew. Everything it knows it was told; it never looks into the world.
  */
 import { distanceM } from "../actors/geo.ts";
+import { serverFrames, serverTable } from "../proto/frames.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
-import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
-import type { ServerFrame } from "../proto/frames.ts";
-import type { DeliveryRow } from "../engine/store/port.ts";
-import type { Faults } from "./faults.ts";
+import type { CourierId, Millis } from "../proto/ids.ts";
+import type { AssignmentView } from "../proto/views.ts";
+import { CourierClient } from "../sdk/courier-client.ts";
+import type { SeqStore } from "../sdk/courier-client.ts";
+import { RestClient } from "../sdk/rest.ts";
+import type { AppPorts } from "./app-ports.ts";
+import { SIM_SETTINGS } from "./city.ts";
+import { makePhone, sessionOptions } from "./app-ports.ts";
+import type { Phone } from "./doors.ts";
 import type { SeededRandom } from "./random.ts";
 
-/** What the phone can reach. Answers come later, or never: then the app asks again. */
-export type Doors = {
-  readonly now: () => Millis;
-  readonly after: (delayMs: number, run: () => void) => void;
-  readonly faults: () => Faults;
-  readonly open: (app: CourierApp) => void;
-  readonly close: (app: CourierApp) => void;
-  readonly ping: (app: CourierApp, seq: number) => void;
-  readonly shift: (courier: CourierId, online: boolean, answered: () => void) => void;
-  readonly decline: (courier: CourierId, delivery: DeliveryId, answered: () => void) => void;
-  readonly accept: (
-    courier: CourierId,
-    delivery: DeliveryId,
-    answered: (row: DeliveryRow | null) => void,
-  ) => void;
-  readonly status: (
-    courier: CourierId,
-    delivery: DeliveryId,
-    status: "picked_up" | "delivered" | "returned",
-    answered: (isDone: boolean) => void,
-  ) => void;
-};
-
 type Task = {
-  readonly delivery: DeliveryId;
+  readonly id: string;
   readonly pickup: LngLat;
   readonly dropoff: LngLat;
   pickedUp: boolean;
@@ -45,202 +28,323 @@ type Task = {
 const TICK_MS = 5_000;
 const PINGS_EVERY_TICKS = 2;
 const AT_STOP_M = 30;
-const RETRY_MS = 2_000;
+const THINK_MIN_MS = 1_000;
+const THINK_MAX_MS = 9_000;
+const PULL_RATE = 0.01;
+const HOME_RATE = 0.002;
+/** Faster than in life, so that minutes see many deliveries from end to end. */
 const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
-  walk: 1.5,
-  bike: 5,
-  scooter: 8,
-  car: 9,
-  van: 8,
+  walk: 10,
+  bike: 20,
+  scooter: 25,
+  car: 30,
+  van: 25,
 };
+
+const HURRY = 5;
+const LATE_MS = 10_000;
 
 export class CourierApp {
   readonly id: CourierId;
   readonly vehicle: Vehicle;
-  readonly capacity: number;
   point: LngLat;
-  /** Name of the present connection; null without one. */
-  session: string | null = null;
-  readonly #doors: Doors;
+  readonly #ports: AppPorts;
   readonly #random: SeededRandom;
-  readonly #tasks: Task[] = [];
-  readonly #offers = new Map<DeliveryId, Millis>();
-  #sessions = 0;
-  #seq = 0;
+  readonly #tasks = new Map<string, Task>();
+  readonly #seq: SeqStore;
+  #phone: Phone | null = null;
+  #client: CourierClient | null = null;
   #ticks = 0;
-  #epoch = 0;
-  #silentUntil: Millis = 0;
   #standsUntil: Millis = 0;
+  #keptSeq: number | null = null;
+  /** Of the newest frame of its numbered stream that reached this run of the app: (epoch, number). */
+  #newest: readonly [number, number] = [0, -1];
+  #isOldFrame = false;
+  readonly #seen = new Set<string>();
+  /** True time. */
+  #connectedAt: Millis = 0;
+  /** When it was said to be heard, true time. */
+  readonly #refused = new Map<string, Millis>();
+  #mayPing = true;
 
   constructor(
     id: CourierId,
     vehicle: Vehicle,
-    capacity: number,
     point: LngLat,
-    doors: Doors,
+    ports: AppPorts,
     random: SeededRandom,
   ) {
     this.id = id;
     this.vehicle = vehicle;
-    this.capacity = capacity;
     this.point = point;
-    this.#doors = doors;
+    this.#ports = ports;
     this.#random = random;
+    this.#seq = {
+      load: () => this.#keptSeq,
+      save: (seq) => {
+        this.#keptSeq = seq;
+      },
+    };
   }
 
-  start(): void {
-    this.#connect();
-    this.#goOnline();
-    this.#doors.after(this.#random.between(0, TICK_MS), () => this.#tick());
+  get phone(): Phone | null {
+    return this.#phone;
+  }
+  get tasks(): number {
+    return this.#tasks.size;
+  }
+  /** The app believes so, and so it is: a connection may be dead for a minute before its ends notice. */
+  get isConnected(): boolean {
+    if (this.#client?.state.at !== "connected") return false;
+    return [...(this.#phone?.sockets ?? [])].some((socket) => socket.isWhole);
+  }
+  connectedForMs(now: Millis): number {
+    return now - this.#connectedAt;
+  }
+  /** Whether an offer of it was shown by this run of the app, or the courier has said something to it. */
+  hasSeen(delivery: string): boolean {
+    return this.#seen.has(delivery);
+  }
+  /** The replicas are compared while nobody moves. */
+  stopPinging(): void {
+    this.#mayPing = false;
   }
 
-  #goOnline(): void {
-    let isAnswered = false;
-    this.#doors.shift(this.id, true, () => {
-      isAnswered = true;
+  /** Starts the app, unless it runs. */
+  open(): void {
+    if (this.#client !== null) return;
+    const phone = makePhone(this.id, this.#ports, this.#random);
+    const options = sessionOptions(`courier:${this.id}`, phone, this.#ports, this.#random);
+    const client = new CourierClient({ ...options, seqStore: this.#seq });
+    phone.onFrame = (bytes) => this.#hears(bytes);
+    this.#phone = phone;
+    this.#client = client;
+    this.#newest = [0, -1];
+    this.#seen.clear();
+    this.#listen(client);
+    client.start().catch(() => undefined);
+    this.#goOnShift(client);
+    phone.machine.clock.after(this.#random.between(0, TICK_MS), () => this.#tick(client));
+  }
+
+  /** The phone is dead, at once and without a word. */
+  vanish(): void {
+    if (this.#phone === null) return;
+    this.#ports.history.line(this.id, "vanishes");
+    this.#phone.machine.kill();
+    this.#ports.doors.breakAll(this.#phone);
+    this.#phone = null;
+    this.#client = null;
+    this.#tasks.clear();
+  }
+
+  /** All that keeps it from working ends. */
+  comeToSenses(): void {
+    this.#standsUntil = 0;
+    this.open();
+  }
+
+  #goOnShift(client: CourierClient): void {
+    client.goOnShift().catch(() => {
+      this.#phone?.machine.clock.after(TICK_MS, () => {
+        if (this.#client === client) this.#goOnShift(client);
+      });
     });
-    this.#doors.after(RETRY_MS, () => {
-      if (!isAnswered) this.#goOnline();
+  }
+
+  #listen(client: CourierClient): void {
+    const mine = (run: () => void): void => {
+      if (this.#client === client) run();
+    };
+    client.on("state", ({ at }) => {
+      if (at === "connected") this.#connectedAt = this.#ports.clock.now();
+    });
+    client.on("offer", ({ delivery }) => {
+      this.#checkFrame("offer", delivery);
+      this.#seen.add(delivery);
+      this.#checkRefused(delivery);
+      mine(() => this.#consider(client, delivery));
+    });
+    client.on("withdrawn", ({ delivery }) => this.#checkFrame("withdrawn", delivery));
+    client.on("assignment", (assignment) => mine(() => this.#begin(assignment)));
+    client.on("assignmentOver", ({ delivery, reason }) => {
+      if (reason !== "reconciled") this.#checkFrame("assignment over", delivery);
+      mine(() => this.#tasks.delete(delivery));
     });
   }
 
-  #connect(): void {
-    this.session = `${this.id}-${++this.#sessions}`;
-    this.#doors.open(this);
+  /**
+   * D7: who refused is not asked again in the same search. An offer that was on its way, or whose end was lost, may be shown
+   * once more as long as it would have been valid.
+   */
+  #checkRefused(delivery: string): void {
+    const { checks, history, clock } = this.#ports;
+    const refusedAt = this.#refused.get(delivery);
+    if (refusedAt === undefined || checks.eventsOf(delivery).length > 1) return;
+    const isOld = clock.now() - refusedAt > SIM_SETTINGS.OFFER_TTL_MS + LATE_MS;
+    const text = `${this.id} refused ${delivery} at ${refusedAt} and is asked again`;
+    history.demand(!isOld, "D7", text, [this.id, delivery]);
   }
 
-  #isSilent(): boolean {
-    return this.#doors.now() < this.#silentUntil;
+  /** D8: a frame of an owner whose time is over, or one that came before, is not for the courier's eyes. */
+  #checkFrame(what: string, delivery: string): void {
+    this.#ports.history.line(this.id, `sees ${what} of ${delivery}`);
+    const text = `${this.id} is shown an old ${what} of ${delivery}`;
+    this.#ports.history.demand(!this.#isOldFrame, "D8", text, [this.id, delivery]);
   }
 
-  #tick(): void {
-    this.#doors.after(TICK_MS, () => this.#tick());
+  /** Told of each frame just before the client gets it. */
+  #hears(bytes: Uint8Array): void {
+    const code = bytes[1];
+    const isNumbered =
+      code === serverTable.offer.code ||
+      code === serverTable.withdrawn.code ||
+      code === serverTable.assignment_over.code;
+    this.#isOldFrame = false;
+    if (!isNumbered) return;
+    const frame = serverFrames.decode(bytes);
+    if (frame === null || !("epoch" in frame)) return;
+    const [epoch, number] = this.#newest;
+    this.#isOldFrame = frame.epoch < epoch || (frame.epoch === epoch && frame.number <= number);
+    if (!this.#isOldFrame) this.#newest = [frame.epoch, frame.number];
+  }
+
+  #tick(client: CourierClient): void {
+    const phone = this.#phone;
+    if (this.#client !== client || phone === null) return;
+    const { clock } = phone.machine;
+    clock.after(TICK_MS, () => this.#tick(client));
     this.#ticks += 1;
-    if (this.#doors.now() >= this.#standsUntil) this.#move();
-    if (this.#isSilent()) return;
-    if (this.session === null) this.#connect();
-    else if (this.#random.chance(this.#doors.faults().lostRate / 20)) {
-      this.#doors.close(this);
-      this.session = null;
-      return;
+    if (clock.now() >= this.#standsUntil) this.#move();
+    if (this.#ticks % PINGS_EVERY_TICKS === 0 && this.#mayPing) {
+      this.#ports.checks.pinged(this.id, clock.now());
+      client.ping(this.point);
     }
-    if (this.#ticks % PINGS_EVERY_TICKS === 0) this.#doors.ping(this, ++this.#seq);
-    const [task] = this.#tasks;
-    if (task !== undefined && !task.isBusy) this.#work(task);
+    const [task] = this.#tasks.values();
+    if (task !== undefined) {
+      if (!task.isBusy) this.#work(client, task);
+    } else if (this.#ports.isOpen()) {
+      if (this.#random.chance(PULL_RATE)) this.#pull(client, phone);
+      else if (this.#random.chance(HOME_RATE)) this.#restAWhile(client);
+    }
   }
 
   #move(): void {
-    const [task] = this.#tasks;
+    const [task] = this.#tasks.values();
     if (task === undefined) return;
     const goal = task.pickedUp ? task.dropoff : task.pickup;
     const away = distanceM(this.point, goal);
-    const share = away === 0 ? 1 : Math.min(1, (SPEEDS_MPS[this.vehicle] * TICK_MS) / 1_000 / away);
+    // When it is over, everybody hurries home.
+    const hurry = this.#ports.isOpen() ? 1 : HURRY;
+    const stepM = (hurry * SPEEDS_MPS[this.vehicle] * TICK_MS) / 1_000;
+    const share = away === 0 ? 1 : Math.min(1, stepM / away);
     this.point = {
       lng: this.point.lng + (goal.lng - this.point.lng) * share,
       lat: this.point.lat + (goal.lat - this.point.lat) * share,
     };
   }
 
-  /** At a stop for a while, then it reports. Pickup times are short so that a run of minutes sees whole lives. */
-  #work(task: Task): void {
+  #work(client: CourierClient, task: Task): void {
     const goal = task.pickedUp ? task.dropoff : task.pickup;
     if (distanceM(this.point, goal) > AT_STOP_M) return;
+    const status = task.pickedUp
+      ? this.#random.chance(0.05)
+        ? "returned"
+        : "delivered"
+      : "picked_up";
     task.isBusy = true;
-    this.#doors.after(this.#random.between(5_000, 20_000), () => {
-      const isReturned = task.pickedUp && this.#random.chance(0.05);
-      this.#report(task, task.pickedUp ? (isReturned ? "returned" : "delivered") : "picked_up");
-    });
+    client.reportStatus(task.id, status).then(
+      () => {
+        task.isBusy = false;
+        if (status === "picked_up") task.pickedUp = true;
+        else this.#tasks.delete(task.id);
+      },
+      (error: { readonly code?: string }) => {
+        task.isBusy = false;
+        // Somebody else's by now, or over: what is true comes with the next welcome.
+        if (error.code !== "unavailable") this.#tasks.delete(task.id);
+      },
+    );
   }
 
-  #report(task: Task, status: "picked_up" | "delivered" | "returned"): void {
-    if (!this.#tasks.includes(task)) return;
-    let isAnswered = false;
-    this.#doors.status(this.id, task.delivery, status, (isDone) => {
-      if (isAnswered) return;
-      isAnswered = true;
-      task.isBusy = false;
-      task.pickedUp = true;
-      if (!isDone || status !== "picked_up") this.#forget(task.delivery);
-    });
-    this.#doors.after(RETRY_MS, () => {
-      if (!isAnswered) this.#report(task, status);
-    });
-  }
-
-  #forget(delivery: DeliveryId): void {
-    const i = this.#tasks.findIndex((task) => task.delivery === delivery);
-    if (i >= 0) this.#tasks.splice(i, 1);
-  }
-
-  /** A frame arrived on `session`. */
-  receive(session: string, frame: ServerFrame): void {
-    if (session !== this.session || this.#isSilent()) return;
-    if (!("epoch" in frame) || frame.epoch < this.#epoch) return;
-    this.#epoch = frame.epoch;
-    if (frame.type === "offer") this.#consider(frame.delivery, this.#doors.now() + frame.ttlMs);
-    if (frame.type === "withdrawn") this.#offers.delete(frame.delivery);
-    if (frame.type === "assignment_over") this.#forget(frame.delivery);
-  }
-
-  #consider(delivery: DeliveryId, until: Millis): void {
-    const isKnown = this.#offers.has(delivery);
-    this.#offers.set(delivery, until);
-    if (isKnown) return;
+  #consider(client: CourierClient, delivery: string): void {
     const answer = this.#random.unit();
-    this.#doors.after(this.#random.between(1_000, 12_000), () => {
-      if (!this.#offers.has(delivery) || this.#isSilent()) return;
-      if (answer < 0.5) this.#accept(delivery);
-      else if (answer < 0.75) this.#decline(delivery);
+    const thinkMs = this.#random.between(THINK_MIN_MS, THINK_MAX_MS);
+    this.#phone?.machine.clock.after(thinkMs, () => {
+      if (this.#client !== client) return;
+      const isOffered = client.offers().some((offer) => offer.delivery === delivery);
+      if (!isOffered) return;
+      if (answer < 0.6) this.#accept(client, delivery);
+      else if (answer < 0.8) this.#decline(client, delivery);
     });
   }
 
-  #decline(delivery: DeliveryId): void {
-    this.#offers.delete(delivery);
-    let isAnswered = false;
-    let tries = 0;
-    const ask = (): void => {
-      if (isAnswered || tries++ > 3) return;
-      this.#doors.decline(this.id, delivery, () => {
-        isAnswered = true;
-      });
-      this.#doors.after(RETRY_MS, ask);
-    };
-    ask();
+  #decline(client: CourierClient, delivery: string): void {
+    client.decline(delivery).then(
+      () => void this.#refused.set(delivery, this.#ports.clock.now()),
+      () => undefined,
+    );
   }
 
-  #accept(delivery: DeliveryId): void {
-    let isAnswered = false;
-    this.#doors.accept(this.id, delivery, (row) => {
-      if (isAnswered) return;
-      isAnswered = true;
-      this.#offers.delete(delivery);
-      if (row !== null) this.#begin(row);
-      // D4: impatient people press twice.
-      if (this.#random.chance(0.2)) this.#doors.accept(this.id, delivery, () => undefined);
-    });
-    this.#doors.after(RETRY_MS, () => {
-      if (!isAnswered) this.#accept(delivery);
+  #accept(client: CourierClient, delivery: string): void {
+    client.accept(delivery).catch(() => undefined);
+    // D4: impatient people press twice, and once more when it is long done.
+    if (this.#random.chance(0.15)) client.accept(delivery).catch(() => undefined);
+    if (!this.#random.chance(0.1)) return;
+    this.#phone?.machine.clock.after(this.#random.between(500, 20_000), () => {
+      if (this.#client === client && this.#tasks.has(delivery)) {
+        client.accept(delivery).catch(() => undefined);
+      }
     });
   }
 
-  #begin(row: DeliveryRow): void {
-    const isMine = row.status === "assigned" && row.courierId === this.id;
-    if (!isMine || this.#tasks.some((task) => task.delivery === row.id)) return;
-    this.#tasks.push({
-      delivery: row.id,
-      pickup: { lng: row.pickupLng, lat: row.pickupLat },
-      dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
-      pickedUp: false,
+  /** Takes something that was not offered. */
+  #pull(client: CourierClient, phone: Phone): void {
+    const rest = new RestClient(
+      sessionOptions(`courier:${this.id}`, phone, this.#ports, this.#random),
+    );
+    rest.available(this.point).then(
+      (found) => {
+        const [first] = found;
+        if (first !== undefined && this.#client === client) this.#accept(client, first.id);
+      },
+      () => undefined,
+    );
+  }
+
+  #restAWhile(client: CourierClient): void {
+    client.goOffShift().catch(() => undefined);
+    this.#phone?.machine.clock.after(this.#random.between(10_000, 40_000), () => {
+      if (this.#client === client) this.#goOnShift(client);
+    });
+  }
+
+  #begin(view: AssignmentView): void {
+    if (view.status !== "assigned" && view.status !== "picked_up") return;
+    this.#ports.history.line(this.id, `begins ${view.id}`);
+    const isNew = !this.#tasks.has(view.id);
+    this.#tasks.set(view.id, {
+      id: view.id,
+      pickup: { lng: view.origin.lng, lat: view.origin.lat },
+      dropoff: { lng: view.destination.lng, lat: view.destination.lat },
+      pickedUp: view.status === "picked_up",
       isBusy: false,
     });
-    const { vanishRate, standRate } = this.#doors.faults();
-    const now = this.#doors.now();
-    if (this.#random.chance(vanishRate)) {
-      this.#silentUntil = now + this.#random.between(60_000, 360_000);
-      if (this.session !== null) this.#doors.close(this);
-      this.session = null;
-    } else if (this.#random.chance(standRate)) {
-      this.#standsUntil = now + this.#random.between(60_000, 360_000);
+    if (isNew) this.#misfortune();
+  }
+
+  #misfortune(): void {
+    const { vanishRate, standRate } = this.#ports.people();
+    const chance = this.#random.unit();
+    const now = this.#phone?.machine.clock.now() ?? 0;
+    if (chance < vanishRate) {
+      this.#ports.clock.after(this.#random.between(1_000, 60_000), () => {
+        if (!this.#ports.isOpen()) return;
+        this.vanish();
+        this.#ports.clock.after(this.#random.between(5_000, 240_000), () => this.open());
+      });
+    } else if (chance < vanishRate + standRate) {
+      this.#standsUntil = now + this.#random.between(60_000, 300_000);
     }
   }
 }

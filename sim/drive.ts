@@ -3,6 +3,7 @@
  * one actor and keeps what it asked for. It builds and records; it decides nothing.
  */
 import type { Actor, Effect } from "../actors/actor.ts";
+import type { CreateCommand } from "../engine/store/port.ts";
 import type {
   CourierId,
   DeliveryId,
@@ -49,6 +50,25 @@ export const jobOf = (n = 1, more: Partial<Job> = {}): Job => ({
   searchUntil: T0 + SETTINGS.SEARCH_DEADLINE_MS,
   receivedAtUs: 0,
   ...more,
+});
+
+/** A create of that job as a gateway commits it. */
+export const createOf = (job: Job): CreateCommand => ({
+  job,
+  externalId: null,
+  pickupAddress: null,
+  dropoffAddress: null,
+  weightKg: null,
+  phone: "",
+  recipientPhone: null,
+  notes: null,
+  readyAt: null,
+  searchAt: job.createdAt,
+  estimatedPickupAt: job.createdAt,
+  estimatedArrivalAt: job.createdAt,
+  trackingHash: new TextEncoder().encode(job.id),
+  idempotency: null,
+  answer: { status: 201, body: null },
 });
 
 export const rowOf = (more: Partial<DeliverySnapshot> = {}): DeliverySnapshot => ({

@@ -1,36 +1,140 @@
-/** What goes wrong, and how often: drawn from the seed once per run, and printed with it. */
+/**
+ * What goes wrong, and when: drawn from the seed before the run begins, printed with it, and played back without the one or
+ * other when a failing run is shortened. Not every run has every kind: a fault is also found by what is absent
+ * beside it (swarm testing; Groce and others, 2012).
+ */
+import type { People } from "./app-ports.ts";
+import type { StoreNoise } from "./fake-postgres.ts";
+import { QUIET_STORE } from "./fake-postgres.ts";
+import { QUIET } from "./network.ts";
+import type { Noise } from "./network.ts";
 import type { SeededRandom } from "./random.ts";
 
-export type Faults = {
-  /** Of messages between actors, gateways and nodes. */
-  readonly lostRate: number;
-  readonly twiceRate: number;
-  readonly slowRate: number;
-  /** Of commits: the store answers late, or not at all although it did what was asked. */
+/** Kinds of single faults; what each does is in `injector.ts`. */
+export const FAULT_KINDS = [
+  "node_crash",
+  "node_pause",
+  "node_drain",
+  "node_cut",
+  "node_one_way",
+  "nodes_apart",
+  "node_no_store",
+  "gateway_crash",
+  "gateway_pause",
+  "gateway_drain",
+  "gateway_cut",
+  "nats_down",
+  "stream_leader",
+  "cells_lost",
+  "store_outage",
+  "clock_step",
+  "phone_vanish",
+  "phone_offline",
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export type Fault = {
+  /** From the start of the run. */
+  readonly atMs: number;
+  readonly kind: FaultKind;
+  readonly lastsMs: number;
+  /** Which node, gateway, courier or stream: taken modulo their number. */
+  readonly target: number;
+  /** For whatever else the kind needs to decide, 0 to 1. */
+  readonly chance: number;
+};
+
+export type Plan = {
+  readonly network: Noise;
+  readonly store: StoreNoise;
+  /** Of REST answers. */
   readonly answerLostRate: number;
-  /** Mean time between the deaths of shard owners; half of them go on as zombies for a while. */
-  readonly ownerDiesMs: number;
-  /** Of assignments: the courier's phone goes silent, or the courier stands still. */
-  readonly vanishRate: number;
-  readonly standRate: number;
+  readonly people: People;
+  readonly faults: readonly Fault[];
 };
 
-export const NO_FAULTS: Faults = {
-  lostRate: 0,
-  twiceRate: 0,
-  slowRate: 0,
+export const NO_PLAN: Plan = {
+  network: QUIET,
+  store: QUIET_STORE,
   answerLostRate: 0,
-  ownerDiesMs: Infinity,
-  vanishRate: 0,
-  standRate: 0,
+  people: { vanishRate: 0, standRate: 0 },
+  faults: [],
 };
 
-export const drawFaults = (random: SeededRandom): Faults => ({
-  lostRate: random.between(0, 0.1),
-  twiceRate: random.between(0, 0.1),
-  slowRate: random.between(0, 0.05),
-  answerLostRate: random.between(0, 0.05),
-  ownerDiesMs: random.between(20_000, 120_000),
-  vanishRate: random.between(0, 0.2),
-  standRate: random.between(0, 0.1),
-});
+/** How often a kind is drawn, beside the others, and how long it lasts, milliseconds. */
+const KINDS: Readonly<Record<FaultKind, readonly [weight: number, minMs: number, maxMs: number]>> =
+  {
+    node_crash: [5, 100, 5_000],
+    node_pause: [4, 200, 6_000],
+    node_drain: [2, 100, 2_000],
+    node_cut: [3, 300, 6_000],
+    node_one_way: [3, 300, 6_000],
+    nodes_apart: [3, 300, 8_000],
+    node_no_store: [2, 500, 10_000],
+    gateway_crash: [3, 500, 8_000],
+    gateway_pause: [2, 200, 4_000],
+    gateway_drain: [1, 100, 2_000],
+    gateway_cut: [3, 300, 6_000],
+    nats_down: [1, 500, 30_000],
+    stream_leader: [3, 4_000, 9_000],
+    cells_lost: [1, 0, 0],
+    store_outage: [3, 1_000, 30_000],
+    clock_step: [2, 0, 0],
+    phone_vanish: [4, 5_000, 120_000],
+    phone_offline: [5, 500, 60_000],
+  };
+
+const KIND_RATE = 0.7;
+const MEAN_GAP_MIN_MS = 6_000;
+const MEAN_GAP_MAX_MS = 40_000;
+/** The first seconds belong to the start. */
+const FIRST_MS = 8_000;
+
+/** Half of the time nothing of the sort, else up to `max`. */
+const rate = (random: SeededRandom, max: number): number =>
+  random.chance(0.5) ? random.between(0, max) : 0;
+
+export function drawPlan(random: SeededRandom, minutes: number): Plan {
+  const kinds = FAULT_KINDS.filter(() => random.chance(KIND_RATE));
+  const network = {
+    lostRate: rate(random, 0.04),
+    twiceRate: rate(random, 0.04),
+    slowRate: rate(random, 0.03),
+  };
+  const store = {
+    failRate: rate(random, 0.02),
+    unknownRate: rate(random, 0.02),
+    slowRate: rate(random, 0.02),
+  };
+  const people = { vanishRate: rate(random, 0.15), standRate: rate(random, 0.1) };
+  const answerLostRate = rate(random, 0.05);
+  const meanGapMs = random.between(MEAN_GAP_MIN_MS, MEAN_GAP_MAX_MS);
+  const faults: Fault[] = [];
+  const endMs = minutes * 60_000;
+  for (let atMs = FIRST_MS; ;) {
+    atMs += random.between(0, 2) * meanGapMs;
+    if (atMs >= endMs || kinds.length === 0) break;
+    faults.push(drawFault(random, kinds, Math.round(atMs), endMs));
+  }
+  return { network, store, people, answerLostRate, faults };
+}
+
+function drawFault(
+  random: SeededRandom,
+  kinds: readonly FaultKind[],
+  atMs: number,
+  endMs: number,
+): Fault {
+  const total = kinds.reduce((sum, kind) => sum + KINDS[kind][0], 0);
+  let left = random.between(0, total);
+  const kind = kinds.find((one) => (left -= KINDS[one][0]) < 0) ?? (kinds[0] as FaultKind);
+  const [, minMs, maxMs] = KINDS[kind];
+  // Short ones are more frequent than long ones.
+  const lastsMs = Math.round(minMs + (maxMs - minMs) * random.unit() ** 2);
+  const target = random.whole(0, 999);
+  return { atMs, kind, lastsMs: Math.min(lastsMs, endMs - atMs), target, chance: random.unit() };
+}
+
+/** One line for people. */
+export const faultText = ({ atMs, kind, lastsMs, target }: Fault): string =>
+  `${(atMs / 1_000).toFixed(1)} s ${kind} #${target} for ${(lastsMs / 1_000).toFixed(1)} s`;

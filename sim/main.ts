@@ -1,42 +1,115 @@
 /**
- * Runs one world from a seed and says what happened: `npm run sim -- --seed 7 --minutes 5 [--couriers 200] [--log]`.
- * Exits with 1, the violated invariant and the command that replays it when a check fails.
+ * Runs worlds from seeds and says what happened.
+ *
+ *   npm run sim -- --seed 7 --minutes 10 [--couriers 25] [--log] [--only 3,8] [--without network,store]
+ *   npm run sim -- --seeds 1-1000 --minutes 10 [--jobs 2]
+ *
+ * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
+ * the history that are about it.
  */
+import { rm } from "node:fs/promises";
+import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { World } from "./world.ts";
+import { PROJECT, buildTree, scratch } from "./build.ts";
+import { faultText } from "./faults.ts";
+import { runMany } from "./many.ts";
+import { NOISES, planOf, replayCommand, resultOf, runWorld } from "./run-seed.ts";
+import type { NoiseName, SeedOptions, SeedResult } from "./run-seed.ts";
+import { shortHistory, shrink } from "./shrink.ts";
+import { Summary } from "./summary.ts";
+
+const HISTORY_LINES = 80;
+/** Of failing seeds so many are shortened; the others are named. */
+const SHRUNK_MAX = 3;
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
-    minutes: { type: "string", default: "5" },
-    couriers: { type: "string", default: "200" },
+    seeds: { type: "string" },
+    minutes: { type: "string", default: "10" },
+    couriers: { type: "string", default: "25" },
+    jobs: { type: "string", default: String(Math.max(1, Math.min(2, cpus().length))) },
+    only: { type: "string" },
+    without: { type: "string" },
     log: { type: "boolean", default: false },
   },
 });
-const [seed, minutes, couriers] = [values.seed, values.minutes, values.couriers].map(Number);
-if (![seed, minutes, couriers].every((n) => Number.isFinite(n))) {
-  throw new Error("--seed, --minutes and --couriers are numbers");
+
+function numberOf(name: "seed" | "minutes" | "couriers" | "jobs"): number {
+  const number = Number(values[name]);
+  if (!Number.isFinite(number) || number < 0) throw new Error(`--${name} is a number`);
+  return number;
 }
 
-const world = new World({ seed: seed ?? 1, couriers: couriers ?? 200, keepLog: values.log });
-let failure: unknown = null;
-try {
-  world.run((minutes ?? 5) * 60_000);
-  world.settle();
-} catch (error) {
-  failure = error;
+function optionsOf(seed: number): SeedOptions {
+  const { only, without } = values;
+  const names = (without ?? "").split(",").filter((name) => name !== "") as NoiseName[];
+  for (const name of names) {
+    if (!NOISES.includes(name)) throw new Error(`--without: one or more of ${NOISES.join(", ")}`);
+  }
+  const numbers = only?.split(",").filter((text) => text !== "none");
+  return {
+    seed,
+    minutes: numberOf("minutes"),
+    couriers: numberOf("couriers"),
+    only: numbers?.map(Number) ?? null,
+    without: names,
+  };
 }
-if (values.log) for (const line of world.log) process.stdout.write(line);
 
-const statuses = new Map<string, number>();
-for (const event of world.history) statuses.set(event.type, (statuses.get(event.type) ?? 0) + 1);
-console.log(JSON.stringify({ seed, minutes, couriers, faults: world.faultsDrawn }));
-console.log(JSON.stringify({ ...world.counts, events: Object.fromEntries(statuses) }));
-console.log(`log ${world.digest()}`);
-if (failure !== null) {
-  console.error(failure);
-  console.error(
-    `replay: npm run sim -- --seed ${seed} --minutes ${minutes} --couriers ${couriers}`,
-  );
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function explain(options: SeedOptions): Promise<void> {
+  const { options: shortest, world, runs } = await shrink(options);
+  const { violation } = world.history;
+  say(`\nseed ${options.seed}: ${violation?.invariant} is violated: ${violation?.text}`);
+  say(`replay: ${replayCommand(shortest)}   (shortened in ${runs} runs)`);
+  for (const fault of planOf(shortest).faults) say(`  fault at ${faultText(fault)}`);
+  for (const line of shortHistory(world, HISTORY_LINES)) say(`  ${line.trimEnd()}`);
+}
+
+async function runOne(): Promise<void> {
+  const options = optionsOf(numberOf("seed"));
+  const world = await runWorld(options, values.log);
+  if (values.log) for (const line of world.history.lines) process.stdout.write(line);
+  const { digest, endedMin, counts, deliveries } = resultOf(world, options.seed);
+  say(JSON.stringify({ ...options, deliveries, endedMin: Number(endedMin.toFixed(1)), ...counts }));
+  say(`log ${digest}`);
+  if (world.history.violation === null) return;
   process.exitCode = 1;
+  await explain(options);
 }
+
+async function runAll(range: string): Promise<void> {
+  const [from, to] = range.split("-").map(Number);
+  if (from === undefined || !Number.isInteger(from)) throw new Error("--seeds is FROM-TO");
+  const count = (to ?? from) - from + 1;
+  const seeds = Array.from({ length: count }, (_, i) => optionsOf(from + i));
+  const outDir = scratch(`run-${process.pid}`);
+  const worker = await buildTree(PROJECT, outDir);
+  const summary = new Summary(count);
+  const failed: SeedResult[] = [];
+  await runMany({
+    seeds,
+    worker,
+    jobs: numberOf("jobs"),
+    onResult: (result) => {
+      summary.add(result);
+      if (process.stdout.isTTY) process.stdout.write(`\r${summary.progress()}`);
+      if (result.violation === null) return false;
+      failed.push(result);
+      const { invariant, text } = result.violation;
+      say(`${process.stdout.isTTY ? "\r" : ""}seed ${result.seed}: ${invariant} ${text}`);
+      return false;
+    },
+  });
+  await rm(outDir, { recursive: true, force: true });
+  if (process.stdout.isTTY) say("");
+  for (const line of summary.lines()) say(line);
+  if (failed.length === 0) return;
+  process.exitCode = 1;
+  for (const { seed } of failed.slice(0, SHRUNK_MAX)) await explain(optionsOf(seed));
+}
+
+if (values.seeds === undefined) await runOne();
+else await runAll(values.seeds);

@@ -7,7 +7,9 @@
  */
 import { ClosedConnectionError, connect, ConnectionError } from "@nats-io/transport-node";
 import { createInbox, headers, NoRespondersError, TimeoutError } from "@nats-io/transport-node";
-import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
+import type { Authenticator, Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { readFileSync } from "node:fs";
 import { NATS_REQUEST_TIMEOUT_MS, NATS_VERSION_MIN } from "../../proto/limits.ts";
 
 /** A message as a subscriber sees it. `respond` does nothing when nobody waits for an answer. */
@@ -39,13 +41,14 @@ export class BusError extends Error {
 export type Bus = {
   /**
    * False when it was dropped because the connection is down. `reply` is where answers go; a stream takes a message
-   * of the same `messageId` only once.
+   * of the same `messageId` only once; `more` are further headers.
    */
   readonly publish: (
     subject: string,
     data: Uint8Array,
     reply?: string,
     messageId?: string,
+    more?: Readonly<Record<string, string>>,
   ) => boolean;
   /** `onMessage` must not throw. With `queue`, one member of that group gets each message. */
   readonly subscribe: (
@@ -75,6 +78,8 @@ export type NatsOptions = {
   readonly url: string;
   /** Shown in the server's list of connections. */
   readonly name: string;
+  /** A file with an nkey's seed, or a .creds file; absent or null where the server asks for none. */
+  readonly credentials?: string | null;
 };
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -92,6 +97,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
     reconnectTimeWait: RECONNECT_WAIT_MS,
     pingInterval: HEARTBEAT_MS,
     maxPingOut: HEARTBEATS_MISSED_MAX,
+    ...authOf(options.credentials ?? null),
   });
   try {
     checkServer(nc.info?.version ?? "0.0.0", nc.info?.jetstream === true);
@@ -101,6 +107,24 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
   }
   return nc;
 }
+
+/**
+ * What a connection shows of itself. The file is read at each connect, so that a new key is taken without a restart.
+ * Throws when the file cannot be read.
+ */
+export function authOf(file: string | null): { readonly authenticator?: Authenticator } {
+  if (file === null) return {};
+  readFileSync(file);
+  return { authenticator: (nonce) => authenticatorOf(readFileSync(file))(nonce) };
+}
+
+const authenticatorOf = (content: Buffer): Authenticator => {
+  const text = content.toString("utf8").trim();
+  const bytes = new TextEncoder().encode(text);
+  return text.includes("BEGIN NATS USER JWT")
+    ? credsAuthenticator(bytes)
+    : nkeyAuthenticator(bytes);
+};
 
 /** The server is too old or has no JetStream: the operator's to mend. */
 export class UnfitServerError extends Error {
@@ -137,11 +161,11 @@ export function natsBus(nc: NatsConnection): Bus {
   });
 
   return {
-    publish(subject, data, reply, messageId) {
+    publish(subject, data, reply, messageId, more) {
       if (status !== "connected" || nc.isClosed()) return false;
       nc.publish(subject, data, {
         ...(reply === undefined ? {} : { reply }),
-        ...(messageId === undefined ? {} : { headers: idHeader(messageId) }),
+        ...(messageId === undefined ? {} : { headers: headersOf(messageId, more) }),
       });
       return true;
     },
@@ -176,9 +200,10 @@ export function natsBus(nc: NatsConnection): Bus {
   };
 }
 
-function idHeader(messageId: string): MsgHdrs {
+function headersOf(messageId: string, more: Readonly<Record<string, string>> = {}): MsgHdrs {
   const all = headers();
   all.set("Nats-Msg-Id", messageId);
+  for (const [name, value] of Object.entries(more)) all.set(name, value);
   return all;
 }
 

@@ -41,6 +41,7 @@ export class Rest {
   post = (path: string, token: string, body?: unknown, headers: Record<string, string> = {}) =>
     this.ask("POST", path, token, body, headers);
   put = (path: string, token: string, body: unknown) => this.ask("PUT", path, token, body, {});
+  delete = (path: string, token: string) => this.ask("DELETE", path, token, undefined, {});
 
   async ask(
     method: string,

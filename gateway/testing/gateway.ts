@@ -1,10 +1,12 @@
 /**
  * For tests: a whole gateway on a free port, over a database and a NATS prefix of its own. It builds, it hides nothing.
  */
+import type { NatsConnection } from "@nats-io/transport-node";
 import { createCityGeocoder } from "../../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../../engine/geo/travel-time.ts";
 import { newNodeId } from "../../engine/ids.ts";
 import { systemClock } from "../../engine/io/clock.ts";
+import { systemRandom } from "../../engine/io/random.ts";
 import { createLog } from "../../engine/io/log.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
@@ -12,6 +14,8 @@ import type { Bus } from "../../engine/io/nats.ts";
 import { openDatabase } from "../../engine/io/postgres.ts";
 import type { Store } from "../../engine/store/port.ts";
 import { migrate } from "../../engine/store/migrate.ts";
+import { openPartnerStore } from "../../engine/store/partners.ts";
+import type { PartnerStore } from "../../engine/store/partners.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import type { CourierId, ShardId } from "../../proto/ids.ts";
@@ -27,6 +31,7 @@ import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
 import type { Gateway } from "../gateway.ts";
+import type { Notifier } from "../notify/notifier.ts";
 import { signToken } from "../token.ts";
 import type { TokenRole } from "../token.ts";
 import { Rest, openClient } from "./clients.ts";
@@ -64,6 +69,10 @@ export type TestGateway = {
   /** Lines of the log at level warn and above. */
   readonly logLines: string[];
   readonly nodes: FakeNodes;
+  readonly partners: PartnerStore;
+  readonly nats: NatsConnection;
+  readonly prefix: string;
+  readonly postgresUrl: string;
   readonly rest: Rest;
   readonly connect: (token: string) => Promise<Client>;
   readonly close: () => Promise<void>;
@@ -83,6 +92,13 @@ export type TestChange = {
   readonly wrap?: (store: PostgresStore) => Store;
   /** Over the settings of all tests. */
   readonly config?: Partial<GatewayConfig>;
+  /** With the outward parts; `natsUrl` and `credentials` where the run's server will not do. */
+  readonly outward?: {
+    readonly natsUrl?: string;
+    readonly credentials?: string;
+    readonly prefix?: string;
+    readonly notifier?: Notifier;
+  };
 };
 
 export async function startTestGateway(change: TestChange = {}): Promise<TestGateway> {
@@ -93,20 +109,27 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     ...{ url: database.url, applicationName: "gateway test probe", connections: 1 },
     ...{ statementTimeoutMs: PROBE_TIMEOUT_MS, connectTimeoutMs: PROBE_TIMEOUT_MS },
   });
-  const natsUrl = change.natsUrl ?? testNatsUrl();
-  const bus = natsBus(await connectNats({ url: natsUrl, name: "gateway test" }));
-  const nodesBus = natsBus(await connectNats({ url: natsUrl, name: "nodes test" }));
-  const subjects = subjectsFor(change.prefix ?? testPrefix());
+  const options = {
+    url: change.natsUrl ?? change.outward?.natsUrl ?? testNatsUrl(),
+    credentials: change.outward?.credentials ?? null,
+  };
+  const nats = await connectNats({ ...options, name: "gateway test" });
+  const bus = natsBus(nats);
+  const nodesBus = natsBus(await connectNats({ ...options, name: "nodes test" }));
+  const prefix = change.prefix ?? change.outward?.prefix ?? testPrefix();
+  const subjects = subjectsFor(prefix);
+  const partners = openPartnerStore({ url: database.url, applicationName: "gateway test" });
   const logLines: string[] = [];
   const metrics = new Metrics("gateway");
   const config: GatewayConfig = {
     publicHost: "127.0.0.1",
     publicPort: 0,
+    portShared: false,
     publicUrl: "http://links.test",
     authKey: TEST_KEY,
     serviceArea: SERVICE_AREA_DEFAULT,
     shards: 64,
-    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100 },
+    settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100, FOLLOW_REREAD_MS: 2_000 },
     ...change.config,
   };
   const deps: Deps = {
@@ -118,6 +141,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     bus,
     subjects,
     clock: systemClock,
+    random: systemRandom,
     admission: change.admission ?? NEVER_TOO_MUCH,
     fence: new Fence(),
     log: createLog("warn", {}, { write: (line) => void logLines.push(line) }),
@@ -125,6 +149,17 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     geocoder: createCityGeocoder(CITY),
     travel: createGreatCircleTravel(),
     ledger: change.ledger ?? (() => Promise.resolve([])),
+    ...(change.outward === undefined
+      ? {}
+      : {
+          outward: {
+            nats,
+            prefix,
+            store: partners,
+            webhookTargets: "any" as const,
+            notifier: change.outward.notifier ?? null,
+          },
+        }),
   };
   const nodes = new FakeNodes(nodesBus, subjects, config.shards);
   await nodesBus.flush();
@@ -143,6 +178,10 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     databaseUrl: database.url,
     logLines,
     nodes,
+    partners,
+    nats,
+    prefix,
+    postgresUrl: database.url,
     rest: new Rest(url),
     async connect(token) {
       const client = await openClient(url);
@@ -153,7 +192,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     async close() {
       for (const client of clients) client.end();
       await gateway.stop();
-      await Promise.all([store.close(), prober.close()]);
+      await Promise.all([store.close(), prober.close(), partners.close()]);
       await bus.close();
       await nodesBus.close();
       await database.drop();

@@ -98,9 +98,23 @@ export const clientExamples: readonly ClientFrame[] = [
   { type: "accept", ref: 2, delivery },
   { type: "decline", ref: 3, delivery, reason: "too far" },
   { type: "status", ref: 4, delivery, status: "picked_up", at, reason: null },
-  { type: "track", ref: 5, delivery },
+  { type: "track", ref: 5, delivery, after: null },
   { type: "untrack", ref: 6, delivery },
+  { type: "track", ref: 7, delivery, after: 2 },
+  { type: "seen", frames: 8 },
 ];
+
+const event = {
+  id: "evt_1",
+  delivery_id: delivery,
+  number: 3,
+  type: "delivery.picked_up",
+  status: "picked_up",
+  reason: null,
+  courier_id: courier,
+  external_id: null,
+  at: "2026-05-03T14:08:30Z",
+} as const;
 
 export const serverExamples: readonly ServerFrame[] = [
   {
@@ -115,6 +129,8 @@ export const serverExamples: readonly ServerFrame[] = [
     pingSpeedMaxMps: 278,
     online: true,
     assignments: [assignment],
+    seenEvery: 4,
+    comeBackWithinMs: 2_500,
   },
   { type: "ok", ref: 2, result: { accepted: true } },
   {
@@ -148,7 +164,15 @@ export const serverExamples: readonly ServerFrame[] = [
   { type: "assignment_over", epoch: 3, number: 14, delivery, reason: "canceled" },
   { type: "delivery", delivery, version: 1, view },
   { type: "positions", positions: [{ delivery, lng: -122.41, lat: 37.77, at, ageMs: 1_250 }] },
-  { type: "bye", code: 4001, retry: true, text: "This gateway is stopping; connect again." },
+  {
+    type: "bye",
+    code: 4001,
+    retry: true,
+    text: "This gateway is stopping; connect again.",
+    retryAfterMs: 0,
+  },
+  { type: "passed", delivery, recovered: true, events: [event] },
+  { type: "ping_interval", intervalMs: 2_000, why: "near" },
 ];
 
 export const deliveryExamples: readonly ToDelivery[] = [

@@ -150,7 +150,9 @@ export const ATTACKS: readonly Attack[] = [
     [[PARTNERS, "attack 31"]],
     "line ends in headers; see the file for the rest",
   ),
-  row(32, "a partner's name with dots or wildcards", "inside", [[PARTNERS, "attack 32"]]),
+  row(32, "a partner's name with dots or wildcards", "inside", [
+    [PARTNERS, "is no partner's name"],
+  ]),
   row(33, "webhooks to private addresses", "inside", [
     [WEBHOOKS, "a redirect is not followed"],
     [WEBHOOKS_UNIT, "private address"],

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
+import { authOf } from "../../engine/io/nats.ts";
 import postgres from "postgres";
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Status } from "../../proto/status.ts";
@@ -16,6 +17,8 @@ export type Sources = {
   readonly postgresUrl: string;
   /** One address or several, separated by commas. */
   readonly natsUrl: string;
+  /** A file with a key; null where the server asks for none. */
+  readonly natsCredentials: string | null;
   readonly natsPrefix: string;
 };
 
@@ -96,7 +99,10 @@ async function readRows(sql: postgres.Sql): Promise<{
 async function readEvents(
   sources: Sources,
 ): Promise<{ events: Map<string, EventFacts[]>; since: number | null }> {
-  const connection = await connect({ servers: sources.natsUrl.split(",") });
+  const connection = await connect({
+    servers: sources.natsUrl.split(","),
+    ...authOf(sources.natsCredentials),
+  });
   const events = new Map<string, EventFacts[]>();
   try {
     const name = streamName(sources.natsPrefix, "EVENTS");

@@ -38,8 +38,8 @@ export async function judgeRun(
   rounds: readonly Round[],
 ): Promise<Judgement> {
   const repeats = await repeatCreates(system, tales);
-  const { natsUrl, natsPrefix, postgresUrl } = system;
-  const sources = { natsUrl, natsPrefix, postgresUrl: postgresUrl ?? "" };
+  const { natsUrl, natsCredentials, natsPrefix, postgresUrl } = system;
+  const sources = { natsUrl, natsCredentials, natsPrefix, postgresUrl: postgresUrl ?? "" };
   const facts = await loadFacts(sources, acknowledgedIn(history.requests));
   const check = checkFacts(facts);
   const { judged, bad } = unorderedDeliveries(history.requests, facts);

@@ -200,7 +200,8 @@ function requestFigures(
 
 /** Asks now and then how old the oldest unpublished event is. */
 function watchOutbox(postgresUrl: string): { stop: () => Promise<number> } {
-  const sql = postgres(postgresUrl, { max: 1, connect_timeout: 2, onnotice: () => undefined });
+  const quick = { connect_timeout: 2, backoff: () => OUTBOX_POLL_MS / 1_000 };
+  const sql = postgres(postgresUrl, { max: 1, ...quick, onnotice: () => undefined });
   let late = 0;
   let isOver = false;
   const watching = (async () => {

@@ -111,6 +111,7 @@ export class Stage {
       adminUrl: cluster.publicUrl,
       nodeAdminUrl: null,
       natsUrl: "",
+      natsCredentials: null,
       natsPrefix: PREFIX,
       postgresUrl: database.url,
       processes: [],

@@ -17,6 +17,8 @@ export type System = {
   readonly nodeAdminUrl: string | null;
   readonly natsUrl: string;
   readonly natsPrefix: string;
+  /** A file with the key of our own processes; null where the server asks for none. */
+  readonly natsCredentials: string | null;
   /** Null when neither the environment nor the state folder knows it. */
   readonly postgresUrl: string | null;
   /** Processes that `npm start` runs, by name. */
@@ -46,6 +48,7 @@ export function findSystem(url: string | null = null): System {
     nodeAdminUrl: nodeAdminPort === undefined ? null : `http://${HOST}:${nodeAdminPort}`,
     natsUrl: env("NATS_URL") ?? `nats://${HOST}:${ports["nats"] ?? 4222}`,
     natsPrefix: env("NATS_PREFIX") ?? "hd",
+    natsCredentials: env("NATS_CREDENTIALS") ?? existing(join(folder, "nats-seed")),
     postgresUrl: env("POSTGRES_URL") ?? embeddedPostgresUrl(folder, ports["postgres"]),
     processes: readJson<ProcessRecord[]>(join(folder, "processes.json"), []),
     token: (role, sub) => signToken({ role, sub, ttlS: TOKEN_TTL_S }, key),
@@ -59,6 +62,8 @@ function embeddedPostgresUrl(folder: string, port: number | undefined): string |
   const password = readFileSync(file, "utf8").trim();
   return `postgres://hexdispatch:${password}@${HOST}:${port}/hexdispatch`;
 }
+
+const existing = (file: string): string | null => (existsSync(file) ? file : null);
 
 function readJson<T>(file: string, usual: T): T {
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : usual;

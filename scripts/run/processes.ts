@@ -16,6 +16,8 @@ export interface ProcessesOptions {
   readonly list: ProcessList;
   readonly env: {
     readonly natsUrl: string;
+    /** A file with the key of our own processes; absent: what the environment says. */
+    readonly natsCredentials?: string | undefined;
     readonly postgresUrl: string;
     readonly authKey: string;
     readonly publicPort: number;
@@ -66,6 +68,9 @@ function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
     env: {
       ...process.env,
       HEXDISPATCH_NATS_URL: env.natsUrl,
+      ...(env.natsCredentials === undefined
+        ? {}
+        : { HEXDISPATCH_NATS_CREDENTIALS: env.natsCredentials }),
       HEXDISPATCH_POSTGRES_URL: env.postgresUrl,
       HEXDISPATCH_AUTH_KEY: env.authKey,
       HEXDISPATCH_PUBLIC_PORT: String(env.publicPort),

@@ -1,13 +1,17 @@
 // The services that a local start leans on: NATS and Postgres, each either named by the environment
 // or brought up here with its data in the state folder. How a server is run is in ../services/.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { renderAccounts } from "../../gateway/partners/accounts.ts";
 import { findNatsServer } from "../services/nats-binary.ts";
 import { checkNats, startNatsServer } from "../services/nats.ts";
 import type { NatsServer } from "../services/nats.ts";
 import { canEnter, findPostgres, pathHash, reachableFolder } from "../services/postgres-binary.ts";
 import { checkPostgres, ensureDatabase, startPostgres } from "../services/postgres.ts";
 import { firstFreePort } from "../services/ports.ts";
+import { ACCOUNTS_FILE, localAccountsFile, ownSeedFile } from "./nats-keys.ts";
+import { publicKeyOf, writeAccounts } from "./nats-keys.ts";
 import { RememberedPorts, cacheFolder, keptSecret } from "./state.ts";
 import { keepRunning } from "./keep-running.ts";
 import type { ProcessList } from "./state.ts";
@@ -22,6 +26,8 @@ export interface Service {
   /** For people: whose server it is and where its data lies. */
   readonly note: string;
   readonly stop: () => Promise<boolean>;
+  /** NATS only: the file with the key of our own processes; absent where the environment's holds. */
+  readonly credentials?: string;
 }
 
 export interface ServicesOptions {
@@ -38,16 +44,34 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const name = "nats-server";
   const given = process.env["HEXDISPATCH_NATS_URL"];
   if (given) {
-    const version = await checkNats(given);
+    const credentials = process.env["HEXDISPATCH_NATS_CREDENTIALS"] || undefined;
+    const version = await checkNats(given, undefined, credentials);
     return { name, url: given, note: `nats-server ${version}, yours`, stop: notOurs };
   }
   const binary = await findNatsServer(cacheFolder(options.stateFolder), options.say);
   const folder = join(options.stateFolder, "nats");
   const port = await choosePort(options.stateFolder, "nats", NATS_PORT);
   const onSpawn = options.list.add.bind(options.list);
-  const start = (): Promise<NatsServer> => startNatsServer({ binary, folder, port, onSpawn });
+  const credentials = ownSeedFile(options.stateFolder);
+  const config = accountsIncluded(options.stateFolder, credentials);
+  const start = (): Promise<NatsServer> =>
+    startNatsServer({ binary, folder, port, onSpawn, config, credentials });
   const { server, stop } = await keepRunning(name, start, options.say);
-  return { name, url: server.url, note: `nats-server ${server.version}`, stop };
+  return { name, url: server.url, note: `nats-server ${server.version}`, stop, credentials };
+}
+
+/**
+ * The server lets nobody in without a key: us, and the partners that `npm run partner` adds to the file. The file is
+ * kept over starts.
+ */
+function accountsIncluded(stateFolder: string, seedFile: string): string {
+  const file = localAccountsFile(stateFolder);
+  if (!existsSync(file)) {
+    const prefix = process.env["HEXDISPATCH_NATS_PREFIX"] || "hd";
+    const ownKeys = [publicKeyOf(seedFile)];
+    writeAccounts(file, renderAccounts({ prefix, ownKeys, partners: [] }));
+  }
+  return `include ${JSON.stringify(ACCOUNTS_FILE)}\n`;
 }
 
 /** Postgres, ready. Throws a SetupError when there is no way to have it. */

@@ -5,6 +5,7 @@
 import { connect } from "@nats-io/transport-node";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { authOf } from "../../engine/io/nats.ts";
 import { NATS_VERSION_MIN, isAtLeast } from "./nats-binary.ts";
 import type { NatsBinary } from "./nats-binary.ts";
 import { freePort } from "./ports.ts";
@@ -41,6 +42,8 @@ export interface NatsServerOptions {
   readonly launch?: Launch;
   /** More lines for the configuration file, e.g. accounts or a cluster block. */
   readonly config?: string;
+  /** A file with the seed of a user, where that configuration asks for one. */
+  readonly credentials?: string;
   /** Called as soon as the process exists, before it answers. */
   readonly onSpawn?: (record: ProcessRecord) => void;
 }
@@ -65,7 +68,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const record = { name: "nats-server", pid: child.pid ?? 0, marker: configFile };
   if (child.pid !== undefined) options.onSpawn?.(record);
   const url = `nats://${host}:${port}`;
-  await waitUntilReady(child, () => answers(url), {
+  await waitUntilReady(child, () => answers(url, options.credentials), {
     name: "nats-server",
     deadlineMs: READY_DEADLINE_MS,
     logFile,
@@ -94,9 +97,9 @@ ${config ?? ""}`;
 }
 
 /** Whether a server of ours answers there. */
-async function answers(url: string): Promise<boolean> {
+async function answers(url: string, credentials?: string): Promise<boolean> {
   try {
-    await checkNats(url, 1_000);
+    await checkNats(url, 1_000, credentials);
     return true;
   } catch {
     return false; // Asked again until the deadline, which reports the server's log.
@@ -107,8 +110,12 @@ async function answers(url: string): Promise<boolean> {
  * Connects once and resolves to the version of the server behind `url`. Throws a SetupError when
  * nothing answers within `timeoutMs`, when it is too old or when it has no JetStream.
  */
-export async function checkNats(url: string, timeoutMs = 5_000): Promise<string> {
-  const info = await serverInfo(url, timeoutMs);
+export async function checkNats(
+  url: string,
+  timeoutMs = 5_000,
+  credentials?: string,
+): Promise<string> {
+  const info = await serverInfo(url, timeoutMs, credentials ?? null);
   if (!isAtLeast(info.version, NATS_VERSION_MIN)) {
     throw new SetupError(`the NATS server is ${info.version}, ${NATS_VERSION_MIN} is needed`);
   }
@@ -119,9 +126,15 @@ export async function checkNats(url: string, timeoutMs = 5_000): Promise<string>
 async function serverInfo(
   url: string,
   timeoutMs: number,
+  credentials: string | null,
 ): Promise<{ version: string; jetstream?: boolean | undefined }> {
   try {
-    const client = await connect({ servers: url.split(","), timeout: timeoutMs, reconnect: false });
+    const client = await connect({
+      servers: url.split(","),
+      timeout: timeoutMs,
+      reconnect: false,
+      ...authOf(credentials),
+    });
     const info = client.info;
     await client.close();
     return { version: info?.version ?? "0.0.0", jetstream: info?.jetstream };

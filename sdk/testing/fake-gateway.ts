@@ -46,6 +46,7 @@ export class FakeGateway {
   welcomes = true;
   online: boolean | null = null;
   idleMs = 60_000;
+  comeBackWithinMs: number | null = null;
   assignments: AssignmentView[] = [];
   readonly received: ClientFrame[] = [];
   readonly requests: RestRequest[] = [];
@@ -124,6 +125,8 @@ export class FakeGateway {
       pingSpeedMaxMps: 278,
       online: this.online,
       assignments: this.assignments,
+      seenEvery: 4,
+      comeBackWithinMs: this.comeBackWithinMs,
     };
   }
 

@@ -1,0 +1,207 @@
+/**
+ * Webhooks in Postgres: the addresses with their secrets, and one row for each event that an address is to be told.
+ * Taking rows to send is one statement with a lease, so that any number of gateways may send and each row is under
+ * way once. Of one delivery only the earliest waiting event may be taken: the later ones wait for it.
+ */
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { Millis } from "../../proto/ids.ts";
+import { WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
+import { textArray } from "../io/postgres.ts";
+import type { Database } from "../io/postgres.ts";
+
+export type WebhookRow = {
+  readonly id: string;
+  readonly owner: string;
+  readonly url: string;
+  readonly secret: string;
+  readonly old_secret: string | null;
+  readonly created_at: Millis;
+  readonly disabled_reason: string | null;
+};
+export type WebhookMessage = {
+  readonly webhook_id: string;
+  readonly delivery_id: string;
+  readonly number: number;
+  readonly type: string;
+  readonly body: string;
+  /** Before this one. */
+  readonly attempts: number;
+};
+export type WebhookMessageState = "waiting" | "sent" | "dead";
+/** As an operator sees it. */
+export type WebhookMessageRow = Omit<WebhookMessage, "body" | "webhook_id"> & {
+  readonly state: WebhookMessageState;
+  readonly created_at: Millis;
+  readonly due_at: Millis;
+  readonly ended_at: Millis | null;
+  readonly last_error: string | null;
+};
+/** An attempt's end. `retryInMs` null: no more attempts. */
+export type WebhookOutcome =
+  | { readonly sent: true }
+  | { readonly sent: false; readonly error: string; readonly retryInMs: number | null };
+export type WebhookMessageKey = Pick<WebhookMessage, "webhook_id" | "delivery_id" | "number">;
+
+export type WebhookStore = {
+  all(owner: string | null): Promise<readonly WebhookRow[]>;
+  one(id: string): Promise<WebhookRow | null>;
+  add(row: Pick<WebhookRow, "id" | "owner" | "url" | "secret">): Promise<void>;
+  /** The secret so far signs as well for `keepOldMs`. */
+  rotate(id: string, secret: string, keepOldMs: number): Promise<void>;
+  disable(id: string, reason: string): Promise<void>;
+  /** With all its messages. */
+  remove(id: string): Promise<void>;
+  /** Notes for each address of an event's owner that it is to be told. Repeats change nothing. */
+  enqueue(events: readonly OwnedEvent[]): Promise<void>;
+  /** Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`, and nothing for the `busy` addresses. */
+  take(limit: number, busy: readonly string[]): Promise<readonly WebhookMessage[]>;
+  settle(key: WebhookMessageKey, outcome: WebhookOutcome): Promise<void>;
+  /** Newest first. */
+  messages(id: string, state: WebhookMessageState, limit: number): Promise<WebhookMessageRow[]>;
+  /** Dead messages of an address wait again; those of one delivery, or all. Resolves to how many. */
+  resend(id: string, delivery: string | null): Promise<number>;
+  /** Forgets messages that ended more than `hours` ago; resolves to how many. */
+  purge(hours: number): Promise<number>;
+};
+export type OwnedEvent = { readonly owner: string; readonly event: DeliveryEvent };
+
+const COLUMNS = `id, owner, url, secret,
+  case when old_until > clock_timestamp() then old_secret end as old_secret,
+  created_at, disabled_reason`;
+const ALL = `select ${COLUMNS} from webhooks where $1::text is null or owner = $1 order by id`;
+const ONE = `select ${COLUMNS} from webhooks where id = $1`;
+const ADD = `
+insert into webhooks (id, owner, url, secret) values ($1, $2, $3, $4)
+on conflict (id) do nothing`;
+const ROTATE = `
+update webhooks set
+  old_secret = secret, secret = $2,
+  old_until = clock_timestamp() + make_interval(secs => $3)
+where id = $1 and secret <> $2`;
+const DISABLE = "update webhooks set disabled_reason = $2 where id = $1";
+const REMOVE = `
+with gone as (delete from webhooks where id = $1),
+messages as (delete from webhook_messages where webhook_id = $1)
+select 1`;
+
+const ENQUEUE = `
+insert into webhook_messages (webhook_id, delivery_id, number, type, body)
+select w.id, e.delivery, e.number, e.type, e.body
+from json_to_recordset($1::text::json) as e(
+  owner text, delivery text, number int, type text, at timestamptz, body text)
+-- What happened before there was an address is not owed to it.
+join webhooks w on w.owner = e.owner collate "C" and w.disabled_reason is null
+  and e.at >= w.created_at
+on conflict (webhook_id, delivery_id, number) do nothing`;
+
+/**
+ * An event whose predecessor has not come waits for it a while: the stream may give them in another order, and an
+ * address made in the middle of a delivery never gets the earlier ones.
+ */
+const TAKE = `
+with due as materialized (
+  select m.ctid from webhook_messages m
+  join webhooks w on w.id = m.webhook_id and w.disabled_reason is null
+  where m.state = 'waiting' and m.due_at <= clock_timestamp()
+    and m.webhook_id <> all($2::text[])
+    and not exists (
+      select 1 from webhook_messages e
+      where e.webhook_id = m.webhook_id and e.delivery_id = m.delivery_id
+        and e.number < m.number and e.state = 'waiting')
+    and (
+      m.number = 1
+      or m.created_at < clock_timestamp() - make_interval(secs => ${WEBHOOK_GAP_WAIT_MS / 1_000})
+      or exists (
+        select 1 from webhook_messages e
+        where e.webhook_id = m.webhook_id and e.delivery_id = m.delivery_id
+          and e.number = m.number - 1))
+  order by m.due_at limit $1 for update of m skip locked
+)
+update webhook_messages m set
+  due_at = clock_timestamp() + make_interval(secs => ${WEBHOOK_LEASE_MS / 1_000})
+from due d where m.ctid = d.ctid
+returning m.webhook_id, m.delivery_id, m.number, m.type, m.body, m.attempts`;
+
+const SENT = `
+update webhook_messages set
+  state = 'sent', attempts = attempts + 1, ended_at = clock_timestamp(), last_error = null
+where webhook_id = $1 and delivery_id = $2 and number = $3 and state = 'waiting'`;
+const FAILED = `
+update webhook_messages set
+  state = case when $5::float8 is null then 'dead' else 'waiting' end,
+  attempts = attempts + 1, last_error = $4,
+  due_at = clock_timestamp() + make_interval(secs => coalesce($5, 0)),
+  ended_at = case when $5 is null then clock_timestamp() end
+where webhook_id = $1 and delivery_id = $2 and number = $3 and state = 'waiting'`;
+const MESSAGES = `
+select delivery_id, number, type, attempts, state, created_at, due_at, ended_at, last_error
+from webhook_messages where webhook_id = $1 and state = $2
+order by created_at desc, delivery_id, number limit $3`;
+const RESEND = `
+with again as (
+  update webhook_messages set
+    state = 'waiting', attempts = 0, due_at = clock_timestamp(), ended_at = null
+  where webhook_id = $1 and state = 'dead' and ($2::text is null or delivery_id = $2)
+  returning 1
+)
+select count(*)::int as n from again`;
+const PURGE = `
+with gone as (
+  delete from webhook_messages
+  where state = 'sent' and ended_at < clock_timestamp() - make_interval(hours => $1)
+  returning 1
+)
+select count(*)::int as n from gone`;
+
+const ERROR_MAX_CHARS = 200;
+
+export const webhookStore = (db: Database): WebhookStore => ({
+  all: (owner) => db.query<WebhookRow>(ALL, [owner]),
+  async one(id) {
+    const [row] = await db.query<WebhookRow>(ONE, [id]);
+    return row ?? null;
+  },
+  async add({ id, owner, url, secret }) {
+    await db.query(ADD, [id, owner, url, secret]);
+  },
+  async rotate(id, secret, keepOldMs) {
+    await db.query(ROTATE, [id, secret, keepOldMs / 1_000]);
+  },
+  async disable(id, reason) {
+    await db.query(DISABLE, [id, reason]);
+  },
+  async remove(id) {
+    await db.query(REMOVE, [id]);
+  },
+  async enqueue(events) {
+    if (events.length === 0) return;
+    const rows = events.map(({ owner, event }) => ({
+      owner,
+      delivery: event.delivery_id,
+      number: event.number,
+      type: event.type,
+      at: event.at,
+      body: JSON.stringify(event),
+    }));
+    await db.query(ENQUEUE, [JSON.stringify(rows)]);
+  },
+  take: (limit, busy) =>
+    db.query<WebhookMessage>(TAKE, [limit, textArray(busy)], { repeat: false }),
+  async settle({ webhook_id: id, delivery_id: delivery, number }, outcome) {
+    if (outcome.sent) return void (await db.query(SENT, [id, delivery, number]));
+    const waitS = outcome.retryInMs === null ? null : outcome.retryInMs / 1_000;
+    const error = outcome.error.slice(0, ERROR_MAX_CHARS);
+    await db.query(FAILED, [id, delivery, number, error, waitS], { repeat: false });
+  },
+  async messages(id, state, limit) {
+    return [...(await db.query<WebhookMessageRow>(MESSAGES, [id, state, limit]))];
+  },
+  async resend(id, delivery) {
+    const [row] = await db.query<{ n: number }>(RESEND, [id, delivery], { repeat: false });
+    return row?.n ?? 0;
+  },
+  async purge(hours) {
+    const [row] = await db.query<{ n: number }>(PURGE, [hours]);
+    return row?.n ?? 0;
+  },
+});

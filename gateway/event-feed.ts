@@ -1,0 +1,174 @@
+/**
+ * A worker's place in the EVENTS stream: a durable consumer that all gateways pull from, so that each event is with one
+ * of them and the place is kept when they all die. Whatever goes wrong, a server that went silent included, the
+ * consumer is looked up anew.
+ */
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { backOffMs } from "../engine/io/clock.ts";
+import type { Clock } from "../engine/io/clock.ts";
+import { errorFields } from "../engine/io/log.ts";
+import type { Log } from "../engine/io/log.ts";
+import { decodeEvent } from "../proto/events.ts";
+import type { DeliveryEvent } from "../proto/events.ts";
+import { EVENT_ACK_WAIT_MS } from "../proto/limits.ts";
+import { streamName, subjectsFor } from "../proto/subjects.ts";
+
+export type FeedEvent = {
+  readonly event: DeliveryEvent;
+  /** Of the subject: whose delivery it is. */
+  readonly owner: string;
+  /** How often it has been given, this time included. */
+  readonly tries: number;
+};
+/** Done with it, or once more after so long. */
+export type Verdict = "done" | { readonly againInMs: number };
+
+export type FeedOptions = {
+  readonly nats: NatsConnection;
+  readonly prefix: string;
+  /** Of the consumer; the same in all gateways. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** One verdict for each event, in order. When it rejects, all of them come again. */
+  readonly onBatch: (events: readonly FeedEvent[]) => Promise<readonly Verdict[]>;
+};
+
+const BATCH_EVENTS = 100;
+/** The server gives a sign of life twice in this time. */
+const PULL_MS = 2_000;
+const FAILED_AGAIN_MS = 1_000;
+const RETRY_FIRST_MS = 200;
+const RETRY_MAX_MS = 5_000;
+const ACK_PENDING_MAX = 1_000;
+const NANOS_PER_MS = 1_000_000;
+const OWNER_TOKEN = 2;
+
+export class EventFeed {
+  readonly #options: FeedOptions;
+  #isStopped = false;
+  #wake: () => void = () => undefined;
+  readonly #loop: Promise<void>;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.#loop = this.#run();
+  }
+
+  /** Ends after the batch under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#wake();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    const { name, log } = this.#options;
+    let failures = 0;
+    while (!this.#isStopped) {
+      try {
+        await this.#follow(() => {
+          failures = 0;
+        });
+      } catch (error) {
+        failures += 1;
+        if (this.#isStopped) return;
+        log.warn({ feed: name, ...errorFields(error) }, "a feed of events stopped; it goes on");
+        await this.#pause(backOffMs(failures, RETRY_FIRST_MS, RETRY_MAX_MS));
+      }
+    }
+  }
+
+  async #follow(onWorking: () => void): Promise<void> {
+    const { nats, prefix, name } = this.#options;
+    const api = await jetstreamManager(nats, { checkAPI: false });
+    const info = await api.consumers.add(streamName(prefix, "EVENTS"), {
+      durable_name: name,
+      filter_subject: subjectsFor(prefix).eventsAll,
+      deliver_policy: DeliverPolicy.All,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: EVENT_ACK_WAIT_MS * NANOS_PER_MS,
+      max_ack_pending: ACK_PENDING_MAX,
+    });
+    const consumer = jetstream(nats).consumers.getConsumerFromInfo(info);
+    const messages = await consumer.consume({
+      max_messages: BATCH_EVENTS,
+      expires: PULL_MS,
+      abort_on_missing_resource: true,
+    });
+    this.#wake = () => messages.stop();
+    void watch(messages);
+    const waiting: JsMsg[] = [];
+    let pumping: Promise<void> | null = null;
+    // What comes while a batch is handled is the next batch.
+    const pump = async (): Promise<void> => {
+      while (waiting.length > 0) await this.#handle(waiting.splice(0));
+      pumping = null;
+    };
+    for await (const message of messages) {
+      onWorking();
+      waiting.push(message);
+      pumping ??= pump();
+    }
+    await pumping;
+    if (!this.#isStopped) throw new Error("the consumer went silent");
+  }
+
+  async #handle(messages: readonly JsMsg[]): Promise<void> {
+    const known: { message: JsMsg; event: FeedEvent }[] = [];
+    for (const message of messages) {
+      const event = decodeEvent(message.data);
+      const owner = message.subject.split(".")[OWNER_TOKEN] ?? "";
+      // What is not ours cannot be understood later either.
+      if (event === null) message.term("not an event");
+      else known.push({ message, event: { event, owner, tries: message.info.deliveryCount } });
+    }
+    if (known.length === 0) return;
+    const verdicts = await this.#verdicts(known.map(({ event }) => event));
+    known.forEach(({ message }, i) => {
+      const verdict = verdicts[i] ?? { againInMs: FAILED_AGAIN_MS };
+      if (verdict === "done") message.ack();
+      else message.nak(verdict.againInMs);
+    });
+  }
+
+  /** Never rejects: what failed as a whole comes again as a whole. */
+  async #verdicts(events: readonly FeedEvent[]): Promise<readonly Verdict[]> {
+    const { name, log, onBatch } = this.#options;
+    try {
+      return await onBatch(events);
+    } catch (error) {
+      log.warn(
+        { feed: name, ...errorFields(error) },
+        "events could not be handled; they come again",
+      );
+      return [];
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+const GIVE_UP: ReadonlySet<string> = new Set([
+  "consumer_deleted",
+  "consumer_not_found",
+  "stream_not_found",
+]);
+
+/** Two signs of life missed, or nothing there any more: the consumer is looked up anew. */
+async function watch(messages: ConsumerMessages): Promise<void> {
+  for await (const status of messages.status()) {
+    const isSilent = status.type === "heartbeats_missed" && status.count > 1;
+    if (isSilent || GIVE_UP.has(status.type)) messages.stop();
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Positions to their followers. A courier's move is noted for the followers of what it carries and for nobody else; each
+ * of them gets one frame with all that moved for it, at most once in POSITIONS_MS. A frame is encoded once for all who
+ * follow the same delivery alone, which is nearly everybody.
+ *
+ * Time is cut into slices. Who was not sent anything lately is sent in the next slice; who was, in the slice that
+ * begins its next turn. One slice sends only a share of all that wait, so that many couriers who move at one moment
+ * (a node reports them together) do not hold up everything else that this process does: the rest follows in the next
+ * slices, the longest waiting first. Nobody waits twice, so the queue is never longer than there are followers.
+ *
+ * For one delivery an older position never follows a newer one, and none is sent that the policy does not allow (D6).
+ */
+import type { Clock } from "../engine/io/clock.ts";
+import { serverFrames } from "../proto/frames.ts";
+import type { ServerFrameOf } from "../proto/frames.ts";
+import type { CourierId, Millis } from "../proto/ids.ts";
+import { allowed } from "./policy.ts";
+import type { CourierNeeds, Followed, Follower, Watcher } from "./tracking.ts";
+import type { Whereabouts } from "./whereabouts.ts";
+
+/** Slices in POSITIONS_MS. */
+const SLICES = 50;
+/** A slice sends at least so many: about 5 ms of work. */
+const SLICE_SENDS_MIN = 400;
+/** What the field can say. */
+const AGE_MAX_MS = 2_147_483_647;
+
+type PositionItem = ServerFrameOf<"positions">["positions"][number];
+type Encoded = { readonly at: Millis; readonly bytes: Uint8Array };
+
+export type FanOutParts = {
+  readonly clock: Clock;
+  /** At most one frame for a watcher in so long. */
+  readonly periodMs: number;
+  readonly whereabouts: Pick<Whereabouts, "latest">;
+};
+
+export class FanOut implements CourierNeeds {
+  readonly #clock: Clock;
+  readonly #whereabouts: Pick<Whereabouts, "latest">;
+  readonly #sliceMs: number;
+  readonly #carriedBy = new Map<CourierId, Set<Followed>>();
+  /** Watchers by the slice in which it is their turn, modulo the length. */
+  readonly #ring: Watcher[][] = Array.from({ length: SLICES + 2 }, () => []);
+  /** Whose slice is over without having been sent to. */
+  #late: Watcher[] = [];
+  #waiting = 0;
+  /** The last slice that was sent. */
+  #done = 0;
+  #cancelTick: (() => void) | null = null;
+
+  constructor({ clock, periodMs, whereabouts }: FanOutParts) {
+    this.#clock = clock;
+    this.#whereabouts = whereabouts;
+    this.#sliceMs = Math.max(1, periodMs / SLICES);
+  }
+
+  stop(): void {
+    this.#cancelTick?.();
+  }
+
+  /** Watchers who have not been sent yet what they should know. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  readonly need = (courier: CourierId, followed: Followed): void => {
+    const carried = this.#carriedBy.get(courier);
+    if (carried === undefined) this.#carriedBy.set(courier, new Set([followed]));
+    else carried.add(followed);
+  };
+
+  readonly release = (courier: CourierId, followed: Followed): void => {
+    const carried = this.#carriedBy.get(courier);
+    carried?.delete(followed);
+    if (carried?.size === 0) this.#carriedBy.delete(courier);
+  };
+
+  /** The courier has a newer position than before. */
+  moved(courier: CourierId): void {
+    const carried = this.#carriedBy.get(courier);
+    if (carried === undefined) return;
+    const now = this.#clock.now();
+    const slice = Math.floor(now / this.#sliceMs);
+    for (const followed of carried) {
+      for (const { watcher } of followed.followers.values()) {
+        if (watcher.isBehind && watcher.window.isOpen(now)) watcher.isBehind = false;
+        this.#queue(watcher, slice);
+      }
+    }
+  }
+
+  /** The watcher has caught up: what it missed meanwhile is due. */
+  caughtUp(watcher: Watcher): void {
+    if (!watcher.isBehind) return;
+    watcher.isBehind = false;
+    this.#queue(watcher, this.#sliceNow());
+  }
+
+  #sliceNow(): number {
+    return Math.floor(this.#clock.now() / this.#sliceMs);
+  }
+
+  #queue(watcher: Watcher, now: number): void {
+    if (watcher.isQueued || watcher.isBehind) return;
+    watcher.isQueued = true;
+    if (this.#waiting === 0) this.#done = now;
+    this.#waiting++;
+    // Not before what is done, should the clock have stepped back; not beyond one turn.
+    const earliest = Math.max(now, this.#done) + 1;
+    const turn = Math.min(watcher.sentSlice + SLICES, earliest + SLICES - 1);
+    (this.#ring[Math.max(earliest, turn) % this.#ring.length] as Watcher[]).push(watcher);
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#cancelTick !== null) return;
+    const nextAt = (this.#done + 1) * this.#sliceMs;
+    const delayMs = Math.min(this.#sliceMs, Math.max(0, nextAt - this.#clock.now()));
+    this.#cancelTick = this.#clock.after(Math.ceil(delayMs), () => {
+      this.#cancelTick = null;
+      this.#tick();
+      if (this.#waiting > 0) this.#arm();
+    });
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    // A clock that stepped back would stop everything: then a tick is a slice.
+    const slice = Math.max(this.#done + 1, this.#sliceNow());
+    const due = this.#take(slice);
+    const share = Math.max(SLICE_SENDS_MIN, Math.ceil(this.#waiting / SLICES));
+    /** Of this slice, by delivery: the age in it is right for so long. */
+    const encoded = new Map<Followed, Encoded>();
+    const count = Math.min(share, due.length);
+    for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, slice, now, encoded);
+    this.#waiting -= count;
+    this.#late = count < due.length ? due.slice(count) : [];
+  }
+
+  /** All whose turn has come, the longest waiting first. */
+  #take(slice: number): readonly Watcher[] {
+    const { length } = this.#ring;
+    const due = this.#late;
+    const from = Math.max(this.#done + 1, slice - length + 1);
+    this.#done = slice;
+    for (let s = from; s <= slice; s++) {
+      const turn = this.#ring[s % length] as Watcher[];
+      if (turn.length === 0) continue;
+      for (const watcher of turn) due.push(watcher);
+      this.#ring[s % length] = [];
+    }
+    return due;
+  }
+
+  #sendTo(watcher: Watcher, slice: number, now: Millis, encoded: Map<Followed, Encoded>): void {
+    watcher.isQueued = false;
+    if (!watcher.link.isOpen()) return;
+    if (!watcher.window.isOpen(now)) {
+      watcher.isBehind = true;
+      return;
+    }
+    const bytes =
+      watcher.follows.size === 1
+        ? this.#frameOfOne(watcher, now, encoded)
+        : this.#frameOfMany(watcher, now);
+    if (bytes === null) return;
+    watcher.sentSlice = slice;
+    watcher.window.sent(now);
+    watcher.link.sendBytes(bytes);
+  }
+
+  #frameOfOne(watcher: Watcher, now: Millis, encoded: Map<Followed, Encoded>): Uint8Array | null {
+    for (const follower of watcher.follows.values()) {
+      const { followed } = follower;
+      const known = encoded.get(followed);
+      const item = this.#itemFor(follower, now);
+      if (item === null) return null;
+      follower.positionAt = item.at;
+      if (known?.at === item.at) return known.bytes;
+      const bytes = serverFrames.encode({ type: "positions", positions: [item] });
+      encoded.set(followed, { at: item.at, bytes });
+      return bytes;
+    }
+    return null;
+  }
+
+  #frameOfMany(watcher: Watcher, now: Millis): Uint8Array | null {
+    const positions: PositionItem[] = [];
+    for (const follower of watcher.follows.values()) {
+      const item = this.#itemFor(follower, now);
+      if (item === null) continue;
+      follower.positionAt = item.at;
+      positions.push(item);
+    }
+    return positions.length === 0 ? null : serverFrames.encode({ type: "positions", positions });
+  }
+
+  /** Where the courier of a followed delivery is, if that is news and theirs to know. */
+  #itemFor(follower: Follower, now: Millis): PositionItem | null {
+    const { followed, watcher, positionAt } = follower;
+    const { row } = followed;
+    if (row === null || row.courierId === null) return null;
+    const position = this.#whereabouts.latest(row.courierId);
+    if (position === null || position.at <= positionAt) return null;
+    if (!allowed(watcher.link.principal, "position", row, now)) return null;
+    const { lng, lat, at } = position;
+    return {
+      delivery: followed.id,
+      lng,
+      lat,
+      at,
+      ageMs: Math.min(AGE_MAX_MS, Math.max(0, now - at)),
+    };
+  }
+}

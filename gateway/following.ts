@@ -1,0 +1,38 @@
+/**
+ * Following put together: what is followed here, whose positions that needs, and how they reach the followers.
+ */
+import type { Deps } from "./deps.ts";
+import { FanOut } from "./fan-out.ts";
+import { Leases, Positions } from "./positions.ts";
+import type { Reader } from "./reader.ts";
+import { Tracking } from "./tracking.ts";
+import type { Whereabouts } from "./whereabouts.ts";
+
+export type Following = {
+  readonly tracking: Tracking;
+  readonly leases: Leases;
+  readonly fanOut: FanOut;
+  readonly stop: () => void;
+};
+
+export function createFollowing(deps: Deps, whereabouts: Whereabouts, reader: Reader): Following {
+  const leases = new Leases(deps);
+  const periodMs = deps.config.settings.POSITIONS_MS;
+  const fanOut = new FanOut({ clock: deps.clock, periodMs, whereabouts });
+  // Who needs a courier's positions asks the nodes for them, and is told of them here.
+  const tracking = new Tracking(deps, reader, {
+    need: (courier, followed) => {
+      leases.need(courier);
+      fanOut.need(courier, followed);
+    },
+    release: (courier, followed) => {
+      leases.release(courier);
+      fanOut.release(courier, followed);
+    },
+  });
+  const positions = new Positions(deps, whereabouts, (courier) => fanOut.moved(courier));
+  const stop = (): void => {
+    for (const part of [positions, leases, tracking, fanOut]) part.stop();
+  };
+  return { tracking, leases, fanOut, stop };
+}

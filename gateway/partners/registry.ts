@@ -1,0 +1,101 @@
+/**
+ * Which partners there are, as far as the gateways know: read from Postgres and believed for a moment. Each has a
+ * durable consumer on EVENTS, made here when it is missing; whoever lost it (a stream made anew) gets it again with
+ * everything that the stream still holds, and drops what it has seen by number.
+ */
+import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Clock } from "../../engine/io/clock.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { Log } from "../../engine/io/log.ts";
+import type { PartnerStore } from "../../engine/store/partners.ts";
+import type { Millis } from "../../proto/ids.ts";
+import {
+  PARTNER_ACK_WAIT_MS,
+  PARTNERS_KNOWN_MS,
+  PARTNER_ACK_PENDING_MAX,
+} from "../../proto/limits.ts";
+import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
+
+const NANOS_PER_MS = 1_000_000;
+
+export type RegistryPorts = {
+  readonly store: Pick<PartnerStore, "partners">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Makes sure of a partner's consumer. */
+  readonly ensureConsumer: (partner: string) => Promise<void>;
+};
+
+/** Makes the consumer of a partner, or leaves it as it is. Rejects while there is no stream. */
+export async function ensurePartnerConsumer(
+  nc: NatsConnection,
+  prefix: string,
+  partner: string,
+): Promise<void> {
+  const api = await jetstreamManager(nc, { checkAPI: false });
+  await api.consumers.add(streamName(prefix, "EVENTS"), {
+    durable_name: partnerConsumer(partner),
+    filter_subject: subjectsFor(prefix).eventsOfOwner(partner),
+    deliver_policy: DeliverPolicy.All,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: PARTNER_ACK_WAIT_MS * NANOS_PER_MS,
+    max_ack_pending: PARTNER_ACK_PENDING_MAX,
+  });
+}
+
+export class PartnerRegistry {
+  readonly #ports: RegistryPorts;
+  readonly #ensured = new Set<string>();
+  #names: ReadonlySet<string> = new Set();
+  #readAt: Millis | null = null;
+  #reading: Promise<void> | null = null;
+
+  constructor(ports: RegistryPorts) {
+    this.#ports = ports;
+  }
+
+  /** Whether there is such a partner. Rejects with `unavailable` when that was never known and cannot be read. */
+  async has(name: string): Promise<boolean> {
+    const { clock, log } = this.#ports;
+    const isOld = this.#readAt === null || clock.now() - this.#readAt > PARTNERS_KNOWN_MS;
+    if (isOld || !this.#names.has(name)) {
+      try {
+        await this.refresh();
+      } catch (error) {
+        if (this.#readAt === null) throw error;
+        log.warn(errorFields(error), "the partners could not be read; the last known stand");
+      }
+    }
+    return this.#names.has(name);
+  }
+
+  /** Reads them now, unless that is under way. */
+  refresh(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    const rows = await this.#ports.store.partners();
+    this.#names = new Set(rows.map((row) => row.name));
+    this.#readAt = this.#ports.clock.now();
+    for (const name of this.#ensured) if (!this.#names.has(name)) this.#ensured.delete(name);
+    for (const name of this.#names) if (!this.#ensured.has(name)) void this.#ensure(name);
+  }
+
+  async #ensure(name: string): Promise<void> {
+    this.#ensured.add(name);
+    try {
+      await this.#ports.ensureConsumer(name);
+    } catch (error) {
+      this.#ensured.delete(name);
+      this.#ports.log.warn(
+        { partner: name, ...errorFields(error) },
+        "no consumer for a partner yet",
+      );
+    }
+  }
+}

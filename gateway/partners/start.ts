@@ -1,0 +1,118 @@
+/**
+ * Everything that looks outwards, put together: the door for partners, the webhooks, the notices. Part of a gateway
+ * when it has what they need (`Deps.outward`).
+ */
+import type { Clock } from "../../engine/io/clock.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { Log } from "../../engine/io/log.ts";
+import { NOTICES_KEPT_H, WEBHOOK_KEPT_H } from "../../proto/limits.ts";
+import type { Deps, Outward } from "../deps.ts";
+import { EventFeed } from "../event-feed.ts";
+import type { FeedEvent, Verdict } from "../event-feed.ts";
+import { notify } from "../notify/notices.ts";
+import { WebhookSender } from "../webhooks/sender.ts";
+import type { PartnerParts } from "./calls.ts";
+import { PartnerDoor } from "./door.ts";
+import { createQuotes } from "./quote.ts";
+import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
+
+const HOUR_MS = 3_600_000;
+
+export type OutwardRunning = { readonly stop: () => Promise<void> };
+
+/** Does nothing where the gateway has no outward parts. */
+export function startOutward(
+  deps: Deps,
+  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  version: string,
+): OutwardRunning {
+  const { outward } = deps;
+  return outward ? start(deps, outward, parts, version) : { stop: () => Promise.resolve() };
+}
+
+/** Forgets what is old. Never rejects. */
+async function forget({ notices, webhooks }: Outward["store"], log: Log): Promise<void> {
+  try {
+    await notices.purge(NOTICES_KEPT_H);
+    await webhooks.purge(WEBHOOK_KEPT_H);
+  } catch (error) {
+    log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+function everyHour(clock: Clock, work: () => Promise<void>): () => void {
+  let cancel = (): void => undefined;
+  const arm = (): void => {
+    cancel = clock.after(HOUR_MS, () => {
+      arm();
+      void work();
+    });
+  };
+  arm();
+  return () => cancel();
+}
+
+async function enqueue(
+  { webhooks }: Outward["store"],
+  sender: WebhookSender,
+  events: readonly FeedEvent[],
+): Promise<readonly Verdict[]> {
+  await webhooks.enqueue(events);
+  sender.nudge();
+  return events.map(() => "done" as const);
+}
+
+function start(
+  deps: Deps,
+  outward: Outward,
+  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  version: string,
+): OutwardRunning {
+  const { clock, log, config } = deps;
+  const { nats, prefix, store } = outward;
+  const registry = new PartnerRegistry({
+    store,
+    clock,
+    log,
+    ensureConsumer: (partner) => ensurePartnerConsumer(nats, prefix, partner),
+  });
+  const quotes = createQuotes(config.authKey);
+  const door = new PartnerDoor({ ...parts, deps, quotes, partners: store }, registry, version);
+  if (nats.info?.auth_required !== true) {
+    log.warn("the NATS server asks nobody who they are: anyone who reaches it can be any partner");
+  }
+  door.open(nats);
+  registry.refresh().catch((error: unknown) => {
+    log.warn(errorFields(error), "the partners could not be read yet");
+  });
+  const sender = new WebhookSender({
+    store: store.webhooks,
+    clock,
+    log,
+    targets: outward.webhookTargets,
+  });
+  const feed = { nats, prefix, clock, log };
+  const { notifier } = outward;
+  const feeds = [
+    new EventFeed({
+      ...feed,
+      name: "webhooks",
+      onBatch: (events) => enqueue(store, sender, events),
+    }),
+  ];
+  if (notifier !== null) {
+    const ports = { store: store.notices, notifier, clock, log };
+    const onBatch = (events: readonly FeedEvent[]): Promise<Verdict[]> =>
+      Promise.all(events.map((event) => notify(ports, event)));
+    feeds.push(new EventFeed({ ...feed, name: "notices", onBatch }));
+  }
+  const stopKeeping = everyHour(clock, () => forget(store, log));
+  return {
+    async stop() {
+      stopKeeping();
+      await door.close();
+      await Promise.all(feeds.map((each) => each.stop()));
+      await sender.stop();
+    },
+  };
+}

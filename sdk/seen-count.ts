@@ -1,0 +1,35 @@
+/**
+ * Counts the frames of positions of one connection and knows when the server wants to hear of it (the
+ * `seen` frame): it sends no more to whoever does not say what was seen. Pure bookkeeping.
+ */
+import { SEEN_EVERY_FRAMES, SEEN_EVERY_MS } from "../proto/limits.ts";
+
+export class SeenCount {
+  #every: number = SEEN_EVERY_FRAMES;
+  #frames = 0;
+  #told = 0;
+  #toldAt = 0;
+
+  /** A connection begins. `every`: what its server asked for. */
+  start(every: number | null, now: number): void {
+    this.#every = every ?? SEEN_EVERY_FRAMES;
+    this.#frames = 0;
+    this.#told = 0;
+    // The server counts from never: the first frame is told at once.
+    this.#toldAt = now - SEEN_EVERY_MS;
+  }
+
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /** One more has come: whether to tell now. True counts as told. */
+  isDue(now: number): boolean {
+    this.#frames++;
+    const isLate = now - this.#toldAt >= SEEN_EVERY_MS || now < this.#toldAt;
+    if (this.#frames - this.#told < this.#every && !isLate) return false;
+    this.#told = this.#frames;
+    this.#toldAt = now;
+    return true;
+  }
+}
