@@ -194,22 +194,27 @@ describe("the authorization matrix", () => {
 
   it("is what the policy function says, as far as it decides", () => {
     const now = Date.now();
-    for (const action of ASKED) {
-      for (const relation of Object.keys(RELATIONS) as Relation[]) {
-        if (relation === "nobody") continue;
-        for (const status of STATUSES) {
-          const expected = EXPECTED[action][relation][status];
-          if (expected === "-" || expected === "409") continue;
-          const what = `${action} ${relation} ${status}`;
-          expect(said(relation, action, status, now), what).toBe(expected.startsWith("200"));
-          if (action !== "read") continue;
-          const sees = said(relation, "position", status, now);
-          expect(sees, what).toBe((expected as Outcome) === "200+");
-        }
-      }
+    for (const [action, relation, status] of decided()) {
+      const expected: Outcome = EXPECTED[action][relation][status];
+      const what = `${action} ${relation} ${status}`;
+      expect(said(relation, action, status, now), what).toBe(expected.startsWith("200"));
+      const sees = said(relation, "position", status, now);
+      if (action === "read") expect(sees, what).toBe(expected === "200+");
     }
   });
 });
+
+/** Cells that exist, and in which neither a missing token nor the status has decided before. */
+function decided(): (readonly [(typeof ASKED)[number], Relation, Status])[] {
+  const relations = (Object.keys(RELATIONS) as Relation[]).filter((one) => one !== "nobody");
+  return ASKED.flatMap((action) =>
+    relations.flatMap((relation) =>
+      STATUSES.map((status) => [action, relation, status] as const).filter(
+        ([, , status]) => !["-", "409"].includes(EXPECTED[action][relation][status]),
+      ),
+    ),
+  );
+}
 
 function said(relation: Relation, action: Action, status: Status, now: number): boolean {
   const id = "del_00aaaaaaaaaaaaaaaaaaaaa" as DeliveryId;
