@@ -20,6 +20,7 @@ const record = (n: number, change: Partial<CourierRecord> = {}): CourierRecord =
   ...PICKUP,
   vehicle: "bike",
   slots: 1,
+  doubt: 0,
   online: true,
   active: 0,
   ...change,

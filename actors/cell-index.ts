@@ -47,6 +47,7 @@ const columns = (size: number) => ({
   at: new Float64Array(size),
   no: new Float64Array(size),
   slots: new Uint8Array(size),
+  doubt: new Uint8Array(size),
   active: new Uint8Array(size),
   vehicle: new Uint8Array(size),
   online: new Uint8Array(size),
@@ -117,6 +118,7 @@ export class CellIndex {
     of.lng[ordinal] = record.lng;
     of.lat[ordinal] = record.lat;
     of.slots[ordinal] = record.slots;
+    of.doubt[ordinal] = record.doubt;
     of.active[ordinal] = record.active;
     of.online[ordinal] = record.online ? 1 : 0;
     of.vehicle[ordinal] = VEHICLE_CODES.get(record.vehicle)!;
@@ -197,6 +199,7 @@ export class CellIndex {
       lat: of.lat[ordinal]!,
       vehicle: this.vehicleAt(ordinal),
       slots: of.slots[ordinal]!,
+      doubt: of.doubt[ordinal]!,
       online: of.online[ordinal] === 1,
       active: of.active[ordinal]!,
     };

@@ -9,6 +9,7 @@ import type { CourierRecord, Signal, ToCourier, ToDelivery } from "../proto/mess
 import type { ServerFrame } from "../proto/frames.ts";
 import type { ActiveDelivery, CourierSnapshot } from "../proto/writes.ts";
 import type { Effect, Step, Woke } from "./actor.ts";
+import { isImplausible } from "./pings.ts";
 import type { Track } from "./pings.ts";
 import type { Progress } from "./progress.ts";
 
@@ -77,8 +78,14 @@ export const firstRecordNo = (epoch: Epoch): number => epoch * RECORDS_PER_EPOCH
 export function slotsOf(courier: KnownCourier, s: DispatchSettings): number {
   const { online, track, active, capacity, holds } = courier;
   if (!online || track.position === null || active.length >= capacity) return 0;
+  if (isImplausible(track, s)) return 0;
   return Math.max(0, s.OFFERS_PARALLEL_MAX - holds.length);
 }
+
+/** The points of a suspicion that counts, in tens: a record for each halving would be one too many. 0: none that counts. */
+const doubtOf = (track: Track, s: DispatchSettings): number =>
+  isImplausible(track, s) ? Math.min(DOUBT_MAX, Math.ceil(track.suspicion.points / 10)) : 0;
+const DOUBT_MAX = 255;
 
 /** The record as the cells see it. `at` 0: no position is known. */
 export function recordOf(courier: KnownCourier, s: DispatchSettings): CourierRecord {
@@ -93,6 +100,7 @@ export function recordOf(courier: KnownCourier, s: DispatchSettings): CourierRec
     slots: slotsOf(courier, s),
     online: courier.online,
     active: courier.active.length,
+    doubt: doubtOf(courier.track, s),
   };
 }
 
@@ -103,6 +111,7 @@ export const isSameRecord = (a: CourierRecord, b: CourierRecord): boolean =>
   a.slots === b.slots &&
   a.online === b.online &&
   a.active === b.active &&
+  a.doubt === b.doubt &&
   a.vehicle === b.vehicle;
 
 /** A message to a delivery actor. */

@@ -17,7 +17,7 @@ import { report } from "./courier-state.ts";
 import type { Carried, Courier, CourierContext, CourierMessage } from "./courier-state.ts";
 import type { CourierStep, KnownCourier, KnownStep, Session } from "./courier-state.ts";
 import { distanceM } from "./geo.ts";
-import { judge } from "./pings.ts";
+import { NO_SUSPICION, judge } from "./pings.ts";
 import { becomeNext, onFix, onQuiet, progressDeadline, startProgress } from "./progress.ts";
 import type { Leg, ProgressStep } from "./progress.ts";
 
@@ -119,6 +119,9 @@ function load(
   const isRecorded = recorded !== null && recorded.at >= (lastKnown?.at ?? 0);
   const fix = isRecorded ? recorded : lastKnown;
   const position = fix === null ? null : { lng: fix.lng, lat: fix.lat, at: fix.at };
+  // What the owner before us had against it, to ten points.
+  const isDoubted = record !== null && record.doubt > 0;
+  const suspicion = isDoubted ? { points: record.doubt * 10, at: now } : NO_SUSPICION;
   const known: KnownCourier = {
     at: "known",
     id,
@@ -128,7 +131,7 @@ function load(
     active: snapshot.active.map((delivery) => carry(delivery, now, ctx)),
     holds: [],
     session: null,
-    track: { position, heardAt: position?.at ?? 0, seq: null, doubt: null },
+    track: { position, heardAt: position?.at ?? 0, seq: null, doubt: null, suspicion },
     recordNo: Math.max(record?.no ?? 0, firstRecordNo(ctx.epoch)),
     // An app drops numbers that it has seen; one that is loaded again under the same epoch must not begin below them.
     frameNo: now,

@@ -84,7 +84,7 @@ test("a search ranks the candidates and counts who was removed by which gate", (
   const couriers = new CellIndex({ resolution: 8, capacityCouriers: 100 });
   const put = (id: string, vehicle: Vehicle, metres: number, change = {}): void => {
     const record = { courier: id as CourierId, no: 1, at: NOW, ...north(metres), vehicle };
-    couriers.upsert({ ...record, slots: 1, online: true, active: 0, ...change });
+    couriers.upsert({ ...record, slots: 1, online: true, active: 0, doubt: 0, ...change });
   };
   put("cur_near", "bike", 300);
   put("cur_fast", "car", 500);

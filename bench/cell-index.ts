@@ -103,6 +103,7 @@ function cellIndex(couriers: number): Contender {
     lat: 0,
     vehicle: "bike",
     slots: 1,
+    doubt: 0,
     online: true,
     active: 0,
   } satisfies CourierRecord;

@@ -39,7 +39,18 @@ const couriers = Array.from({ length: COURIERS }, (_, n) => ({
 }));
 const recordOf = (n: number, no: number, at: number): CourierRecord => {
   const { id, lng, lat } = couriers[n]!;
-  return { courier: id, no, at, lng, lat, vehicle: "bike", slots: 1, online: true, active: 0 };
+  return {
+    courier: id,
+    no,
+    at,
+    lng,
+    lat,
+    vehicle: "bike",
+    slots: 1,
+    online: true,
+    active: 0,
+    doubt: 0,
+  };
 };
 const newIndex = (): CellIndex =>
   new CellIndex({ resolution: DISPATCH_DEFAULTS.CELL_RESOLUTION, capacityCouriers: 10_000 });

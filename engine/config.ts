@@ -8,6 +8,7 @@ import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
+import { parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
@@ -37,6 +38,11 @@ export type Config = {
   readonly nodeAdminPort: number;
   /** Key of the tokens' signatures, at least 32 characters. */
   readonly authKey: string;
+  /** The key before it, whose tokens count until they expire; null: no keys are being exchanged. */
+  readonly authKeyPrevious: string | null;
+  /** Addresses and networks of proxies whose X-Forwarded-For counts, separated by commas; empty: none. */
+  readonly trustedProxies: string;
+  readonly doors: DoorLimits;
   /** Folder with addresses.csv and roads; null: no city. */
   readonly cityDir: string | null;
   readonly serviceArea: Box;
@@ -51,6 +57,23 @@ export type Config = {
   readonly publicUrl: string;
   readonly settings: DispatchSettings;
 };
+
+/** Bounds of one gateway against one caller; 0: none. An address on the machine itself has no bounds by address. */
+export type DoorLimits = {
+  readonly requestsPerPrincipalPerS: number;
+  readonly requestsPerAddressPerS: number;
+  readonly socketsMax: number;
+  readonly socketsPerPrincipalMax: number;
+  readonly socketsPerAddressMax: number;
+};
+
+export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
+  requestsPerPrincipalPerS: 1_000,
+  requestsPerAddressPerS: 2_000,
+  socketsMax: 0,
+  socketsPerPrincipalMax: 1_000,
+  socketsPerAddressMax: 2_000,
+});
 
 export const WEBHOOK_TARGETS = ["public", "any"] as const;
 export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
@@ -102,6 +125,8 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   ARRIVE_M: [1, 5_000],
   LEAVE_M: [1, 10_000],
   PING_SPEED_MAX_MPS: [1, 10_000],
+  PING_DOUBT_MAX: [0, 1_000],
+  PING_DOUBT_HALF_MS: [1_000, 86_400_000],
   PING_AHEAD_MAX_MS: [0, 3_600_000],
   PING_AGE_MAX_MS: [1_000, 3_600_000],
   PING_INTERVAL_MS: [200, 600_000],
@@ -115,6 +140,8 @@ export const SETTING_RANGES: Readonly<Record<SettingName, readonly [min: number,
   SWEEP_MS: [50, 60_000],
   LAST_KNOWN_MS: [100, 600_000],
   HISTORY_MS: [50, 60_000],
+  TRACKS_KEPT_H: [1, 87_600],
+  PERSONAL_KEPT_H: [1, 87_600],
   BEAT_MS: [10, 10_000],
   SUSPECT_MS: [50, 60_000],
   JOIN_MS: [0, 60_000],
@@ -165,6 +192,9 @@ export function readConfig(env: Environment): Config {
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
     authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS),
+    authKeyPrevious: reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS),
+    trustedProxies: reader.networks("TRUSTED_PROXIES"),
+    doors: readDoors(reader),
     cityDir: reader.optional("CITY_DIR"),
     serviceArea: reader.box("SERVICE_AREA", SERVICE_AREA_DEFAULT),
     shards: reader.whole("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
@@ -198,6 +228,18 @@ function readStreamBytes(reader: Reader): Config["streamBytes"] {
   });
 }
 
+function readDoors(reader: Reader): DoorLimits {
+  const rate = (name: string, fallback: number) => reader.whole(name, fallback, 0, 1_000_000);
+  const d = DOOR_DEFAULTS;
+  return Object.freeze({
+    requestsPerPrincipalPerS: rate("REQUESTS_PER_PRINCIPAL_PER_S", d.requestsPerPrincipalPerS),
+    requestsPerAddressPerS: rate("REQUESTS_PER_ADDRESS_PER_S", d.requestsPerAddressPerS),
+    socketsMax: rate("SOCKETS_MAX", d.socketsMax),
+    socketsPerPrincipalMax: rate("SOCKETS_PER_PRINCIPAL_MAX", d.socketsPerPrincipalMax),
+    socketsPerAddressMax: rate("SOCKETS_PER_ADDRESS_MAX", d.socketsPerAddressMax),
+  });
+}
+
 function readSettings(reader: Reader): DispatchSettings {
   const settings = {} as Record<SettingName, number>;
   for (const name of Object.keys(SETTING_RANGES) as SettingName[]) {
@@ -222,6 +264,7 @@ export function printable(config: Config): Record<string, unknown> {
   return {
     ...config,
     authKey: MASK,
+    authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
     notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
     natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
     postgresUrl: withoutPassword(config.postgresUrl),
@@ -303,6 +346,17 @@ class Reader {
     if (raw !== null && raw.length >= minChars) return raw;
     const state = raw === null ? "is not set" : `has ${raw.length} characters`;
     this.problem(`${PREFIX}${name} ${state}; it must have at least ${minChars} characters`);
+    return "";
+  }
+
+  optionalSecret(name: string, minChars: number): string | null {
+    return this.optional(name) === null ? null : this.secret(name, minChars);
+  }
+
+  networks(name: string): string {
+    const raw = this.text(name, "");
+    if (parseNetworks(raw) !== null) return raw;
+    this.#refuse(name, raw, "addresses or networks like 10.0.0.0/8, separated by commas");
     return "";
   }
 

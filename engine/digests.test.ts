@@ -13,6 +13,7 @@ const record = (courier: string, no: number, online = true): CourierRecord => ({
   lat: 0,
   vehicle: "bike",
   slots: 1,
+  doubt: 0,
   online,
   active: 0,
 });

@@ -16,7 +16,7 @@ import { emptyDelivery } from "../actors/delivery-state.ts";
 import { deliveryActor } from "../actors/delivery.ts";
 import { createSearch } from "../actors/matching.ts";
 import type { CourierId, DeliveryId, Epoch } from "../proto/ids.ts";
-import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
+import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
 import { streamCellsLog } from "./cells-reader.ts";
@@ -48,8 +48,6 @@ const INDEX_CAPACITY_COURIERS = 200_000;
 /** How long streams may take to have a leader at a start: an election lasts up to 9 s. */
 const STREAMS_DEADLINE_MS = 20_000;
 const STREAMS_RETRY_MS = 500;
-/** Positions older than this are nobody's business any more. */
-const HISTORY_KEPT_H = 24 * 30;
 /** A stop that hangs all the same ends here. */
 const STOP_DEADLINE_MS = 15_000;
 
@@ -133,7 +131,7 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const state = { isReady: false };
     const admin = await openAdmin(config, metrics, runtime, state);
     if (admin !== null) closes.push(() => admin.close());
-    const { stop, ...found } = await start(runtime, () => keepHouse(store, log));
+    const { stop, ...found } = await start(runtime, () => keepHouse(store, config.settings, log));
     state.isReady = true;
     log.info({ node, ...found, admin: admin?.port ?? null }, "ready");
     const stopNode = async (): Promise<void> => {
@@ -218,10 +216,16 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
 }
 
 /** Forgets what is old, a bite at a time. Never rejects. */
-async function keepHouse(store: PostgresStore, log: Log): Promise<void> {
+export async function keepHouse(
+  store: PostgresStore,
+  { TRACKS_KEPT_H, PERSONAL_KEPT_H }: Pick<DispatchSettings, "TRACKS_KEPT_H" | "PERSONAL_KEPT_H">,
+  log: Log,
+): Promise<void> {
   try {
     while ((await store.purgeIdempotency(IDEMPOTENCY_KEPT_H)) > 0);
-    while ((await store.purgeHistory(HISTORY_KEPT_H)) > 0);
+    while ((await store.purgeHistory(TRACKS_KEPT_H)) > 0);
+    while ((await store.purgeRevocations(REVOCATIONS_KEPT_H)) > 0);
+    while ((await store.forgetPeople(PERSONAL_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
   }

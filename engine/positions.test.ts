@@ -16,6 +16,7 @@ const record = (name: string, no: number, at = 5): CourierRecord => ({
   lat: 37.7,
   vehicle: "car",
   slots: 1,
+  doubt: 0,
   online: true,
   active: 0,
 });

@@ -16,6 +16,7 @@ const record = (name: string, no: number, more: Partial<CourierRecord> = {}): Co
   lat: 37.7,
   vehicle: "bike",
   slots: 1,
+  doubt: 0,
   online: true,
   active: 0,
   ...more,

@@ -15,6 +15,7 @@ const courier = (more: Partial<CourierRecord> = {}): CourierRecord => ({
   ...HOME,
   vehicle: "bike",
   slots: 1,
+  doubt: 0,
   online: true,
   active: 0,
   ...more,

@@ -4,7 +4,7 @@
  * schemas themselves describe, so that a new field is attacked from the day it exists.
  */
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import * as schemas from "./schemas.ts";
 import { startAttacked } from "./testing/attacked.ts";
@@ -16,6 +16,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
+afterEach(async ({ task }) => void (await t.noteLag(task.name)));
 afterAll(() => t.close());
 
 const NUL = "a\0b";
@@ -75,6 +76,7 @@ const COURIER_ID = { courier_id: "cur_1" };
 const REASON = { reason: "far" };
 const STATUS = { status: "picked_up" };
 const WEBHOOK = { url: "https://example.com/hooks", owner: "acme" };
+const REVOKED = { role: "courier", subject: "cur_attacked" };
 const COURIER = { name: "A", phone: "+1-555-0101", vehicle: "bike", capacity: 2 };
 type BodyCase = readonly [string, string, Role, z.ZodType, Json];
 /** By operation: what is sent where, as whom. `@` stands for the delivery. */
@@ -85,6 +87,7 @@ const BODIES: Readonly<Record<string, BodyCase>> = {
   reportStatus: ["POST", "/v1/deliveries/@/status", "courier", schemas.statusBody, STATUS],
   cancelDelivery: ["POST", "/v1/deliveries/@/cancel", "customer", schemas.cancelBody, REASON],
   putCourier: ["PUT", "/v1/couriers/cur_1", "operator", schemas.courierBody, COURIER],
+  revoke: ["POST", "/v1/revocations", "operator", schemas.revocationBody, REVOKED],
   setShift: ["POST", "/v1/couriers/me/shift", "courier", schemas.shiftBody, { online: true }],
   reportLocation: ["POST", "/v1/couriers/me/location", "courier", schemas.locationBody, LOCATION],
   addWebhook: ["POST", "/v1/webhooks", "operator", schemas.webhookBody, WEBHOOK],

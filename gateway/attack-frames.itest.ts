@@ -2,7 +2,7 @@
  * Each field of each frame of the table, wrong in type, range, encoding and size: a coded error or close, the database as
  * before, the process alive. A new frame or field is attacked from the day it exists.
  */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { packValue } from "../proto/codec.ts";
 import { clientFrames, clientTable } from "../proto/frames.ts";
 import type { ClientFrame } from "../proto/frames.ts";
@@ -17,6 +17,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
+afterEach(async ({ task }) => void (await t.noteLag(task.name)));
 afterAll(() => t.close());
 
 const REF = 7;

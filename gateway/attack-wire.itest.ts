@@ -4,7 +4,7 @@
  */
 import net from "node:net";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { clientFrames } from "../proto/frames.ts";
 import type { ClientFrame } from "../proto/frames.ts";
 import { openClient, until } from "./testing/clients.ts";
@@ -17,6 +17,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
+afterEach(async ({ task }) => void (await t.noteLag(task.name)));
 afterAll(() => t.close());
 
 /** One raw exchange; resolves with whatever came until the other side closed or fell silent. */

@@ -3,8 +3,9 @@
  * couriers, partners and operators, and the secret of a tracking link, which stands for one delivery.
  *
  * It refuses every algorithm but one, foreign issuers, audiences and types, tokens without an end, and subjects that are
- * no ids. Key material comes from the configuration alone; headers like `jku` are never followed. What was
- * verified is remembered until it expires, because a verification costs as much as the rest of a request.
+ * no ids. Key material comes from the configuration alone: one key, and while keys are exchanged the one before; headers
+ * like `jku` are never followed. What was verified is remembered until it expires, because a verification costs as
+ * much as the rest of a request; what was revoked since is refused all the same.
  */
 import { createHash } from "node:crypto";
 import { errors as joseErrors, jwtVerify } from "jose";
@@ -16,7 +17,8 @@ import { isCourierId, isPrincipalId } from "../proto/ids.ts";
 import { TOKEN_MAX_CHARS } from "../proto/limits.ts";
 import { isTrackable } from "./policy.ts";
 import type { Principal } from "./principal.ts";
-import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes } from "./token.ts";
+import type { Revocations } from "./revocations.ts";
+import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";
 import type { TokenRole } from "./token.ts";
 
 export type Auth = {
@@ -40,13 +42,17 @@ const ROLE_OF_AUDIENCE: ReadonlyMap<unknown, TokenRole> = new Map(
 export const trackingHash = (secret: string): Uint8Array =>
   createHash("sha256").update(secret).digest();
 
-/** Throws a RangeError when the key is too short. */
-export function createAuth(
-  key: string,
-  store: Pick<Store, "deliveryByTracking">,
-  clock: Clock,
-): Auth {
-  const secret = keyBytes(key);
+export type AuthParts = {
+  /** The key that signs now, and where keys are being exchanged the one before it. */
+  readonly keys: readonly [current: string, previous?: string];
+  readonly store: Pick<Store, "deliveryByTracking">;
+  readonly clock: Clock;
+  readonly revocations: Pick<Revocations, "revokes">;
+};
+
+/** Throws a RangeError when a key is too short. */
+export function createAuth({ keys, store, clock, revocations }: AuthParts): Auth {
+  const secrets = secretsOf(keys);
   const tokens = new LRUCache<string, Principal>({ max: TOKENS_MAX });
   const links = new LRUCache<string, Principal>({ max: LINKS_MAX, ttl: LINK_CACHE_MS });
 
@@ -57,7 +63,7 @@ export function createAuth(
       tokens.delete(token);
       throw new DispatchError("token_expired");
     }
-    const principal = await verifyJwt(token, secret);
+    const principal = await verifyJwt(token, secrets);
     tokens.set(token, principal);
     return principal;
   };
@@ -67,23 +73,44 @@ export function createAuth(
     const row = await store.deliveryByTracking(trackingHash(text));
     if (row === null || !isTrackable(row, clock.now())) throw new DispatchError("unauthorized");
     const expiresAt = clock.now() + LINK_SESSION_MS;
-    const principal: Principal = { role: "tracking", subject: row.id, expiresAt };
+    // A link has no time of issue: revoked, it stays so.
+    const principal: Principal = { role: "tracking", subject: row.id, expiresAt, issuedAt: 0 };
     links.set(text, principal);
     return principal;
   };
   return {
-    verify: (credential) =>
-      TRACKING_SECRET_PATTERN.test(credential) ? verifyLink(credential) : verifyToken(credential),
+    async verify(credential) {
+      const isLink = TRACKING_SECRET_PATTERN.test(credential);
+      const principal = await (isLink ? verifyLink(credential) : verifyToken(credential));
+      if (revocations.revokes(principal)) throw new DispatchError("unauthorized");
+      return principal;
+    },
   };
+}
+
+type Secrets = { readonly current: Uint8Array; readonly byId: ReadonlyMap<string, Uint8Array> };
+
+function secretsOf([current, previous]: AuthParts["keys"]): Secrets {
+  const byId = new Map([[keyId(current), keyBytes(current)]]);
+  if (previous !== undefined) byId.set(keyId(previous), keyBytes(previous));
+  return { current: keyBytes(current), byId };
+}
+
+/** The key that the header names; the current one where it names none. Throws for a name that is not known. */
+function secretOf({ current, byId }: Secrets, kid: unknown): Uint8Array {
+  if (kid === undefined) return current;
+  const secret = typeof kid === "string" ? byId.get(kid) : undefined;
+  if (secret === undefined) throw new DispatchError("unauthorized");
+  return secret;
 }
 
 /** A socket opened with a link lives so long, and then asks again. */
 const LINK_SESSION_MS = 3_600_000;
 
-async function verifyJwt(token: string, secret: Uint8Array): Promise<Principal> {
+async function verifyJwt(token: string, secrets: Secrets): Promise<Principal> {
   if (token.length === 0 || token.length > TOKEN_MAX_CHARS) throw new DispatchError("unauthorized");
   try {
-    const { payload } = await jwtVerify(token, secret, {
+    const { payload } = await jwtVerify(token, ({ kid }) => secretOf(secrets, kid), {
       algorithms: [TOKEN_ALGORITHM],
       issuer: TOKEN_ISSUER,
       typ: TOKEN_TYPE,
@@ -91,7 +118,13 @@ async function verifyJwt(token: string, secret: Uint8Array): Promise<Principal> 
       clockTolerance: CLOCK_TOLERANCE_S,
     });
     // One audience, as one text: a token that fits several roles fits none.
-    return principalOf(ROLE_OF_AUDIENCE.get(payload.aud), payload.sub ?? "", payload.exp ?? 0);
+    const principal = principalOf(
+      ROLE_OF_AUDIENCE.get(payload.aud),
+      payload.sub ?? "",
+      payload.exp ?? 0,
+    );
+    const issuedAt = (payload.iat ?? 0) * 1000;
+    return { ...principal, issuedAt, ...(payload.jti === undefined ? {} : { jti: payload.jti }) };
   } catch (cause) {
     if (cause instanceof DispatchError) throw cause;
     const isLate = cause instanceof joseErrors.JWTExpired;

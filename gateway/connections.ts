@@ -32,6 +32,7 @@ import { asDispatchError } from "./problem.ts";
 import { deadline, openSession, step } from "./session.ts";
 import type { Session, SessionEffect, SessionMsg } from "./session.ts";
 import type { WsPeer, WsReceiver } from "./socket.ts";
+import type { SocketCaps } from "./socket-caps.ts";
 import { assignmentView } from "./views.ts";
 
 /** A reader with more than this unsent gets no positions until it has caught up. */
@@ -55,6 +56,7 @@ export type ConnectionParts = {
   readonly deps: Deps;
   readonly auth: Auth;
   readonly mail: Mail;
+  readonly caps: SocketCaps;
   /** Told when a session has ended. */
   readonly onLeave: (session: SessionId) => void;
 };
@@ -97,6 +99,7 @@ export class Connections {
       advice: null,
     };
     this.#byId.set(connection.id, connection);
+    this.#parts.caps.opened(peer.remoteAddress);
     this.#arm(connection);
     if (this.#isDraining) {
       this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
@@ -109,6 +112,7 @@ export class Connections {
       },
       closed: (code) => {
         this.#deps.metrics.disconnects.inc({ code: String(code) });
+        this.#parts.caps.closed(peer.remoteAddress);
         this.#run(connection, { type: "gone" });
       },
     };
@@ -125,6 +129,15 @@ export class Connections {
     for (const [courier, { id }] of this.#byCourier) {
       if (wanted.has(shardOfCourier(courier, this.#deps.config.shards)))
         this.#tellOpened(courier, id);
+    }
+  }
+
+  /** Ends the sessions of those principals at once. */
+  revoke(isRevoked: (principal: Principal) => boolean): void {
+    for (const connection of this.#byId.values()) {
+      const principal = connection.link?.principal;
+      if (principal === undefined || !isRevoked(principal)) continue;
+      this.#run(connection, { type: "revoked" });
     }
   }
 
@@ -193,7 +206,14 @@ export class Connections {
 
   #verify(connection: Connection, credential: string): void {
     this.#parts.auth.verify(credential).then(
-      (principal) => this.#run(connection, { type: "verified", principal }),
+      (principal) => {
+        if (this.#parts.caps.refuses(principal, this.#deps.clock.now())) {
+          this.#deps.metrics.limited.inc({ scope: "principal sockets" });
+          this.#run(connection, { type: "refused", code: "rate_limited" });
+          return;
+        }
+        this.#run(connection, { type: "verified", principal });
+      },
       (error: unknown) => {
         const { code } = asDispatchError(error);
         this.#deps.metrics.authFailures.inc({ code });
@@ -205,6 +225,7 @@ export class Connections {
 
   #enter(connection: Connection, principal: Principal): void {
     this.#deps.metrics.connections.inc({ session_role: principal.role });
+    this.#parts.caps.enter(principal);
     const link = this.#linkOf(connection, principal);
     connection.link = link;
     if (principal.role !== "courier") {
@@ -282,6 +303,7 @@ export class Connections {
 
   #leave(connection: Connection, principal: Principal): void {
     this.#parts.onLeave(connection.id);
+    this.#parts.caps.leave(principal);
     if (principal.role !== "courier") return;
     const courier = principal.subject;
     // A newer connection of the courier is not ours to take away.

@@ -14,6 +14,8 @@ import { Doorkeeper } from "./doorkeeper.ts";
 import { createFollowing } from "./following.ts";
 import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
+import { createGuards } from "./guards.ts";
+import type { Guards } from "./guards.ts";
 import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
 import { Idempotency } from "./idempotency.ts";
@@ -46,7 +48,12 @@ export type Core = {
   readonly stop: () => void;
 };
 
-export function createCore(ports: Deps, auth: Auth, version: string): Core {
+export function createCore(
+  ports: Deps,
+  auth: Auth,
+  version: string,
+  { caps, limits, revocations }: Guards = createGuards(ports),
+): Core {
   const { log, config } = ports;
   const circuit = watchPostgres(ports);
   const deps = { ...ports, store: guardedStore(ports.store, circuit) };
@@ -62,7 +69,8 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const following = createFollowing(deps, whereabouts, reader, intake);
   const { tracking, fanOut } = following;
   const onLeave = tracking.leave.bind(tracking);
-  const connections = new Connections({ deps, auth, mail, onLeave });
+  const connections = new Connections({ deps, auth, mail, caps, onLeave });
+  revocations.tell(() => connections.revoke((principal) => revocations.revokes(principal)));
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
   const frames = { deps, doorkeeper, commands, ingest, tracking, fanOut };
   connections.serveWith(createFrameService(frames));
@@ -78,12 +86,12 @@ export function createCore(ports: Deps, auth: Auth, version: string): Core {
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),
-    ...operatorRoutes({ deps, mail, whereabouts }),
+    ...operatorRoutes({ deps, mail, whereabouts, revocations }),
     ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];
   const routes = [...described, trackingPageRoute(open)];
-  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper }, routes);
+  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits }, routes);
 
   return {
     connections,

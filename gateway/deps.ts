@@ -9,6 +9,7 @@ import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Log } from "../engine/io/log.ts";
 import type { Bus } from "../engine/io/nats.ts";
+import type { AccessStore } from "../engine/store/access.ts";
 import type { Random } from "../engine/io/random.ts";
 import type { PartnerStore } from "../engine/store/partners.ts";
 import type { Store } from "../engine/store/port.ts";
@@ -30,7 +31,8 @@ export type GatewayConfig = Pick<
   | "serviceArea"
   | "shards"
   | "settings"
->;
+> &
+  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors">>;
 
 export type Outward = {
   /** For what `Bus` leaves out: requests with headers, consumers. */
@@ -46,6 +48,8 @@ export type Deps = {
   readonly gateway: NodeId;
   readonly config: GatewayConfig;
   readonly store: Store;
+  /** Where revocations are kept; without it, as in a simulation, none can be made. */
+  readonly access?: AccessStore;
   /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
   readonly probe: () => Promise<void>;
   readonly bus: Bus;

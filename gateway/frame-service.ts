@@ -14,6 +14,7 @@ import type { Doorkeeper } from "./doorkeeper.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Link } from "./link.ts";
+import { isCarried, mayTry } from "./policy.ts";
 import { asDispatchError } from "./problem.ts";
 import type { Tracking } from "./tracking.ts";
 import { assignmentView } from "./views.ts";
@@ -87,16 +88,18 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
     case "accept":
       return accept(parts, link, frame);
     case "decline":
+      mayTry(link.principal, "decline");
       await parts.commands.decline(courierOf(link), frame.delivery, frame.reason);
       return ok(link, frame.ref, null);
     case "status": {
+      mayTry(link.principal, "report");
       const { status, at: claimedAt, reason } = frame;
       const report = { status, claimedAt, reason };
       await parts.commands.status(courierOf(link), frame.delivery, report);
       return ok(link, frame.ref, null);
     }
     case "track":
-      if (link.principal.role === "courier") throw new DispatchError("forbidden");
+      mayTry(link.principal, "follow");
       return parts.tracking.track(link, frame.delivery, frame.ref, frame.after);
     case "untrack":
       parts.tracking.untrack(link.id, frame.delivery);
@@ -125,12 +128,14 @@ async function accept(
   link: Link,
   frame: ClientFrameOf<"accept">,
 ): Promise<void> {
+  mayTry(link.principal, "accept");
   const row = await commands.accept(courierOf(link), frame.delivery);
   const assignment = assignmentView(row);
   const { assigned_at } = assignment;
   if (!link.isOpen()) return;
   link.send({ type: "ok", ref: frame.ref, result: { accepted: true, assigned_at } });
-  link.send({ type: "assignment", assignment });
+  // The repeat of an accept whose delivery has ended brings back no phones and addresses.
+  if (isCarried(row.status)) link.send({ type: "assignment", assignment });
 }
 
 function takePings(

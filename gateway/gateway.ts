@@ -2,15 +2,18 @@
  * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no environment and ends no
  * process (`gateway/main.ts` does), so that a test can have one on any free port.
  */
+import { BlockList } from "node:net";
+import { addressReader, parseNetworks } from "../engine/client-address.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
-import { createAuth } from "./auth.ts";
 import type { Connections } from "./connections.ts";
 import { createCore } from "./core.ts";
 import type { Deps } from "./deps.ts";
-import { problemHeaders, problemOf } from "./problem.ts";
+import { authOf, createGuards } from "./guards.ts";
+import { SECURITY_HEADERS, problemHeaders, problemOf } from "./problem.ts";
+import type { SocketCaps } from "./socket-caps.ts";
 import { listen } from "./socket.ts";
 import type { Headers, UpgradeAnswer } from "./socket.ts";
 
@@ -25,8 +28,10 @@ export type Gateway = {
 /** Starts a gateway. Rejects when the port is taken. */
 export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
   const { log, config } = deps;
-  const core = createCore(deps, createAuth(config.authKey, deps.store, deps.clock), version);
+  const guards = createGuards(deps);
+  const core = createCore(deps, authOf(deps, guards), version, guards);
   const { connections, door } = core;
+  await guards.revocations.read();
   // Made now, so that what cannot be described stops the start and no request.
   core.description();
 
@@ -39,7 +44,8 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
     onRequest: (exchange) => door.serve(exchange),
-    onUpgrade: (headers) => upgrade(headers, config.publicUrl),
+    addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
+    onUpgrade: (headers, address) => admitSocket(deps, guards.caps, headers, address),
     onOpen: (peer) => connections.open(peer),
     onError: (error, where) => {
       const stack = error instanceof Error ? error.stack : undefined;
@@ -51,9 +57,23 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     await core.drain();
     listener.close();
     core.stop();
+    guards.revocations.stop();
   };
   let stopped: Promise<void> | null = null;
   return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+}
+
+/** Before the upgrade: how many there are already, then who asks. */
+function admitSocket(
+  { config, metrics }: Pick<Deps, "config" | "metrics">,
+  caps: SocketCaps,
+  headers: Headers,
+  address: string,
+): UpgradeAnswer {
+  const refused = caps.refusal(address);
+  if (refused === null) return upgrade(headers, config.publicUrl);
+  metrics.limited.inc({ scope: `${refused} sockets` });
+  return refusal(new DispatchError(refused === "all" ? "overloaded" : "rate_limited"));
 }
 
 /** The subprotocol says version and codec; a page of another origin may not open sockets in a user's name. */
@@ -77,5 +97,6 @@ function isOwnOrigin(headers: Headers, publicUrl: string): boolean {
 
 function refusal(error: DispatchError): UpgradeAnswer {
   const problem = problemOf(error, "/v1/socket");
-  return { status: problem.status, headers: problemHeaders(error), body: JSON.stringify(problem) };
+  const headers = { ...SECURITY_HEADERS, ...problemHeaders(error) };
+  return { status: problem.status, headers, body: JSON.stringify(problem) };
 }

@@ -4,12 +4,15 @@
  * handler writes to the socket, and none can end the process.
  */
 import type { z } from "zod";
+import { isLoopback } from "../engine/client-address.ts";
+import type { DoorLimits } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { Role } from "../proto/ids.ts";
 import { BODY_MAX_BYTES } from "../proto/limits.ts";
 import { bearerOf } from "./auth.ts";
 import type { Auth } from "./auth.ts";
+import { nameOf } from "./principal.ts";
 import type { Principal } from "./principal.ts";
 import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
@@ -17,23 +20,14 @@ import type { Doorkeeper } from "./doorkeeper.ts";
 import { keyOf } from "./idempotency.ts";
 import type { Idempotency, KeptAnswer } from "./idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
-import { PROBLEM_TYPE, asDispatchError, problemHeaders, problemOf } from "./problem.ts";
+import { PROBLEM_TYPE, SECURITY_HEADERS, asDispatchError } from "./problem.ts";
+import { problemHeaders, problemOf } from "./problem.ts";
 import { validationError } from "./problem.ts";
-import {
-  REFUSALS_BURST,
-  REFUSALS_PER_ADDRESS_PER_S,
-  REQUESTS_BURST,
-  REQUESTS_PER_PRINCIPAL_PER_S,
-  RateLimit,
-} from "./rate-limit.ts";
+import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.ts";
+import type { RateHeaders } from "./rate-limit.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import type { HttpExchange } from "./socket.ts";
 
-/** On every answer: nothing of it may be kept or guessed at. */
-const SECURITY_HEADERS: Readonly<Record<string, string>> = {
-  "x-content-type-options": "nosniff",
-  "cache-control": "no-store",
-};
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";
 const NO_BYTES = new Uint8Array(0);
@@ -46,6 +40,8 @@ const ANYONE: Principal = {
   expiresAt: 0,
 };
 
+type Found = { readonly row: Route; readonly id: string; readonly path: string };
+
 /** What a body turned out to be; a rejected promise that nobody awaits would end the process. */
 type BodyResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
@@ -54,6 +50,7 @@ export type DoorParts = {
   readonly auth: Auth;
   readonly idempotency: Idempotency;
   readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
+  readonly limits: Pick<DoorLimits, "requestsPerPrincipalPerS" | "requestsPerAddressPerS">;
 };
 
 export class HttpDoor {
@@ -62,16 +59,14 @@ export class HttpDoor {
   readonly #idempotency: Idempotency;
   readonly #doorkeeper: Pick<Doorkeeper, "admit" | "during">;
   readonly #routes = new Map<string, Map<string, Route>>();
-  readonly #perPrincipal = new RateLimit({
-    ratePerS: REQUESTS_PER_PRINCIPAL_PER_S,
-    burst: REQUESTS_BURST,
-  });
-  readonly #refusals = new RateLimit({
-    ratePerS: REFUSALS_PER_ADDRESS_PER_S,
-    burst: REFUSALS_BURST,
-  });
+  readonly #perPrincipal: RateLimit;
+  readonly #perAddress: RateLimit;
+  readonly #refusals = new RateLimit(REFUSALS_RATE);
 
-  constructor({ deps, auth, idempotency, doorkeeper }: DoorParts, routes: readonly Route[]) {
+  constructor(parts: DoorParts, routes: readonly Route[]) {
+    const { deps, auth, idempotency, doorkeeper, limits } = parts;
+    this.#perPrincipal = new RateLimit(perSecond(limits.requestsPerPrincipalPerS));
+    this.#perAddress = new RateLimit(perSecond(limits.requestsPerAddressPerS));
     this.#doorkeeper = doorkeeper;
     this.#deps = deps;
     this.#auth = auth;
@@ -90,19 +85,20 @@ export class HttpDoor {
     const startedAt = performance.now();
     let name = "none";
     let answer: Answer;
+    const limits: RateHeaders = {};
     try {
       const { row, id, path } = this.#find(exchange);
       name = row.name;
-      answer = await this.#run(exchange, row, id, path);
+      answer = await this.#run(exchange, { row, id, path }, limits);
     } catch (error) {
       answer = this.#refusal(error, exchange, name);
     }
-    this.#write(exchange, answer);
+    this.#write(exchange, answer, limits);
     const seconds = (performance.now() - startedAt) / 1000;
     this.#deps.metrics.requests.observe({ route: name, status: String(answer.status) }, seconds);
   }
 
-  #find(exchange: HttpExchange): { row: Route; id: string; path: string } {
+  #find(exchange: HttpExchange): Found {
     const { path: full, method } = exchange;
     const path = full.startsWith(`${PREFIX}/`) ? full.slice(PREFIX.length) : full;
     let methods = this.#routes.get(path);
@@ -119,11 +115,15 @@ export class HttpDoor {
     throw new MethodError([...methods.keys()]);
   }
 
-  async #run(exchange: HttpExchange, row: Route, id: string, path: string): Promise<Answer> {
+  async #run(exchange: HttpExchange, found: Found, limits: RateHeaders): Promise<Answer> {
+    const { row, id, path } = found;
+    this.#admitAddress(exchange, limits);
     this.#doorkeeper.admit(kindOf(row));
     // Before the first await: afterwards the library would have thrown the body away.
     const reading = row.method === "GET" ? null : readBody(exchange);
-    const principal = row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles);
+    if (row.roles === "anyone") this.#refuseGuessers(exchange, limits);
+    const principal =
+      row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles, limits);
     const bytes = reading === null ? NO_BYTES : bytesOf(await reading);
     const body =
       row.body === null ? null : parsed(row.body, parseJsonBody(exchange.headers, bytes));
@@ -142,30 +142,57 @@ export class HttpDoor {
       route,
       key: keyOf(header, principal, route, bytes),
     };
-    return this.#doorkeeper.during(() =>
+    const answer = await this.#doorkeeper.during(() =>
       row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call),
     );
+    // A link that opens nothing is a guess, like a token that is none.
+    const isGuess = row.roles === "anyone" && answer.status === 404;
+    if (isGuess) this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());
+    return answer;
+  }
+
+  #refuseGuessers({ remoteAddress }: HttpExchange, limits: RateHeaders): void {
+    const now = this.#deps.clock.now();
+    const waitS = this.#refusals.wait(remoteAddress, now);
+    if (waitS === 0) return;
+    Object.assign(limits, rateHeaders("refusals", this.#refusals, remoteAddress, now));
+    this.#limit("refusals", waitS);
   }
 
   /** The caller's principal, within its rate and in one of the roles. */
-  async #enter(exchange: HttpExchange, roles: readonly Role[]): Promise<Principal> {
+  async #enter(
+    exchange: HttpExchange,
+    roles: readonly Role[],
+    limits: RateHeaders,
+  ): Promise<Principal> {
     const now = this.#deps.clock.now();
     const { remoteAddress } = exchange;
-    this.#limit("refusals", this.#refusals.wait(remoteAddress, now));
+    this.#refuseGuessers(exchange, limits);
     let principal: Principal;
     try {
       principal = await this.#auth.verify(bearerOf(exchange.headers["authorization"]));
     } catch (error) {
       if (error instanceof DispatchError && ERRORS[error.code].status === 401) {
-        this.#refusals.take(remoteAddress, now);
+        this.#refusals.charge(remoteAddress, now);
         this.#deps.metrics.authFailures.inc({ code: error.code });
       }
       throw error;
     }
-    const name = `${principal.role}:${principal.subject}`;
-    this.#limit("principal", this.#perPrincipal.take(name, now));
+    const name = nameOf(principal);
+    const waitS = this.#perPrincipal.take(name, now);
+    Object.assign(limits, rateHeaders("principal", this.#perPrincipal, name, now));
+    this.#limit("principal", waitS);
     if (!roles.includes(principal.role)) throw new DispatchError("forbidden");
     return principal;
+  }
+
+  /** Before anything else is done for it. Who sits on this machine is not counted. */
+  #admitAddress({ remoteAddress }: HttpExchange, limits: RateHeaders): void {
+    if (isLoopback(remoteAddress)) return;
+    const now = this.#deps.clock.now();
+    const waitS = this.#perAddress.take(remoteAddress, now);
+    Object.assign(limits, rateHeaders("address", this.#perAddress, remoteAddress, now));
+    this.#limit("address", waitS);
   }
 
   #limit(scope: string, waitS: number): void {
@@ -209,8 +236,8 @@ export class HttpDoor {
     return { status, headers, raw: { type: PROBLEM_TYPE, content } };
   }
 
-  #write(exchange: HttpExchange, answer: Answer): void {
-    const headers: Record<string, string> = { ...SECURITY_HEADERS, ...answer.headers };
+  #write(exchange: HttpExchange, answer: Answer, limits: RateHeaders): void {
+    const headers: Record<string, string> = { ...SECURITY_HEADERS, ...limits, ...answer.headers };
     if (answer.headers?.[REPLAY_HEADER] === "true") this.#deps.metrics.replayed.inc();
     if (answer.raw !== undefined) {
       headers["content-type"] = answer.raw.type;

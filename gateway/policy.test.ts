@@ -4,7 +4,7 @@ import type { DeliveryRow } from "../engine/store/port.ts";
 import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../proto/ids.ts";
 import { STATUSES } from "../proto/status.ts";
 import type { Principal } from "./principal.ts";
-import { allowed } from "./policy.ts";
+import { ROLES_OF, allowed } from "./policy.ts";
 import type { Action } from "./policy.ts";
 import { etagOf, matchesEtag } from "./reader.ts";
 import { assignmentView, deliveryView, firstName, timeText } from "./views.ts";
@@ -52,20 +52,33 @@ const row: DeliveryRow = {
 };
 const who = (role: Principal["role"], subject: string): Principal =>
   ({ role, subject, expiresAt: NOW + 1e6 }) as Principal;
-const ACTIONS: readonly Action[] = ["read", "position", "report", "cancel", "ledger"];
+const ACTIONS: readonly Action[] = Object.keys(ROLES_OF) as Action[];
 const may = (principal: Principal, delivery = row, now = NOW): Action[] =>
   ACTIONS.filter((action) => allowed(principal, action, delivery, now));
 
 describe("the policy", () => {
   it("gives each role its own and no more", () => {
-    expect(may(who("customer", "cus_1"))).toEqual(["read", "position", "cancel"]);
-    expect(may(who("partner", "cus_1"))).toEqual(["read", "position", "cancel"]);
-    expect(may(who("courier", "cur_1"))).toEqual(["read", "position", "report"]);
-    expect(may(who("operator", "ops_1"))).toEqual(["read", "position", "cancel", "ledger"]);
-    expect(may(who("tracking", id))).toEqual(["read", "position"]);
+    expect(may(who("customer", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
+    expect(may(who("partner", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
+    expect(may(who("courier", "cur_1"))).toEqual([
+      "read",
+      "position",
+      "accept",
+      "decline",
+      "report",
+    ]);
+    expect(may(who("operator", "ops_1"))).toEqual([
+      "read",
+      "position",
+      "follow",
+      "cancel",
+      "ledger",
+    ]);
+    expect(may(who("tracking", id))).toEqual(["read", "position", "follow"]);
   });
 
   it("gives strangers nothing, couriers named like owners included", () => {
+    const open = ["accept", "decline"];
     for (const principal of [
       who("customer", "cus_2"),
       who("partner", "par_1"),
@@ -74,7 +87,8 @@ describe("the policy", () => {
       who("customer", "cur_1"),
       who("tracking", "del_00bbbbbbbbbbbbbbbbbbbbb"),
     ]) {
-      expect(may(principal), JSON.stringify(principal)).toEqual([]);
+      const isCourier = principal.role === "courier";
+      expect(may(principal), JSON.stringify(principal)).toEqual(isCourier ? open : []);
     }
   });
 
@@ -87,7 +101,7 @@ describe("the policy", () => {
 
   it("lets a link open nothing an hour after the end", () => {
     const ended = { ...row, status: "delivered", endedAt: NOW } as const;
-    expect(may(who("tracking", id), ended, NOW + 3_599_999)).toEqual(["read"]);
+    expect(may(who("tracking", id), ended, NOW + 3_599_999)).toEqual(["read", "follow"]);
     expect(may(who("tracking", id), ended, NOW + 3_600_000)).toEqual([]);
   });
 });

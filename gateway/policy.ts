@@ -1,15 +1,39 @@
 /**
- * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike. What a
- * principal may not read does not exist for it, so a refused read is `not_found`, never `forbidden`.
+ * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike. Its first half is which role
+ * may try at all (`forbidden` where not), its second whose delivery it is. What a principal may not read does not exist
+ * for it, so a refused read is `not_found`, never `forbidden`. What changes a delivery is decided once more by the
+ * store, in the statement that changes it; docs/authorization.md has the whole table, tried at the doors.
  */
 import type { DeliveryRow } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
-import type { Millis } from "../proto/ids.ts";
+import type { Millis, Role } from "../proto/ids.ts";
 import type { Status } from "../proto/status.ts";
 import type { Principal } from "./principal.ts";
 
-/** `position`: see where the courier is. `ledger`: see why it went where it went. */
-export type Action = "read" | "position" | "report" | "cancel" | "ledger";
+/** Every action on a delivery, with the roles that may try it. */
+export const ROLES_OF = {
+  read: ["customer", "partner", "courier", "operator", "tracking"],
+  /** See where the courier is. */
+  position: ["customer", "partner", "courier", "operator", "tracking"],
+  /** Get its changes and positions over the socket. A courier has its own stream. */
+  follow: ["customer", "partner", "operator", "tracking"],
+  accept: ["courier"],
+  decline: ["courier"],
+  /** Report progress. */
+  report: ["courier"],
+  cancel: ["customer", "partner", "operator"],
+  /** See why it went where it went. */
+  ledger: ["operator"],
+} as const satisfies Record<string, readonly Role[]>;
+export type Action = keyof typeof ROLES_OF;
+
+/** Throws `forbidden` when the role may not even try. */
+export function mayTry(principal: Principal, action: Action): void {
+  if (!hasRole(principal, action)) throw new DispatchError("forbidden");
+}
+
+const hasRole = ({ role }: Principal, action: Action): boolean =>
+  (ROLES_OF[action] as readonly Role[]).includes(role);
 
 /** A tracking link opens nothing an hour after the delivery ended. */
 const LINK_AFTER_END_MS = 3_600_000;
@@ -27,21 +51,21 @@ export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status" 
 
 /** Whether `principal` may do `action` with the delivery. Whether its status allows it is the store's business. */
 export function allowed(principal: Principal, action: Action, row: Subject, now: Millis): boolean {
+  if (!hasRole(principal, action)) return false;
   if (action === "position" && !isCarried(row.status)) return false;
   switch (principal.role) {
     case "operator":
-      return action !== "report";
+      return true;
     case "customer":
     case "partner":
-      return row.owner === principal.subject && (isReading(action) || action === "cancel");
+      return row.owner === principal.subject;
     case "courier":
-      return row.courierId === principal.subject && (isReading(action) || action === "report");
+      // Any courier may take what waits, and refuse what it was offered; who comes too late is told so.
+      return action === "accept" || action === "decline" || row.courierId === principal.subject;
     case "tracking":
-      return row.id === principal.subject && isReading(action) && isTrackable(row, now);
+      return row.id === principal.subject && isTrackable(row, now);
   }
 }
-
-const isReading = (action: Action): boolean => action === "read" || action === "position";
 
 /** The row, if `principal` may do `action` with it. Throws `not_found` for what is absent and for what is foreign. */
 export function permitted(

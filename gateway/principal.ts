@@ -4,7 +4,7 @@
 import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 
 /** Who calls. `expiresAt`: from then on the credential says nothing any more. */
-export type Principal =
+export type Principal = (
   | { readonly role: "courier"; readonly subject: CourierId; readonly expiresAt: Millis }
   | {
       readonly role: "customer" | "partner" | "operator";
@@ -12,4 +12,13 @@ export type Principal =
       readonly expiresAt: Millis;
     }
   /** A tracking link: its subject is the one delivery that it may read. */
-  | { readonly role: "tracking"; readonly subject: DeliveryId; readonly expiresAt: Millis };
+  | { readonly role: "tracking"; readonly subject: DeliveryId; readonly expiresAt: Millis }
+) & {
+  /** When the credential was made, and its name: what a revocation goes by. Without the first it is as old as can be. */
+  readonly issuedAt?: Millis;
+  readonly jti?: string;
+};
+
+/** A principal's name in limits and revocations: roles share no names. */
+export const nameOf = ({ role, subject }: Pick<Principal, "role" | "subject">): string =>
+  `${role}:${subject}`;

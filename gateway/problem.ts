@@ -18,6 +18,14 @@ export type Problem = {
   readonly errors?: readonly FieldError[];
 };
 export const PROBLEM_TYPE = "application/problem+json";
+/** On every answer: nothing of it may be kept, framed, guessed at, or lead on to where it came from. */
+export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "cross-origin-resource-policy": "same-origin",
+};
 const FIELD_ERRORS_MAX = 32;
 
 /** The error table's `type` URI of a code. */

@@ -5,18 +5,23 @@
 import { LRUCache } from "lru-cache";
 import type { Millis } from "../proto/ids.ts";
 
-/** Requests of one principal over REST. Generous: it is there to stop a loop, not a customer. */
-export const REQUESTS_PER_PRINCIPAL_PER_S = 1_000;
-export const REQUESTS_BURST = 2_000;
-/** Refused credentials from one address: guessing tracking links is pointless, and shall also be slow. */
-export const REFUSALS_PER_ADDRESS_PER_S = 5;
-export const REFUSALS_BURST = 50;
 const NAMES_MAX = 100_000;
+/** At once after a rest, in seconds of the rate. */
+const BURST_S = 2;
 
 /** One bucket; mutable, because there is one for each session and one for each ping. */
 export type Bucket = { tokens: number; at: Millis };
 
 export type BucketRate = { readonly ratePerS: number; readonly burst: number };
+
+/** Refused credentials from one address: guessing tracking links is pointless, and shall also be slow. */
+export const REFUSALS_RATE: BucketRate = { ratePerS: 5, burst: 50 };
+
+/** The rate of a setting; 0 is no limit. */
+export const perSecond = (ratePerS: number): BucketRate =>
+  ratePerS === 0
+    ? { ratePerS: Number.MAX_SAFE_INTEGER, burst: Number.MAX_SAFE_INTEGER }
+    : { ratePerS, burst: ratePerS * BURST_S };
 
 export const fullBucket = (rate: BucketRate, now: Millis): Bucket => ({
   tokens: rate.burst,
@@ -49,6 +54,31 @@ export class RateLimit {
     return take(this.#bucketOf(name, now), this.#rate, now, cost);
   }
 
+  /**
+   * For what shows its cost only afterwards: takes a token also where there is none. Of many at once that all found the
+   * last one, each is paid for.
+   */
+  charge(name: string, now: Millis): void {
+    const bucket = this.#bucketOf(name, now);
+    take(bucket, this.#rate, now, 0);
+    bucket.tokens = Math.max(-this.#rate.burst, bucket.tokens - 1);
+  }
+
+  /** Whole tokens that `name` has left, and the seconds until it has all of them again. */
+  left(name: string, now: Millis): { readonly tokens: number; readonly fullInS: number } {
+    const bucket = this.#bucketOf(name, now);
+    take(bucket, this.#rate, now, 0);
+    const { burst, ratePerS } = this.#rate;
+    return {
+      tokens: Math.max(0, Math.floor(bucket.tokens)),
+      fullInS: Math.ceil((burst - bucket.tokens) / ratePerS),
+    };
+  }
+
+  get rate(): BucketRate {
+    return this.#rate;
+  }
+
   /** Seconds until `name` has a token, without taking one; 0 when it has one now. */
   wait(name: string, now: Millis): number {
     return take(this.#bucketOf(name, now), this.#rate, now, 0) || this.#missing(name);
@@ -67,4 +97,25 @@ export class RateLimit {
     }
     return bucket;
   }
+}
+
+export type RateHeaders = Record<string, string>;
+
+/**
+ * What the IETF's RateLimit draft lets an answer say: the quota `q` of a window of `w` seconds, what remains of it, and in
+ * how many seconds it is whole again. The nearer of several limits is said, which is the one asked last.
+ */
+export function rateHeaders(
+  policy: string,
+  limit: RateLimit,
+  name: string,
+  now: Millis,
+): RateHeaders {
+  const { burst, ratePerS } = limit.rate;
+  if (burst === Number.MAX_SAFE_INTEGER) return {};
+  const { tokens, fullInS } = limit.left(name, now);
+  return {
+    "ratelimit-policy": `"${policy}";q=${burst};w=${Math.ceil(burst / ratePerS)}`,
+    ratelimit: `"${policy}";r=${tokens};t=${fullInS}`,
+  };
 }

@@ -78,6 +78,7 @@ describe("a delivery", () => {
       lat: 37.78,
       vehicle: "bike",
       slots: 1,
+      doubt: 0,
       online: true,
       active: 1,
     });

@@ -47,6 +47,7 @@ describe("an operator", () => {
       lat: 37.78,
       vehicle: "bike",
       slots: 1,
+      doubt: 0,
       online: true,
       active: 0,
     });
@@ -83,6 +84,7 @@ describe("roles and credentials", () => {
       ["POST", "/v1/couriers/me/shift", {}, ["courier"]],
       ["POST", "/v1/couriers/me/location", {}, ["courier"]],
       ["GET", "/v1/couriers", undefined, ["operator"]],
+      ["POST", "/v1/revocations", {}, ["operator"]],
       ["GET", `/v1/deliveries/${id}/ledger`, undefined, ["operator"]],
     ];
     for (const [method, path, body, roles] of calls) {
@@ -148,6 +150,7 @@ describe("the door itself", () => {
       "/deliveries/{id}/ledger",
       "/deliveries/{id}/status",
       "/openapi.json",
+      "/revocations",
       "/socket",
     ]);
     expect((await t.rest.get("/openapi.json")).text).toBe(answer.text);

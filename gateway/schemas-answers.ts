@@ -107,6 +107,7 @@ export const courierAnswer = z
     online: z.boolean(),
     active_deliveries: z.int(),
     location: location.nullable(),
+    doubt: z.int().min(0).max(100).meta({ example: 0 }),
   })
   .meta({ id: "Courier" });
 export const fleetAnswer = z.strictObject({ couriers: z.array(courierAnswer) });

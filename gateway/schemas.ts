@@ -8,7 +8,8 @@
 import { z } from "zod";
 import { REPORTED_STATUSES } from "../proto/frames.ts";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN, PRINCIPAL_ID_PATTERN } from "../proto/ids.ts";
+import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../proto/ids.ts";
+import { PRINCIPAL_ID_PATTERN, ROLES } from "../proto/ids.ts";
 import {
   ADDRESS_MAX_CHARS,
   COURIER_CAPACITY_MAX_DELIVERIES,
@@ -160,6 +161,26 @@ export const courierBody = z.strictObject({
   vehicle,
   capacity: z.int().min(1).max(COURIER_CAPACITY_MAX_DELIVERIES).meta({ example: 2 }),
 });
+/** Either a principal or a token, each whole. The values are compared with what tokens hold, and nothing else. */
+export const revocationBody = z
+  .strictObject({
+    role: z.enum(ROLES).optional().meta({ example: "courier" }),
+    subject: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, "must be the subject of a token")
+      .optional()
+      .meta({ example: "cur_1" }),
+    jti: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, "must be the jti of a token")
+      .optional()
+      .meta({ example: "0b7dd1b2-6bd1-4f66-a7f7-7d94e3a1a1f3" }),
+  })
+  .refine(({ role, subject, jti }) => {
+    const isPrincipal = role !== undefined && subject !== undefined;
+    const isHalf = (role === undefined) !== (subject === undefined);
+    return !isHalf && isPrincipal !== (jti !== undefined);
+  }, "name a role and a subject, or a jti");
 export const shiftBody = z.strictObject({
   online: z.boolean(),
   courier_id: courierId.optional(),

@@ -49,6 +49,8 @@ export type SessionMsg =
   | { readonly type: "woke" }
   /** The same courier has a newer connection. */
   | { readonly type: "replaced" }
+  /** Its credential was revoked. */
+  | { readonly type: "revoked" }
   /** A frame that may not be lost was dropped. */
   | { readonly type: "lagged" }
   /** The gateway ends; close at `closeAt`. */
@@ -142,8 +144,9 @@ function verifying(s: At<"verifying">, msg: SessionMsg, now: Millis): SessionSte
 function refused(s: At<"verifying">, code: ErrorCode): SessionStep {
   if (code === "token_expired") return close(s, "token_expired");
   if (code === "unauthorized") return close(s, "unauthorized");
-  // We could not tell: the client shall come back and ask again.
-  const [closed, ...effects] = close(s, code === "overloaded" ? "overloaded" : "internal");
+  // Not now, or we could not tell: the client shall come back and ask again.
+  const isTooMuch = code === "overloaded" || code === "rate_limited";
+  const [closed, ...effects] = close(s, isTooMuch ? "overloaded" : "internal");
   return [closed, complaint(code), ...effects];
 }
 
@@ -155,7 +158,8 @@ function ready(s: At<"ready">, msg: SessionMsg, now: Millis): SessionStep {
     case "woke":
       return now < s.principal.expiresAt ? [s] : close(s, "token_expired");
     case "replaced":
-      return close(s, "replaced");
+    case "revoked":
+      return close(s, msg.type);
     case "stop": {
       const next = { at: "draining", principal: s.principal, until: msg.closeAt } as const;
       return [next, { do: "announceEnd" }];
@@ -195,7 +199,8 @@ function draining(s: At<"draining">, msg: SessionMsg, now: Millis): SessionStep 
     case "woke":
       return now < s.until ? [s] : close(s, "going_away");
     case "replaced":
-      return close(s, "replaced");
+    case "revoked":
+      return close(s, msg.type);
     default:
       return [s];
   }

@@ -8,10 +8,12 @@
  * It knows no route, no role and no frame.
  */
 import * as uws from "uWebSockets.js";
+import type { AddressOf } from "../engine/client-address.ts";
 import { DispatchError } from "../proto/errors.ts";
+import { SECURITY_HEADERS } from "./problem.ts";
 import { nowUs } from "./now-us.ts";
 
-/** Headers by lower-case name. A repeated header keeps its first value. */
+/** Headers by lower-case name. A repeated header keeps its first value; X-Forwarded-For has all, in order. */
 export type Headers = Readonly<Record<string, string | undefined>>;
 
 /** One HTTP request and the way to answer it. Usable after awaits, unlike what lies underneath. */
@@ -68,6 +70,8 @@ export type ListenerOptions = {
   readonly bufferMaxBytes: number;
   /** Seconds without any traffic after which a socket is closed; 8 to 960. */
   readonly idleS: number;
+  /** From the peer's address and X-Forwarded-For to whose address counts. */
+  readonly addressOf?: AddressOf;
   readonly onRequest: (exchange: HttpExchange) => Promise<void>;
   readonly onUpgrade: (headers: Headers, remoteAddress: string) => UpgradeAnswer;
   readonly onOpen: (peer: WsPeer) => WsReceiver;
@@ -90,9 +94,8 @@ const INTERNAL_PROBLEM = JSON.stringify({
   code: "internal",
 });
 const PROBLEM_HEADERS = {
+  ...SECURITY_HEADERS,
   "content-type": "application/problem+json",
-  "x-content-type-options": "nosniff",
-  "cache-control": "no-store",
 };
 
 const REASONS: Readonly<Record<number, string>> = {
@@ -174,7 +177,7 @@ function handleRequest(
     exchange?.respond(500, PROBLEM_HEADERS, INTERNAL_PROBLEM);
   };
   try {
-    exchange = new Exchange(res, req);
+    exchange = new Exchange(res, req, options.addressOf);
     if (exchange.hasTwoLengths) {
       exchange.refuse(400, "Two Content-Length headers.");
       return;
@@ -198,7 +201,7 @@ class Exchange implements HttpExchange {
   #isOver = false;
   #onAbort: (() => void) | null = null;
 
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest) {
+  constructor(res: uws.HttpResponse, req: uws.HttpRequest, addressOf: AddressOf = asItIs) {
     res.onAborted(() => {
       this.#isOver = true;
       this.#onAbort?.();
@@ -210,7 +213,8 @@ class Exchange implements HttpExchange {
     const [headers, hasTwoLengths] = copyHeaders(req);
     this.headers = headers;
     this.hasTwoLengths = hasTwoLengths;
-    this.remoteAddress = addressText(res.getRemoteAddressAsText());
+    const peer = addressText(res.getRemoteAddressAsText());
+    this.remoteAddress = addressOf(peer, headers[FORWARDED]);
   }
 
   readBody(capBytes: number): Promise<Uint8Array> {
@@ -270,6 +274,8 @@ function copyHeaders(req: uws.HttpRequest): [Headers, boolean] {
   req.forEach((name, value) => {
     if (name === "content-length") lengths++;
     if (headers[name] === undefined) headers[name] = value;
+    // A proxy may add a line of its own below the client's: only both together are the chain.
+    else if (name === FORWARDED) headers[name] += `,${value}`;
   });
   return [headers, lengths > 1];
 }
@@ -347,7 +353,9 @@ function upgrade(
   context: uws.us_socket_context_t,
 ): void {
   const [headers] = copyHeaders(req);
-  const remoteAddress = addressText(res.getRemoteAddressAsText());
+  const { addressOf = asItIs } = options;
+  const peer = addressText(res.getRemoteAddressAsText());
+  const remoteAddress = addressOf(peer, headers[FORWARDED]);
   let answer: UpgradeAnswer;
   try {
     answer = options.onUpgrade(headers, remoteAddress);
@@ -369,6 +377,9 @@ function upgrade(
     res.end(body, true);
   });
 }
+
+const FORWARDED = "x-forwarded-for";
+const asItIs: AddressOf = (peer) => peer;
 
 /** The library gives the text as bytes. */
 const addressText = (bytes: ArrayBuffer): string => Buffer.from(bytes).toString("latin1");

@@ -1,8 +1,9 @@
 /**
  * Makes tokens. Used by `npm run token`, by a local start and by tests; the gateway itself only verifies
  * (`gateway/auth.ts`). A token is a JWT, HS256, of type `at+jwt` (RFC 9068); the role is in its audience, so that a
- * token for one role is refused where another is asked.
+ * token for one role is refused where another is asked. `kid` says under which key it was signed, `jti` names it.
  */
+import { createHash, randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
 import type { Role } from "../proto/ids.ts";
 
@@ -32,14 +33,19 @@ export function keyBytes(key: string): Uint8Array {
   return bytes;
 }
 
+/** A key's name in the header of its tokens: says which of two keys, and nothing about either. */
+export const keyId = (key: string): string =>
+  createHash("sha256").update(`hexdispatch key id\n${key}`).digest("base64url").slice(0, 10);
+
 /** A signed token. */
 export async function signToken(request: TokenRequest, key: string): Promise<string> {
   const nowS = Math.floor(Date.now() / 1000);
   return new SignJWT({})
-    .setProtectedHeader({ alg: TOKEN_ALGORITHM, typ: TOKEN_TYPE })
+    .setProtectedHeader({ alg: TOKEN_ALGORITHM, typ: TOKEN_TYPE, kid: keyId(key) })
     .setIssuer(TOKEN_ISSUER)
     .setAudience(audienceOf(request.role))
     .setSubject(request.sub)
+    .setJti(randomUUID())
     .setIssuedAt(nowS)
     .setExpirationTime(nowS + request.ttlS)
     .sign(keyBytes(key));

@@ -120,7 +120,13 @@ export function availableView(
   };
 }
 
-export function courierView(row: CourierRow, position: Position | null, now: Millis): CourierView {
+/** `doubt`: how implausible its pings were lately, 0 to 100; above 0 it is offered nothing. */
+export function courierView(
+  row: CourierRow,
+  position: Position | null,
+  now: Millis,
+  doubt = 0,
+): CourierView {
   return {
     id: row.id,
     name: row.name,
@@ -130,5 +136,6 @@ export function courierView(row: CourierRow, position: Position | null, now: Mil
     online: row.online,
     active_deliveries: row.load,
     location: locationView(position, now),
+    doubt,
   };
 }

@@ -192,6 +192,12 @@ const closeTable = {
     retryAfterMs: 0,
     text: "This version of the protocol is not spoken here; update the app.",
   },
+  revoked: {
+    code: 4504,
+    retry: false,
+    retryAfterMs: 0,
+    text: "Your token was revoked; sign in again.",
+  },
 } as const satisfies Record<string, CloseRow>;
 export type CloseReason = keyof typeof closeTable;
 export const CLOSE_CODES: Readonly<Record<CloseReason, CloseRow>> = closeTable;

@@ -47,6 +47,8 @@ export const PASSED_EVENTS_MAX = 64;
 export const COME_BACK_SOCKETS_PER_S = 2_000;
 export const COME_BACK_WITHIN_MAX_MS = 15_000;
 export const IDEMPOTENCY_KEPT_H = 48;
+/** A revocation outlives the longest token. */
+export const REVOCATIONS_KEPT_H = 8_808;
 
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
@@ -121,6 +123,8 @@ export const STORE_WAIT_MAX_MS = 3_000;
 export const FIRST_SWEEP_AFTER_MS = 1_000;
 export const POSITIONS_BATCH_MAX_ROWS = 1_000;
 export const PURGE_BATCH_MAX_ROWS = 5_000;
+/** Deliveries whose people are forgotten in one statement. */
+export const PERSONAL_BATCH_MAX_ROWS = 500;
 
 /** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
 export const PROBE_EVERY_MS = 250;
@@ -177,6 +181,10 @@ export const DISPATCH_DEFAULTS = {
   LEAVE_M: 120,
   /** Pings implying more than this speed are not believed (teleports). 278 m/s is 1,000 km/h. */
   PING_SPEED_MAX_MPS: 278,
+  /** A courier whose pings are implausible is offered nothing while its doubt is above this: 100 for each jump, halved by time. */
+  PING_DOUBT_MAX: 50,
+  /** After so long a doubt is half of what it was. */
+  PING_DOUBT_HALF_MS: 30_000,
   /** How far a ping's own time may be ahead of ours. */
   PING_AHEAD_MAX_MS: 30_000,
   /** How old a ping may be to move the position; older ones are history. */
@@ -203,6 +211,10 @@ export const DISPATCH_DEFAULTS = {
   LAST_KNOWN_MS: 30_000,
   /** How often the track history is written, in bulk. */
   HISTORY_MS: 2_000,
+  /** The track history is kept for so many hours. */
+  TRACKS_KEPT_H: 720,
+  /** Phones, notes and addresses of a delivery are forgotten so many hours after its end. */
+  PERSONAL_KEPT_H: 2_160,
   /** Between two heartbeats of a node. */
   BEAT_MS: 100,
   /** A node that was silent for so long is suspected, and its shards are taken. */

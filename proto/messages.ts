@@ -285,6 +285,8 @@ export const courierRecord = struct("courier record", {
   /** On shift. */
   online: bool,
   active: u8,
+  /** Tens of points of suspicion that its pings are made up; 0: plausible. */
+  doubt: u8,
 });
 export type CourierRecord = ValueOf<typeof courierRecord>;
 

@@ -49,6 +49,10 @@ export const SUBJECTS = {
     pattern: "{prefix}.outbox",
     doc: "Whoever committed an event nudges the relay. May be lost: the relay also looks by itself.",
   },
+  revoked: {
+    pattern: "{prefix}.revoked",
+    doc: "A gateway that made a revocation, to the others: read the table. May be lost: they also look every two seconds.",
+  },
   cells: {
     pattern: "{prefix}.cells.{shard}",
     doc: "CELLS stream: courier records of one courier shard, in batches.",
@@ -119,6 +123,7 @@ export function subjectsFor(prefix: string) {
     gateway: (gateway: string) => `${p}.gateway.${token(gateway)}`,
     positions: (gateway: string) => `${p}.positions.${token(gateway)}`,
     outbox: `${p}.outbox`,
+    revoked: `${p}.revoked`,
     cells: (shard: number) => `${p}.cells.${number(shard)}`,
     cellsAll: `${p}.cells.*`,
     ledger: (delivery: string) => `${p}.ledger.${token(delivery)}`,

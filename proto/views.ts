@@ -79,6 +79,8 @@ export type CourierView = {
   readonly online: boolean;
   readonly active_deliveries: number;
   readonly location: DeliveryView["courier_location"];
+  /** How implausible its pings were lately, 0 to 100; above 0 it is offered nothing. */
+  readonly doubt: number;
 };
 
 /** One line of a delivery's ledger: what the engine decided and why. `type` is the name in `actors/ledger.ts`. */

@@ -4,7 +4,13 @@
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { errorsPage, limitsPage, protocolPage, subjectsPage } from "./docs/pages.ts";
+import {
+  authorizationPage,
+  errorsPage,
+  limitsPage,
+  protocolPage,
+  subjectsPage,
+} from "./docs/pages.ts";
 import { projectRoot } from "./run/state.ts";
 
 const root = projectRoot();
@@ -14,6 +20,9 @@ const PAGES: Readonly<Record<string, string>> = {
   "docs/protocol.md": protocolPage(source("frames.ts"), source("messages.ts")),
   "docs/subjects.md": subjectsPage(source("subjects.ts")),
   "docs/errors.md": errorsPage(source("errors.ts")),
+  "docs/authorization.md": authorizationPage(
+    readFileSync(join(root, "gateway/testing/authorization.ts"), "utf8"),
+  ),
   "docs/limits.md": limitsPage(source("limits.ts")),
 };
 

@@ -1,4 +1,5 @@
 /** Who lives in the simulated city and where: settings, places, what customers ask for. */
+import { DOOR_DEFAULTS } from "../engine/config.ts";
 import type { Config } from "../engine/config.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
@@ -41,6 +42,9 @@ export const SIM_CONFIG: Config = {
   adminPort: 0,
   nodeAdminPort: 0,
   authKey: "",
+  authKeyPrevious: null,
+  trustedProxies: "",
+  doors: DOOR_DEFAULTS,
   cityDir: null,
   serviceArea: SERVICE_AREA_DEFAULT,
   shards: SHARDS,

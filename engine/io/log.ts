@@ -28,6 +28,11 @@ const SECRET_NAMES = [
   "pickupArea",
   "dropoffArea",
   "address",
+  "cookie",
+  "authKeyPrevious",
+  "trackingUrl",
+  "tracking_url",
+  "name",
   "courierName",
   "courierPhone",
   "notes",
@@ -46,14 +51,34 @@ export function createLog(
     base,
     redact: { paths: REDACTED, censor: "[cut]" },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      // A stack begins with the error's text.
+      log: (fields: Record<string, unknown>) =>
+        typeof fields["stack"] === "string"
+          ? { ...fields, stack: scrubbed(fields["stack"]) }
+          : fields,
+    },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
+/** Secrets and phones as they stand in the texts of errors, and what is left of them. */
+const IN_TEXTS: readonly (readonly [RegExp, string])[] = [
+  [/eyJ[\w-]+\.[\w-]+\.[\w-]*/g, "[token]"],
+  [/\b(Bearer|Basic) +\S+/gi, "$1 [cut]"],
+  [/\/t\/[\w-]{22}/g, "/t/[cut]"],
+  [/(:\/\/[^:@/\s]*):[^@/\s]+@/g, "$1:[cut]@"],
+  [/\+\d[\d ().-]{6,}\d/g, "[phone]"],
+];
+
+/** A text without what has no place in a log. */
+export const scrubbed = (text: string): string =>
+  IN_TEXTS.reduce((left, [pattern, put]) => left.replace(pattern, put), text);
+
 /** For errors in a log line: the message and code, and the stack only of what is our own fault. */
 export function errorFields(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { error: String(error) };
+  if (!(error instanceof Error)) return { error: scrubbed(String(error)) };
   const code = (error as { code?: unknown }).code;
-  return { error: error.message, ...(typeof code === "string" ? { code } : {}) };
+  return { error: scrubbed(error.message), ...(typeof code === "string" ? { code } : {}) };
 }

@@ -12,6 +12,8 @@ import type { BatchLimits } from "./batch-queue.ts";
 import { createBatcher } from "./batcher.ts";
 import type { BatchObserver, Batcher } from "./batcher.ts";
 import { changeAll, changeKeys } from "./change.ts";
+import * as access from "./access.ts";
+import type { AccessStore } from "./access.ts";
 import * as couriers from "./couriers.ts";
 import { createAll, createKeys } from "./create.ts";
 import * as idempotency from "./idempotency.ts";
@@ -31,14 +33,18 @@ export type PostgresStoreOptions = DatabaseOptions & {
 };
 
 /** The port and what only operation needs. */
-export type PostgresStore = Store & {
-  /** Deletes a bounded number of old keys; resolves to how many. Call again while it is not 0. */
-  readonly purgeIdempotency: (olderThanH: number) => Promise<number>;
-  /** The same for the history of positions. */
-  readonly purgeHistory: (olderThanH: number) => Promise<number>;
-  /** Commands that wait, by queue. */
-  readonly waiting: () => Readonly<Record<string, number>>;
-};
+export type PostgresStore = Store &
+  AccessStore & {
+    /** Deletes a bounded number of old keys; resolves to how many. Call again while it is not 0. */
+    readonly purgeIdempotency: (olderThanH: number) => Promise<number>;
+    /** The same for the history of positions. */
+    readonly purgeHistory: (olderThanH: number) => Promise<number>;
+    readonly purgeRevocations: (olderThanH: number) => Promise<number>;
+    /** The same for the people in deliveries that ended so long ago. */
+    readonly forgetPeople: (endedBeforeH: number) => Promise<number>;
+    /** Commands that wait, by queue. */
+    readonly waiting: () => Readonly<Record<string, number>>;
+  };
 
 /**
  * Opens the pool lazily: rejects nothing here, the first command tells. The schema must be there
@@ -88,6 +94,10 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     appendHistory: (all) => positions.appendHistory(db, all),
 
     purgeIdempotency: (olderThanH) => idempotency.purgeIdempotency(db, olderThanH),
+    revoke: (subject) => access.revoke(db, subject),
+    revocations: (since) => access.revocations(db, since),
+    purgeRevocations: (olderThanH) => access.purgeRevocations(db, olderThanH),
+    forgetPeople: (endedBeforeH) => access.forgetPeople(db, endedBeforeH),
     purgeHistory: (olderThanH) => positions.purgeHistory(db, olderThanH),
     waiting: () =>
       Object.fromEntries(Object.entries(queues).map(([name, queue]) => [name, queue.waiting()])),

@@ -11,6 +11,7 @@ import type { Commands } from "../commands.ts";
 import type { Deps } from "../deps.ts";
 import { current } from "../estimates.ts";
 import type { Ingest } from "../ingest.ts";
+import { ROLES_OF } from "../policy.ts";
 import { courierOf, deliveryIdOf, route } from "../route.ts";
 import type { Route } from "../route.ts";
 import {
@@ -97,7 +98,7 @@ const acceptRoute = ({ commands }: CourierParts): Route =>
     method: "POST",
     path: "/deliveries/{id}/accept",
     name: "acceptDelivery",
-    roles: ["courier"],
+    roles: ROLES_OF.accept,
     body: acceptBody,
     query: null,
     idempotency: "kept",
@@ -127,7 +128,7 @@ const declineRoute = ({ commands }: CourierParts): Route =>
     method: "POST",
     path: "/deliveries/{id}/decline",
     name: "declineDelivery",
-    roles: ["courier"],
+    roles: ROLES_OF.decline,
     body: declineBody,
     query: null,
     idempotency: "kept",
@@ -148,7 +149,7 @@ const statusRoute = ({ commands }: CourierParts): Route =>
     method: "POST",
     path: "/deliveries/{id}/status",
     name: "reportStatus",
-    roles: ["courier"],
+    roles: ROLES_OF.report,
     body: statusBody,
     query: null,
     idempotency: "kept",

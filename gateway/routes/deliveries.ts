@@ -13,7 +13,7 @@ import { replayable } from "../http.ts";
 import { keyOfExternalId } from "../idempotency.ts";
 import type { IntakeDoor } from "../intake.ts";
 import type { Idempotency } from "../idempotency.ts";
-import { permitted } from "../policy.ts";
+import { ROLES_OF, permitted } from "../policy.ts";
 import { fieldProblem } from "../problem.ts";
 import { etagOf, matchesEtag } from "../reader.ts";
 import type { Reader } from "../reader.ts";
@@ -80,7 +80,7 @@ const readRoute = ({ deps, reader, intake }: DeliveryParts): Route =>
     method: "GET",
     path: "/deliveries/{id}",
     name: "getDelivery",
-    roles: ["customer", "partner", "courier", "operator", "tracking"],
+    roles: ROLES_OF.read,
     body: null,
     query: null,
     idempotency: "none",
@@ -107,7 +107,7 @@ const listRoute = ({ deps, reader }: DeliveryParts): Route =>
     method: "GET",
     path: "/deliveries",
     name: "listDeliveries",
-    roles: ["customer", "partner", "courier", "operator", "tracking"],
+    roles: ROLES_OF.read,
     body: null,
     query: listQuery,
     idempotency: "none",
@@ -166,7 +166,7 @@ const cancelRoute = ({ commands }: DeliveryParts): Route =>
     method: "POST",
     path: "/deliveries/{id}/cancel",
     name: "cancelDelivery",
-    roles: ["customer", "partner", "operator"],
+    roles: ROLES_OF.cancel,
     body: cancelBody,
     query: null,
     idempotency: "kept",

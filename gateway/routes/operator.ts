@@ -7,12 +7,14 @@ import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
 import type { Deps } from "../deps.ts";
 import type { Mail } from "../mail.ts";
-import { permitted } from "../policy.ts";
+import { ROLES_OF, permitted } from "../policy.ts";
+import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import { deliveryIdOf, route } from "../route.ts";
 import type { Route } from "../route.ts";
-import { courierAnswer, fleetAnswer, ledgerAnswer } from "../schemas-answers.ts";
-import { courierBody } from "../schemas.ts";
+import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";
+import { courierBody, revocationBody } from "../schemas.ts";
+import type { Revocations } from "../revocations.ts";
 import { courierView } from "../views.ts";
 import type { Whereabouts } from "../whereabouts.ts";
 
@@ -20,12 +22,14 @@ export type OperatorParts = {
   readonly deps: Pick<Deps, "store" | "clock" | "ledger" | "config">;
   readonly mail: Mail;
   readonly whereabouts: Whereabouts;
+  readonly revocations: Pick<Revocations, "revoke">;
 };
 
 export const operatorRoutes = (parts: OperatorParts): readonly Route[] => [
   putCourierRoute(parts),
   fleetRoute(parts),
   ledgerRoute(parts),
+  revokeRoute(parts),
 ];
 
 const putCourierRoute = ({ deps, mail, whereabouts }: OperatorParts): Route =>
@@ -72,12 +76,16 @@ const fleetRoute = ({ deps, mail }: OperatorParts): Route =>
     async handle() {
       const [rows, records] = await Promise.all([deps.store.couriers(), mail.fleet()]);
       const positions = new Map<string, Position>();
-      for (const { courier, at, lng, lat } of records) {
+      const doubts = new Map<string, number>();
+      for (const { courier, at, lng, lat, doubt } of records) {
         const isNewer = at > (positions.get(courier)?.at ?? 0);
-        if (isNewer) positions.set(courier, { courier, at, lng, lat });
+        if (!isNewer) continue;
+        positions.set(courier, { courier, at, lng, lat });
+        doubts.set(courier, Math.min(100, doubt));
       }
       const now = deps.clock.now();
-      const view = (row: CourierRow) => courierView(row, positions.get(row.id) ?? null, now);
+      const view = (row: CourierRow) =>
+        courierView(row, positions.get(row.id) ?? null, now, doubts.get(row.id));
       return { status: 200, json: { couriers: rows.map(view) } };
     },
   });
@@ -87,7 +95,7 @@ const ledgerRoute = ({ deps }: OperatorParts): Route =>
     method: "GET",
     path: "/deliveries/{id}/ledger",
     name: "getLedger",
-    roles: ["operator"],
+    roles: ROLES_OF.ledger,
     body: null,
     query: null,
     idempotency: "none",
@@ -101,6 +109,31 @@ const ledgerRoute = ({ deps }: OperatorParts): Route =>
       permitted(call.principal, "ledger", await deps.store.delivery(id), deps.clock.now());
       const entries = await readLedger(deps, id);
       return { status: 200, json: { delivery_id: id, entries } };
+    },
+  });
+
+const revokeRoute = ({ revocations }: OperatorParts): Route =>
+  route({
+    method: "POST",
+    path: "/revocations",
+    name: "revoke",
+    roles: ["operator"],
+    body: revocationBody,
+    query: null,
+    idempotency: "kept",
+    doc: {
+      summary:
+        "Throw out a principal (its tokens and links made so far) or one token. Open sockets of theirs end within seconds, at every gateway.",
+      answers: { 200: successAnswer },
+      errors: ["invalid_field", "unavailable"],
+    },
+    async handle({ body }) {
+      const { role, subject, jti } = body;
+      if (jti !== undefined) await revocations.revoke({ jti });
+      if (role !== undefined && subject !== undefined) {
+        await revocations.revoke({ principal: { role, subject } as Principal });
+      }
+      return { status: 200, json: { success: true } };
     },
   });
 

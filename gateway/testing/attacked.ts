@@ -3,6 +3,7 @@
  * tables to show that nothing changed, and whether it is still the very process that was started.
  */
 import { fork } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
@@ -20,6 +21,7 @@ import { BODY, TEST_KEY, goOnShift, tokenOf } from "./gateway.ts";
 import { FakeNodes } from "./nodes.ts";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
+const NODE = fileURLToPath(new URL("../../engine/node.ts", import.meta.url));
 const SHARDS = 64;
 
 export type Role = "customer" | "courier" | "operator";
@@ -38,19 +40,24 @@ export type Attacked = {
   readonly unchanged: (attack: () => Promise<void>) => Promise<void>;
   /** The process that was started lives, and serves right. */
   readonly expectAlive: () => Promise<void>;
+  /** It answers a read; false while it refuses to. */
+  readonly isServing: () => Promise<boolean>;
   /** What it has used of memory since its start, at most, bytes. */
   readonly memoryBytes: () => Promise<number>;
+  /** The longest delay of its event loop since this was asked last, s; kept for `npm run attacks` under the test's name. */
+  readonly noteLag: (test: string) => Promise<number>;
   /** All that it wrote. */
   readonly logLines: () => readonly string[];
   readonly close: () => Promise<void>;
 };
 
-export async function startAttacked(): Promise<Attacked> {
+/** `withNode`: a real node behind it, as in operation, in place of a stand-in that says yes. */
+export async function startAttacked({ withNode = false } = {}): Promise<Attacked> {
   const database = await testDatabase();
   await migrate(database.url);
   const prefix = testPrefix();
   const nodesBus = natsBus(await connectNats({ url: testNatsUrl(), name: "nodes test" }));
-  const nodes = new FakeNodes(nodesBus, subjectsFor(prefix), SHARDS);
+  const nodes = new FakeNodes(nodesBus, subjectsFor(prefix), withNode ? 0 : SHARDS, !withNode);
   await nodesBus.flush();
   const [port, adminPort] = [await freePort(), await freePort()];
   const env = {
@@ -63,7 +70,8 @@ export async function startAttacked(): Promise<Attacked> {
     HEXDISPATCH_SHARDS: String(SHARDS),
     HEXDISPATCH_LOG_LEVEL: "warn",
   };
-  const { child, output } = await startProcess(env);
+  const node = withNode ? await startProcess(NODE, env) : null;
+  const { child, output } = await startProcess(MAIN, env);
   const url = `http://127.0.0.1:${port}`;
   const [rest, admin] = [new Rest(url), new Rest(`http://127.0.0.1:${adminPort}`)];
   const tokens = {
@@ -73,16 +81,18 @@ export async function startAttacked(): Promise<Attacked> {
   };
   const profile = { name: "Alice", phone: "+1-555-0101", vehicle: "bike", capacity: 2 };
   expect((await rest.put("/v1/couriers/cur_1", tokens.operator, profile)).status).toBe(200);
-  // On shift, so that an accept which slips through would change something.
-  const store = openPostgresStore({ url: database.url, applicationName: "attack test" });
-  await goOnShift(store, "cur_1");
-  await store.close();
+  if (withNode) {
+    const shift = await rest.post("/v1/couriers/me/shift", tokens.courier, { online: true });
+    expect(shift.status, shift.text).toBe(200);
+  } else await putOnShift(database.url);
   const created = await rest.post("/v1/deliveries", tokens.customer, BODY);
   expect(created.status, created.text).toBe(201);
   const delivery: string = created.body.delivery_id;
 
   const expectAlive = async (): Promise<void> => {
-    expect([child.exitCode, child.signalCode], output.join("")).toEqual([null, null]);
+    for (const one of node === null ? [child] : [child, node.child]) {
+      expect([one.exitCode, one.signalCode], output.join("")).toEqual([null, null]);
+    }
     expect(isAlive(child.pid as number)).toBe(true);
     expect((await admin.get("/livez")).status).toBe(200);
     const answer = await rest.get(`/v1/deliveries/${delivery}`, tokens.customer);
@@ -108,22 +118,40 @@ export async function startAttacked(): Promise<Attacked> {
       const { text } = await admin.get("/metrics");
       return Number(/^\S*process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1]);
     },
+    isServing: async () =>
+      (await rest.get(`/v1/deliveries/${delivery}`, tokens.customer)).status === 200,
+    async noteLag(test) {
+      const { text } = await admin.get("/metrics");
+      const lagS = Number(/^hexdispatch_event_loop_lag_seconds\S* (\S+)$/m.exec(text)?.[1]);
+      const file = process.env["HEXDISPATCH_ATTACK_LAG_FILE"];
+      if (file) appendFileSync(file, `${JSON.stringify({ test, lagMs: lagS * 1_000 })}\n`);
+      return lagS;
+    },
     logLines: () => output.join("").split("\n"),
     async close() {
       for (const client of clients) client.end();
       child.kill("SIGKILL");
+      node?.child.kill("SIGKILL");
       await nodesBus.close();
       await database.drop();
     },
   };
 }
 
+/** On shift, so that an accept which slips through would change something. */
+async function putOnShift(url: string): Promise<void> {
+  const store = openPostgresStore({ url, applicationName: "attack test" });
+  await goOnShift(store, "cur_1");
+  await store.close();
+}
+
 async function startProcess(
+  file: string,
   env: Readonly<Record<string, string>>,
 ): Promise<{ readonly child: ChildProcess; readonly output: readonly string[] }> {
   const output: string[] = [];
   let saidReady = false;
-  const child = fork(MAIN, [], {
+  const child = fork(file, [], {
     execArgv: ["--import", "tsx"],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: { ...process.env, ...env },

@@ -65,6 +65,7 @@ export type TestGateway = {
   readonly deps: Deps;
   readonly metrics: Metrics;
   readonly url: string;
+  readonly databaseUrl: string;
   /** Lines of the log at level warn and above. */
   readonly logLines: string[];
   readonly nodes: FakeNodes;
@@ -89,6 +90,8 @@ export type TestChange = {
   readonly admission?: AdmissionLimits;
   /** Put around the store that the gateway gets. */
   readonly wrap?: (store: PostgresStore) => Store;
+  /** Over the settings of all tests. */
+  readonly config?: Partial<GatewayConfig>;
   /** With the outward parts; `natsUrl` and `credentials` where the run's server will not do. */
   readonly outward?: {
     readonly natsUrl?: string;
@@ -129,11 +132,13 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     serviceArea: SERVICE_AREA_DEFAULT,
     shards: 64,
     settings: { ...DISPATCH_DEFAULTS, POSITIONS_MS: 100, FOLLOW_REREAD_MS: 2_000 },
+    ...change.config,
   };
   const deps: Deps = {
     gateway: newNodeId("gw"),
     config,
     store: change.wrap?.(store) ?? store,
+    access: store,
     probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,
@@ -172,6 +177,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     deps,
     metrics,
     url,
+    databaseUrl: database.url,
     logLines,
     nodes,
     partners,

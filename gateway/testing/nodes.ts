@@ -21,13 +21,15 @@ export class FakeNodes {
   readonly #bus: Bus;
   readonly #subjects: Subjects;
 
-  constructor(bus: Bus, subjects: Subjects, shards: number) {
+  constructor(bus: Bus, subjects: Subjects, shards: number, answersFleet = true) {
     this.#bus = bus;
     this.#subjects = subjects;
     bus.subscribe(subjects.outbox, () => void this.outboxNudges++);
-    bus.subscribe(subjects.fleet, (message) =>
-      message.respond(this.#part([...this.records.values()])),
-    );
+    if (answersFleet) {
+      bus.subscribe(subjects.fleet, (message) =>
+        message.respond(this.#part([...this.records.values()])),
+      );
+    }
     for (let shard = 0; shard < shards; shard++) {
       bus.subscribe(subjects.shard(shard), (message) => {
         const posts = decodePosts(message.data)?.posts ?? [];

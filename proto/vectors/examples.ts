@@ -44,6 +44,7 @@ const record: CourierRecord = {
   lat: 37.77,
   vehicle: "bike",
   slots: 3,
+  doubt: 0,
   online: true,
   active: 0,
 };

@@ -9,6 +9,8 @@ import { intakeTable } from "../../proto/intake.ts";
 import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
 import { streamTable, toCellTable, toCourierTable, toDeliveryTable } from "../../proto/messages.ts";
 import { STREAMS, SUBJECTS } from "../../proto/subjects.ts";
+import { EXPECTED, RELATIONS } from "../../gateway/testing/authorization.ts";
+import { STATUSES } from "../../proto/status.ts";
 import { constantsOf, openingComment, rowDocs } from "./source.ts";
 
 const NOTE = "<!-- Generated from proto/ by `npm run docs`; changes here are lost. -->";
@@ -87,6 +89,28 @@ export function subjectsPage(source: string): string {
       ["Stream", "Subjects", "Storage", "Age, s", "Size, MiB", "Dedupe, s", "Full", "What for"],
       streams,
     ),
+  );
+}
+
+/** Who may do what: one table for each action, a row for each relation that is not refused throughout. */
+export function authorizationPage(source: string): string {
+  const sections = Object.entries(EXPECTED).flatMap(([action, relations]) => [
+    `## ${action}`,
+    table(
+      ["Who", ...STATUSES],
+      Object.entries(relations).map(([relation, row]) => [
+        RELATIONS[relation as keyof typeof RELATIONS],
+        ...STATUSES.map((status) => row[status]),
+      ]),
+    ),
+  ]);
+  return page(
+    "# Authorization",
+    openingComment(source),
+    "The numbers are HTTP statuses; over the socket the same refusals come as error codes ([errors](errors.md)). `200+` shows where " +
+      "the courier is. `-`: there is nobody of that kind. 401 no valid token, 403 not in this role, 404 does not exist for you, " +
+      "409 the status of the delivery does not allow it.",
+    ...sections,
   );
 }
 

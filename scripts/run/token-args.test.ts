@@ -1,7 +1,7 @@
 // The command line of `npm run token`.
 
 import { expect, test } from "vitest";
-import { parseTokenArgs, parseTtl } from "./token-args.ts";
+import { parseRevokeArgs, parseTokenArgs, parseTtl } from "./token-args.ts";
 
 test("a role and a subject make a request for eight hours", () => {
   expect(parseTokenArgs(["--role", "courier", "--sub", "cur_1"])).toEqual({
@@ -45,4 +45,24 @@ test.each([
   ["8w", null],
 ])("a ttl of %s is %s seconds", (text, seconds) => {
   expect(parseTtl(text)).toBe(seconds);
+});
+
+test.each([
+  [["--role", "courier", "--sub", "cur_1"], { role: "courier", subject: "cur_1" }],
+  [["--role", "tracking", "--sub", "del_1"], { role: "tracking", subject: "del_1" }],
+  [["--jti", "ab-1"], { jti: "ab-1" }],
+])("%j revokes", (args, expected) => {
+  expect(parseRevokeArgs(args)).toEqual(expected);
+});
+
+test.each([
+  [[], "name --role and --sub"],
+  [["--role", "courier"], "name --role and --sub"],
+  [["--role", "courier", "--sub", "x", "--jti", "y"], "alone"],
+  [["--role", "king", "--sub", "x"], "--role is not known"],
+  [["--role", "courier", "--sub", "a b"], "--sub must be"],
+  [["--jti", "a b"], "--jti must be"],
+  [["--jti", "a", "--ttl", "8h"], "--ttl has no meaning"],
+])("%j revokes nothing", (args, text) => {
+  expect(parseRevokeArgs(args)).toContain(text);
 });

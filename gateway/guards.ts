@@ -1,0 +1,33 @@
+/**
+ * Who may come in, and how often: credentials, revocations, caps and rates of one gateway, made from its settings.
+ */
+import { DOOR_DEFAULTS } from "../engine/config.ts";
+import type { DoorLimits } from "../engine/config.ts";
+import { createAuth } from "./auth.ts";
+import type { Auth } from "./auth.ts";
+import type { Deps } from "./deps.ts";
+import { Revocations } from "./revocations.ts";
+import { SocketCaps } from "./socket-caps.ts";
+
+export type Guards = {
+  readonly revocations: Revocations;
+  readonly caps: SocketCaps;
+  readonly limits: DoorLimits;
+};
+
+export function createGuards(deps: Deps): Guards {
+  const limits = deps.config.doors ?? DOOR_DEFAULTS;
+  const caps = new SocketCaps({
+    all: limits.socketsMax,
+    perAddress: limits.socketsPerAddressMax,
+    perPrincipal: limits.socketsPerPrincipalMax,
+  });
+  return { revocations: new Revocations(deps), caps, limits };
+}
+
+/** The verifier of credentials under the keys of the settings. */
+export function authOf({ config, store, clock }: Deps, { revocations }: Guards): Auth {
+  const { authKey, authKeyPrevious: previous } = config;
+  const keys = previous ? ([authKey, previous] as const) : ([authKey] as const);
+  return createAuth({ keys, store, clock, revocations });
+}
