@@ -65,6 +65,7 @@ export type DoorLimits = {
   readonly socketsMax: number;
   readonly socketsPerPrincipalMax: number;
   readonly socketsPerAddressMax: number;
+  readonly welcomesPerCourierPerS: number;
 };
 
 export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
@@ -73,6 +74,7 @@ export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
   socketsMax: 0,
   socketsPerPrincipalMax: 1_000,
   socketsPerAddressMax: 2_000,
+  welcomesPerCourierPerS: 2,
 });
 
 export const WEBHOOK_TARGETS = ["public", "any"] as const;
@@ -236,6 +238,7 @@ function readDoors(reader: Reader): DoorLimits {
     requestsPerAddressPerS: rate("REQUESTS_PER_ADDRESS_PER_S", d.requestsPerAddressPerS),
     socketsMax: rate("SOCKETS_MAX", d.socketsMax),
     socketsPerPrincipalMax: rate("SOCKETS_PER_PRINCIPAL_MAX", d.socketsPerPrincipalMax),
+    welcomesPerCourierPerS: rate("WELCOMES_PER_COURIER_PER_S", d.welcomesPerCourierPerS),
     socketsPerAddressMax: rate("SOCKETS_PER_ADDRESS_MAX", d.socketsPerAddressMax),
   });
 }

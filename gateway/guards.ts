@@ -21,6 +21,7 @@ export function createGuards(deps: Deps): Guards {
     all: limits.socketsMax,
     perAddress: limits.socketsPerAddressMax,
     perPrincipal: limits.socketsPerPrincipalMax,
+    welcomesPerCourierPerS: limits.welcomesPerCourierPerS,
   });
   return { revocations: new Revocations(deps), caps, limits };
 }

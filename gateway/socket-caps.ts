@@ -6,7 +6,6 @@
 import { isLoopback } from "../engine/client-address.ts";
 import type { Millis } from "../proto/ids.ts";
 import { RateLimit } from "./rate-limit.ts";
-import type { BucketRate } from "./rate-limit.ts";
 import { nameOf } from "./principal.ts";
 import type { Principal } from "./principal.ts";
 
@@ -15,21 +14,24 @@ export type SocketLimits = {
   readonly all: number;
   readonly perAddress: number;
   readonly perPrincipal: number;
+  readonly welcomesPerCourierPerS: number;
 };
 
-/** Welcomes of one courier: a phone in a tunnel comes back often, a loop more often. */
-const WELCOMES_RATE: BucketRate = { ratePerS: 1, burst: 20 };
+/** At once after a rest, in seconds of the rate: a phone in a tunnel comes back often, a loop more often. */
+const WELCOMES_BURST_S = 10;
 
 export class SocketCaps {
   readonly #limits: SocketLimits;
   // As many entries as there are sockets, never more: each is counted down to nothing and removed.
   readonly #byAddress = new Map<string, number>();
   readonly #byPrincipal = new Map<string, number>();
-  readonly #welcomes = new RateLimit(WELCOMES_RATE);
+  readonly #welcomes: RateLimit;
   #all = 0;
 
   constructor(limits: SocketLimits) {
     this.#limits = limits;
+    const { welcomesPerCourierPerS: ratePerS } = limits;
+    this.#welcomes = new RateLimit({ ratePerS, burst: ratePerS * WELCOMES_BURST_S });
   }
 
   /** Why a socket from that address is not let in; null when it is. */
@@ -52,7 +54,7 @@ export class SocketCaps {
 
   /** Too many of its sockets are open, or a courier comes back again and again: each welcome is two reads and a message. */
   refuses(principal: Principal, now: Millis): boolean {
-    const isCourier = principal.role === "courier";
+    const isCourier = principal.role === "courier" && this.#limits.welcomesPerCourierPerS > 0;
     if (isCourier && this.#welcomes.take(principal.subject, now) > 0) return true;
     const { perPrincipal } = this.#limits;
     return perPrincipal > 0 && (this.#byPrincipal.get(nameOf(principal)) ?? 0) >= perPrincipal;

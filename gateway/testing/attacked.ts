@@ -69,6 +69,8 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
     HEXDISPATCH_ADMIN_PORT: String(adminPort),
     HEXDISPATCH_SHARDS: String(SHARDS),
     HEXDISPATCH_LOG_LEVEL: "warn",
+    // Where each broken frame is tried on a socket of its own, one courier comes back a thousand times.
+    ...(withNode ? {} : { HEXDISPATCH_WELCOMES_PER_COURIER_PER_S: "0" }),
   };
   const node = withNode ? await startProcess(NODE, env) : null;
   const { child, output } = await startProcess(MAIN, env);
