@@ -66,7 +66,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const child of children) child.kill("SIGKILL");
   const manager = await jetstreamManager(nc);
-  for (const key of ["CELLS", "LEDGER", "EVENTS"] as const) {
+  for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
     const stream = streamName(env["HEXDISPATCH_NATS_PREFIX"] as string, key);
     await manager.streams.delete(stream).catch(() => false);
   }

@@ -25,7 +25,7 @@ busContract("NATS", async () => {
     // Polling: what is waited for happens in another process.
     pass: () => sleep(2).then(() => undefined),
     close: async () => {
-      for (const key of ["CELLS", "LEDGER", "EVENTS"] as const) {
+      for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
         await manager.streams.delete(streamName(prefix, key));
       }
       await a.close();
