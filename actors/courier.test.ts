@@ -264,4 +264,18 @@ describe("a new owner", () => {
     const ping = { ...pingOf(1, T0 + 1_000), session: "s9" as never };
     expect(wordsOf(me.send(ping))).toEqual(["notify offer", "history", "index"]);
   });
+
+  it("learns of a newer session from a newer ping when its opening was lost, never from a late one", () => {
+    const me = story();
+    me.send(openedOf("s1"));
+    me.send(offer(1, T0 + 20_000));
+    me.advance(1_000);
+    const ping = { ...pingOf(5, T0 + 1_000), session: "s2" as never };
+    expect(wordsOf(me.send(ping))).toEqual(["notify offer", "history", "index"]);
+    me.advance(1_000);
+    const late = { ...pingOf(4, T0 + 900), session: "s1" as never };
+    expect(wordsOf(me.send(late))).toEqual([]);
+    const next = { ...pingOf(6, T0 + 2_000), session: "s2" as never };
+    expect(wordsOf(me.send(next))).toEqual(["history", "index"]);
+  });
 });

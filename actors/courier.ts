@@ -216,13 +216,15 @@ function onPing(
   now: Millis,
   ctx: CourierContext,
 ): KnownStep {
-  // After a change of owner the pings tell which session there is.
-  const isSessionNews = c.session === null && m.session !== null;
+  const { verdict, track } = judge(c.track, m, now, ctx.settings);
+  // The pings tell which session there is after a change of owner, and when the message that opened it was lost: a
+  // courier's newest ping came by its newest session.
+  const isSessionNews =
+    c.session === null || (verdict === "moves" && c.session.session !== m.session);
   const [known, ...shown] =
     isSessionNews && m.session !== null
       ? attach(c, { gateway: m.gateway, session: m.session }, now, ctx)
       : ([c] as const);
-  const { verdict, track } = judge(c.track, m, now, ctx.settings);
   if (track === c.track) return [known, ...shown];
   const tracked = { ...known, track };
   if (verdict === "refused") return [tracked, ...shown];
