@@ -21,6 +21,7 @@ import { BODY, TEST_KEY, goOnShift, tokenOf } from "./gateway.ts";
 import { FakeNodes } from "./nodes.ts";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
+const STREAM_BYTES = String(16 * 1_048_576);
 const NODE = fileURLToPath(new URL("../../engine/node.ts", import.meta.url));
 const SHARDS = 64;
 
@@ -63,6 +64,11 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
   const env = {
     HEXDISPATCH_NATS_URL: testNatsUrl(),
     HEXDISPATCH_NATS_PREFIX: prefix,
+    // The run's server is shared: what streams set aside is gone for the suites that follow.
+    HEXDISPATCH_CELLS_BYTES_MAX: STREAM_BYTES,
+    HEXDISPATCH_LEDGER_BYTES_MAX: STREAM_BYTES,
+    HEXDISPATCH_EVENTS_BYTES_MAX: STREAM_BYTES,
+    HEXDISPATCH_INTAKE_BYTES_MAX: STREAM_BYTES,
     HEXDISPATCH_POSTGRES_URL: database.url,
     HEXDISPATCH_AUTH_KEY: TEST_KEY,
     HEXDISPATCH_PUBLIC_PORT: String(port),

@@ -40,6 +40,8 @@ export interface NatsServerOptions {
   readonly syncAlways?: boolean;
   /** What to run in place of the program itself, e.g. within a network namespace. */
   readonly launch?: Launch;
+  /** What all streams together may set aside, e.g. `64G`; default: 8G. */
+  readonly fileStore?: string;
   /** More lines for the configuration file, e.g. accounts or a cluster block. */
   readonly config?: string;
   /** A file with the seed of a user, where that configuration asks for one. */
@@ -81,7 +83,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 function configText(
   options: NatsServerOptions & { readonly host: string; readonly port: number },
 ): string {
-  const { folder, host, port, name, syncAlways, config } = options;
+  const { folder, host, port, name, syncAlways, fileStore, config } = options;
   const sync = `  # An acknowledged message is on the disk, not only in the page cache.
   sync_interval: always
 `;
@@ -91,7 +93,7 @@ listen: "${host}:${port}"
 jetstream {
   store_dir: ${JSON.stringify(join(folder, "jetstream"))}
 ${(syncAlways ?? true) ? sync : ""}  max_memory_store: 1G
-  max_file_store: 8G
+  max_file_store: ${fileStore ?? "8G"}
 }
 ${config ?? ""}`;
 }

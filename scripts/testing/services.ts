@@ -74,7 +74,8 @@ export async function startTestServices(
   };
   try {
     if (!process.env[NATS_VARIABLE]) {
-      const nats = await privateNats({}, say);
+      // Room for the streams that suites leave behind: it is set aside in numbers only.
+      const nats = await privateNats({ fileStore: "200G" }, say);
       running.push(nats);
       process.env[NATS_VARIABLE] = nats.url;
     }
@@ -107,7 +108,11 @@ export interface PrivateServer {
 
 /** A nats-server of its own. `config` is added to its configuration file. */
 export async function privateNats(
-  options: { readonly config?: string; readonly port?: number } = {},
+  options: {
+    readonly config?: string;
+    readonly port?: number;
+    readonly fileStore?: string;
+  } = {},
   say: (line: string) => void = quiet,
 ): Promise<PrivateServer> {
   const root = projectRoot();
@@ -118,7 +123,9 @@ export async function privateNats(
   const start = async (): Promise<Started> => {
     const onSpawn = (record: ProcessRecord): void => folder.list.add(record);
     const inner = join(folder.path, "nats");
-    const server = await startNatsServer({ binary, folder: inner, port, config, onSpawn });
+    const { fileStore } = options;
+    const more = fileStore === undefined ? {} : { fileStore };
+    const server = await startNatsServer({ binary, folder: inner, port, config, onSpawn, ...more });
     return { ...server, url: server.url };
   };
   return makePrivate(start, folder.remove);
