@@ -59,6 +59,9 @@ beforeAll(async () => {
     HEXDISPATCH_PUBLIC_PORT_SHARED: "yes",
     HEXDISPATCH_ADMIN_PORT: "0",
     HEXDISPATCH_SHARDS: "8",
+    // All followers here are one customer.
+    HEXDISPATCH_SOCKETS_PER_PRINCIPAL_MAX: "0",
+    HEXDISPATCH_REQUESTS_PER_PRINCIPAL_PER_S: "0",
     HEXDISPATCH_LOG_LEVEL: "error",
   };
 });
