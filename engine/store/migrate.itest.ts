@@ -33,17 +33,22 @@ const tables = async (): Promise<string[]> => {
 };
 
 test("an empty database gets everything, a migrated one nothing", async () => {
-  expect(await migrate(database.url)).toEqual(["0001_init.sql", "0002_partners.sql"]);
+  expect(await migrate(database.url)).toEqual([
+    "0001_init.sql",
+    "0002_partners.sql",
+    "0003_security.sql",
+  ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
     ...["courier_positions", "couriers", "deliveries", "idempotency", "notices", "outbox"],
-    ...["partners", "ping_history", "schema_migrations", "shards", "webhook_messages", "webhooks"],
+    ...["partners", "ping_history", "revocations", "schema_migrations", "shards"],
+    ...["webhook_messages", "webhooks"],
   ]);
 });
 
 test("processes that start together migrate once", async () => {
   const applied = await Promise.all([1, 2, 3, 4, 5].map(() => migrate(database.url)));
-  expect(applied.flat()).toEqual(["0001_init.sql", "0002_partners.sql"]);
+  expect(applied.flat()).toEqual(["0001_init.sql", "0002_partners.sql", "0003_security.sql"]);
 });
 
 test("a migration that fails leaves nothing behind, and those before it stand", async () => {
