@@ -38,7 +38,6 @@ describe.skipIf(chromium === null)(
       writeFileSync(join(folder, `${name}.png`), await browser.page.picture());
     }
 
-
     it("shows a delivery from the search to the door, and asks nobody but us", async () => {
       const { t, create, alice } = people;
       const { page } = browser;
