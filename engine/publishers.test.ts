@@ -91,6 +91,16 @@ describe("publishing without waiting", () => {
   });
 });
 
+it("where acks speak for several messages, only one of them asks", () => {
+  const publisher = new StreamPublisher(bus, clock, 1, () => undefined, 3);
+  const publish = (): boolean => publisher.publish("s", DATA);
+  expect([publish(), publish(), publish(), publish()]).toEqual([true, true, true, false]);
+  expect(sent.map(({ reply }) => reply)).toEqual(["", "", "inbox"]);
+  expect(publisher.outstanding()).toBe(1);
+  ack("inbox", ACK);
+  expect(publish()).toBe(true);
+});
+
 it("an ack says whether the message was taken", () => {
   expect(refusalIn(Buffer.from(ACK))).toBeNull();
   expect(refusalIn(Buffer.from(REFUSAL))).toContain("refused");

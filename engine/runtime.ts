@@ -75,7 +75,9 @@ export type RuntimeOptions = {
 };
 
 /** Messages to a stream whose acks may be outstanding. */
-const CELLS_OUTSTANDING_MAX = 10_000;
+const CELLS_OUTSTANDING_MAX = 1_000;
+/** More than a thousand small messages a second: an ack for each would double the traffic. */
+const CELLS_ACK_EVERY = 16;
 const LEDGER_OUTSTANDING_MAX = 20_000;
 const EVENT_ACK_TIMEOUT_MS = 3_000;
 
@@ -279,7 +281,13 @@ export class Runtime {
       clock,
       node,
       subjects: this.subjects,
-      publisher: new StreamPublisher(this.bus, clock, CELLS_OUTSTANDING_MAX, counts),
+      publisher: new StreamPublisher(
+        this.bus,
+        clock,
+        CELLS_OUTSTANDING_MAX,
+        counts,
+        CELLS_ACK_EVERY,
+      ),
       index: domain.index,
       batchMs: config.settings.CELLS_BATCH_MS,
       epochOf: (shard) => this.ownership.epochOf(shard),

@@ -36,7 +36,9 @@ export type FeedOptions = {
   readonly onBatch: (events: readonly FeedEvent[]) => Promise<readonly Verdict[]>;
 };
 
-const BATCH_EVENTS = 100;
+const BATCH_EVENTS = 500;
+/** So long the first event of a batch waits for others: what looks outwards need not be quick, and each batch costs a statement. */
+const GATHER_MS = 50;
 /** The server gives a sign of life twice in this time. */
 const PULL_MS = 2_000;
 const FAILED_AGAIN_MS = 1_000;
@@ -104,7 +106,10 @@ export class EventFeed {
     let pumping: Promise<void> | null = null;
     // What comes while a batch is handled is the next batch.
     const pump = async (): Promise<void> => {
-      while (waiting.length > 0) await this.#handle(waiting.splice(0));
+      while (waiting.length > 0) {
+        await this.#gather();
+        await this.#handle(waiting.splice(0));
+      }
       pumping = null;
     };
     for await (const message of messages) {
@@ -114,6 +119,11 @@ export class EventFeed {
     }
     await pumping;
     if (!this.#isStopped) throw new Error("the consumer went silent");
+  }
+
+  /** Also while it stops: what has come is handled. */
+  #gather(): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.after(GATHER_MS, resolve));
   }
 
   async #handle(messages: readonly JsMsg[]): Promise<void> {

@@ -34,6 +34,8 @@ const ASK_BUDGET_MS = 2_500;
 const ASK_ATTEMPT_MS = 500;
 const ASK_PAUSE_MS = 100;
 const WHERE_TIMEOUT_MS = 200;
+/** The relay looks no more often than that, so more nudges would say nothing. */
+const OUTBOX_NUDGE_GAP_MS = 20;
 const FLEET_WAIT_MS = 300;
 const FLEET_NODES_MAX = 64;
 const FLEET_COURIERS_MAX = 50_000;
@@ -56,7 +58,7 @@ export function createMail(
     tellCourier: (id, msg) =>
       void tell(shardOfCourier(id, config.shards), [{ kind: "courier", id, msg }]),
     tellShard: tell,
-    nudgeOutbox: () => void bus.publish(subjects.outbox, NOTHING),
+    nudgeOutbox: outboxNudge(deps),
 
     async ask(post, shard) {
       const deadline = clock.now() + ASK_BUDGET_MS;
@@ -99,6 +101,23 @@ export function createMail(
         throw error;
       }
     },
+  };
+}
+
+function outboxNudge({ bus, subjects, clock }: Pick<Deps, "bus" | "subjects" | "clock">) {
+  let nudgedAt = -Infinity;
+  let isDue = false;
+  const nudge = (): void => {
+    isDue = false;
+    nudgedAt = clock.now();
+    bus.publish(subjects.outbox, NOTHING);
+  };
+  return (): void => {
+    if (isDue) return;
+    const inMs = nudgedAt + OUTBOX_NUDGE_GAP_MS - clock.now();
+    if (inMs <= 0) return nudge();
+    isDue = true;
+    clock.after(inMs, nudge);
   };
 }
 

@@ -92,6 +92,12 @@ export const WRITE_QUEUE_MAX_ROWS = 20_000;
 export const WRITE_STATEMENTS_MAX = 1;
 /** Where more than one may run, so long the next waits for company. */
 export const WRITE_WINDOW_MS = 1;
+/** Between the beginnings of two statements of a kind, so that what comes in numbers shares them; a lone command waits for none. */
+export const CREATE_PACE_MS = 3;
+export const ROUND_PACE_MS = 3;
+export const ACCEPT_PACE_MS = 5;
+/** Picked up, delivered, canceled: nobody sees ten milliseconds of these. */
+export const CHANGE_PACE_MS = 10;
 export const OUTBOX_BATCH_MAX_ROWS = 500;
 export const SWEEP_MAX_ROWS = 1_000;
 export const SHARD_MESSAGES_MAX = 500;

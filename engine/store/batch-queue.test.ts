@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Entry } from "./batch-queue.ts";
 
-const LIMITS = { windowMs: 1, rowsMax: 3, inFlightMax: 2, waitingMax: 100 };
+const LIMITS = { windowMs: 1, paceMs: 0, rowsMax: 3, inFlightMax: 2, waitingMax: 100 };
 const itemsOf = <T>(batch: readonly Entry<T>[]): T[] => batch.map((entry) => entry.item);
 
 describe("what goes together", () => {
@@ -11,7 +11,7 @@ describe("what goes together", () => {
     const queue = new BatchQueue<string>(LIMITS);
     queue.add("a", ["1"], 0);
     queue.add("b", ["2"], 0);
-    expect(itemsOf(queue.take())).toEqual(["a", "b"]);
+    expect(itemsOf(queue.take(0))).toEqual(["a", "b"]);
   });
 
   test("two accepts of one delivery never share a statement nor run together", () => {
@@ -19,11 +19,11 @@ describe("what goes together", () => {
     queue.add("first", ["delivery", "courier 1"], 0);
     queue.add("second", ["delivery", "courier 2"], 0);
     queue.add("other", ["courier 3"], 0);
-    const batch = queue.take();
+    const batch = queue.take(0);
     expect(itemsOf(batch)).toEqual(["first", "other"]);
     expect(queue.plan(0)).toBe("wait");
     queue.finish(batch);
-    expect(itemsOf(queue.take())).toEqual(["second"]);
+    expect(itemsOf(queue.take(0))).toEqual(["second"]);
   });
 
   test("a command that waits for one key keeps its place in the line of the other", () => {
@@ -31,17 +31,17 @@ describe("what goes together", () => {
     queue.add("holds 1", ["1"], 0);
     queue.add("wants 1 and 2", ["1", "2"], 0);
     queue.add("wants 2", ["2"], 0);
-    const batch = queue.take();
+    const batch = queue.take(0);
     expect(itemsOf(batch)).toEqual(["holds 1"]);
     queue.finish(batch);
-    expect(itemsOf(queue.take())).toEqual(["wants 1 and 2"]);
+    expect(itemsOf(queue.take(0))).toEqual(["wants 1 and 2"]);
   });
 
   test("a batch has at most so many rows", () => {
     const queue = new BatchQueue<number>(LIMITS);
     for (let i = 0; i < 4; i++) queue.add(i, [], 0);
-    expect(itemsOf(queue.take())).toEqual([0, 1, 2]);
-    expect(itemsOf(queue.take())).toEqual([3]);
+    expect(itemsOf(queue.take(0))).toEqual([0, 1, 2]);
+    expect(itemsOf(queue.take(0))).toEqual([3]);
   });
 });
 
@@ -56,7 +56,7 @@ describe("when it goes", () => {
   test("while a statement runs, the next waits for the window; a full one does not", () => {
     const queue = new BatchQueue<number>(LIMITS);
     queue.add(0, [], 0);
-    queue.take();
+    queue.take(0);
     queue.add(1, [], 5);
     expect(queue.plan(5)).toBe(6);
     queue.add(2, [], 5);
@@ -64,12 +64,25 @@ describe("when it goes", () => {
     expect(queue.plan(5)).toBe(5);
   });
 
+  test("statements keep their pace where much comes, and nobody waits where little does", () => {
+    const queue = new BatchQueue<number>({ ...LIMITS, paceMs: 10 });
+    queue.add(0, [], 100);
+    expect(queue.plan(100)).toBe("end of turn");
+    queue.finish(queue.take(100));
+    queue.add(1, [], 103);
+    expect(queue.plan(103)).toBe(110);
+    expect(queue.plan(110)).toBe("end of turn");
+    queue.add(2, [], 104);
+    queue.add(3, [], 105);
+    expect(queue.plan(105)).toBe(105); // A full one keeps no pace.
+  });
+
   test("with two under way everybody waits, and shares the next", () => {
     const queue = new BatchQueue<number>(LIMITS);
     queue.add(0, [], 0);
-    const batch = queue.take();
+    const batch = queue.take(0);
     queue.add(1, [], 0);
-    queue.take();
+    queue.take(0);
     queue.add(2, [], 0);
     expect(queue.plan(1_000)).toBe("wait");
     queue.finish(batch);
@@ -87,11 +100,11 @@ describe("what does not go", () => {
   test("who waited too long is taken out, and does not block those behind it", () => {
     const queue = new BatchQueue<string>(LIMITS);
     queue.add("under way", ["1"], 0);
-    const batch = queue.take();
+    const batch = queue.take(0);
     queue.add("late", ["1", "2"], 10);
     queue.add("later", ["2"], 20);
     expect(itemsOf(queue.expire(10))).toEqual(["late"]);
-    expect(itemsOf(queue.take())).toEqual(["later"]);
+    expect(itemsOf(queue.take(0))).toEqual(["later"]);
     queue.finish(batch);
     expect(queue.size).toBe(0);
   });
@@ -113,7 +126,7 @@ test("whatever comes in whatever order: keys are exclusive, each key keeps its o
           queue.add(added, (all[added] ?? []).map(String), round);
           added++;
         } else if (choice === 1 && under.length < LIMITS.inFlightMax) {
-          const batch = queue.take();
+          const batch = queue.take(0);
           if (batch.length > 0) under.push(batch);
           sent.push(...itemsOf(batch));
         } else if (under.length > 0) {

@@ -29,6 +29,8 @@ export type Plan = "wait" | "end of turn" | Millis;
 export type BatchLimits = {
   /** How long a ready command waits for company while another statement is under way. */
   readonly windowMs: number;
+  /** At least so long lies between the beginnings of two statements: nobody waits where little comes. */
+  readonly paceMs: number;
   readonly rowsMax: number;
   readonly inFlightMax: number;
   /** Commands that wait; those under way do not count. */
@@ -45,6 +47,7 @@ export class BatchQueue<T> {
   private readonly ready = new Set<Entry<T>>();
   private readonly lines = new Map<string, Set<Entry<T>>>();
   private batchesInFlight = 0;
+  private lastAt: Millis = -Infinity;
 
   constructor(limits: BatchLimits) {
     this.limits = limits;
@@ -86,19 +89,21 @@ export class BatchQueue<T> {
   }
 
   /**
-   * Nothing under way: go as soon as this turn of the event loop has brought what it brings. One
-   * under way: give others the window to join. As many as allowed: whoever comes meanwhile waits
-   * and shares the next.
+   * Nothing under way: go as soon as this turn of the event loop has brought what it brings, or the
+   * pace allows it. One under way: give others the window to join. As many as allowed: whoever
+   * comes meanwhile waits and shares the next.
    */
   plan(now: Millis): Plan {
     const head = first(this.ready);
     if (head === undefined || this.batchesInFlight >= this.limits.inFlightMax) return "wait";
     if (this.ready.size >= this.limits.rowsMax) return now;
-    return this.batchesInFlight === 0 ? "end of turn" : head.since + this.limits.windowMs;
+    const paced = this.lastAt + this.limits.paceMs;
+    if (this.batchesInFlight > 0) return Math.max(paced, head.since + this.limits.windowMs);
+    return now < paced ? paced : "end of turn";
   }
 
   /** Takes the next batch out; its keys stay occupied until `finish`. */
-  take(): readonly Entry<T>[] {
+  take(now: Millis): readonly Entry<T>[] {
     const batch: Entry<T>[] = [];
     for (const entry of this.ready) {
       if (batch.length === this.limits.rowsMax) break;
@@ -108,7 +113,9 @@ export class BatchQueue<T> {
       this.ready.delete(entry);
       this.waiting.delete(entry);
     }
-    if (batch.length > 0) this.batchesInFlight++;
+    if (batch.length === 0) return batch;
+    this.batchesInFlight++;
+    this.lastAt = now;
     return batch;
   }
 

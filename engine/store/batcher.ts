@@ -43,6 +43,7 @@ export type Batcher<T, R> = {
 
 const LIMITS: BatchLimits = {
   windowMs: WRITE_WINDOW_MS,
+  paceMs: 0,
   rowsMax: WRITE_BATCH_MAX_ROWS,
   inFlightMax: WRITE_STATEMENTS_MAX,
   waitingMax: WRITE_QUEUE_MAX_ROWS,
@@ -70,7 +71,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
       (plan === "end of turn" && turnOver) ||
       (plan !== "wait" && Number(plan) <= clock.now())
     ) {
-      void send(queue.take());
+      void send(queue.take(clock.now()));
       plan = queue.plan(clock.now());
     }
     if (plan === "end of turn") armTurn();

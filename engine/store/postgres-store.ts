@@ -5,6 +5,8 @@
  */
 import { shardOfDelivery } from "../../proto/ids.ts";
 import type { DeliveryId } from "../../proto/ids.ts";
+import { ACCEPT_PACE_MS, CHANGE_PACE_MS } from "../../proto/limits.ts";
+import { CREATE_PACE_MS, ROUND_PACE_MS } from "../../proto/limits.ts";
 import { openDatabase } from "../io/postgres.ts";
 import type { Database, DatabaseOptions } from "../io/postgres.ts";
 import { acceptAll, acceptKeys } from "./accept.ts";
@@ -119,22 +121,23 @@ function openQueues(db: Database, options: PostgresStoreOptions) {
     name: string,
     run: (db: Database, items: readonly T[]) => Promise<readonly R[]>,
     keysOf: (item: T) => readonly string[],
+    paceMs = 0,
   ): Batcher<T, R> =>
     createBatcher({
       name,
       keysOf,
       run: (items) => run(db, items),
-      limits: options.limits ?? {},
+      limits: { paceMs, ...options.limits },
       observe: options.observe,
     });
   type OfDelivery = { readonly write: { readonly delivery: DeliveryId } };
   const deliveryOf = ({ write }: OfDelivery): readonly string[] => [write.delivery];
   const noKeys = (_id: DeliveryId): readonly string[] => [];
   return {
-    create: queue("create", createAll, createKeys),
-    accept: queue("accept", acceptAll, acceptKeys),
-    change: queue("change", changeAll, changeKeys),
-    round: queue("round", writeRounds, deliveryOf),
+    create: queue("create", createAll, createKeys, CREATE_PACE_MS),
+    accept: queue("accept", acceptAll, acceptKeys, ACCEPT_PACE_MS),
+    change: queue("change", changeAll, changeKeys, CHANGE_PACE_MS),
+    round: queue("round", writeRounds, deliveryOf, ROUND_PACE_MS),
     unfilled: queue("unfilled", writeUnfilled, deliveryOf),
     shift: queue("shift", writeShifts, ({ write }: OwnedWrite<"shift">) => [write.courier]),
     delivery: queue("delivery", reads.deliveriesByIds, noKeys),

@@ -52,7 +52,7 @@ export type WebhookStore = {
   /** With all its messages. */
   remove(id: string): Promise<void>;
   /** Notes for each address of an event's owner that it is to be told. Repeats change nothing. */
-  enqueue(events: readonly OwnedEvent[]): Promise<void>;
+  enqueue(events: readonly OwnedEvent[]): Promise<number>;
   /** Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`, and nothing for the `busy` addresses. */
   take(limit: number, busy: readonly string[]): Promise<readonly WebhookMessage[]>;
   settle(key: WebhookMessageKey, outcome: WebhookOutcome): Promise<void>;
@@ -92,7 +92,8 @@ from json_to_recordset($1::text::json) as e(
 -- What happened before there was an address is not owed to it.
 join webhooks w on w.owner = e.owner collate "C" and w.disabled_reason is null
   and e.at >= w.created_at
-on conflict (webhook_id, delivery_id, number) do nothing`;
+on conflict (webhook_id, delivery_id, number) do nothing
+returning number`;
 
 /**
  * An event whose predecessor has not come waits for it a while: the stream may give them in another order, and an
@@ -174,7 +175,7 @@ export const webhookStore = (db: Database): WebhookStore => ({
     await db.query(REMOVE, [id]);
   },
   async enqueue(events) {
-    if (events.length === 0) return;
+    if (events.length === 0) return 0;
     const rows = events.map(({ owner, event }) => ({
       owner,
       delivery: event.delivery_id,
@@ -183,7 +184,7 @@ export const webhookStore = (db: Database): WebhookStore => ({
       at: event.at,
       body: JSON.stringify(event),
     }));
-    await db.query(ENQUEUE, [JSON.stringify(rows)]);
+    return (await db.query(ENQUEUE, [JSON.stringify(rows)])).length;
   },
   take: (limit, busy) =>
     db.query<WebhookMessage>(TAKE, [limit, textArray(busy)], { repeat: false }),

@@ -57,8 +57,7 @@ async function enqueue(
   sender: WebhookSender,
   events: readonly FeedEvent[],
 ): Promise<readonly Verdict[]> {
-  await webhooks.enqueue(events);
-  sender.nudge();
+  if ((await webhooks.enqueue(events)) > 0) sender.nudge();
   return events.map(() => "done" as const);
 }
 
