@@ -16,6 +16,7 @@ const KEYRINGS = [
 /** Newest first: the newest server is the best tested one. */
 const SERIES = ["sid", "forky", "trixie"];
 const COMMAND_DEADLINE_MS = 60_000;
+const TREE_DEADLINE_MS = 240_000;
 const ARCHIVES_MAX = 3;
 
 /** The addresses of binary archives in a deb822 file (`*.sources`), without disabled stanzas. */
@@ -126,6 +127,36 @@ export async function fetchDebianPackage(
     }
   }
   return null;
+}
+
+/**
+ * Downloads a package and all that it needs and that this machine lacks, from the machine's own archives (libraries must fit
+ * its C library), and unpacks everything into one folder, to which it resolves. Rejects with apt's own word.
+ */
+export async function fetchWithDependencies(name: string, workFolder: string): Promise<string> {
+  const lines = [
+    `Dir::State::Lists "${join(workFolder, "lists")}";`,
+    `Dir::Cache "${join(workFolder, "cache")}";`,
+    'Debug::NoLocking "true";',
+    'Acquire::Languages "none";',
+    ...(process.getuid?.() === 0 ? ['APT::Sandbox::User "root";'] : []),
+  ];
+  for (const part of ["lists/partial", "cache/archives/partial"]) {
+    mkdirSync(join(workFolder, part), { recursive: true });
+  }
+  const config = join(workFolder, "apt.conf");
+  writeFileSync(config, `${lines.join("\n")}\n`);
+  const env = { ...process.env, APT_CONFIG: config, LC_ALL: "C" };
+  const options = { cwd: workFolder, env, timeout: TREE_DEADLINE_MS };
+  await run("apt-get", ["update", "--quiet=2"], options);
+  const only = ["--download-only", "--no-install-recommends"];
+  await run("apt-get", ["install", "--quiet=2", "--yes", ...only, name], options);
+  const archives = join(workFolder, "cache/archives");
+  const unpacked = join(workFolder, "unpacked");
+  for (const file of readdirSync(archives).filter((entry) => entry.endsWith(".deb"))) {
+    await run("dpkg", ["-x", join(archives, file), unpacked], options);
+  }
+  return unpacked;
 }
 
 interface AptSource {
