@@ -1,7 +1,9 @@
 /**
  * Publishing to a stream with acks, many in flight. It does what the client's own `publish` does, without a request
  * object and two captured stacks for each message, which cost more than everything else on the relay's way. An
- * ack that does not come in time rejects; the relay publishes again under the same id, and the stream drops repeats.
+ * ack that does not come in time rejects, and so do all that are awaited when the connection breaks, because what was
+ * under way to a server that died is lost as a rule; the relay publishes again under the same id, and the stream
+ * drops repeats.
  */
 import type { Clock } from "./io/clock.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
@@ -12,7 +14,7 @@ type Waiting = {
   readonly reject: (error: Error) => void;
 };
 
-const LOOK_MS = 500;
+const LOOK_MS = 100;
 
 export class EventPublisher {
   readonly #bus: Bus;
@@ -30,6 +32,9 @@ export class EventPublisher {
     this.#ackTimeoutMs = ackTimeoutMs;
     this.#inbox = bus.inbox();
     this.#stop = bus.subscribe(`${this.#inbox}.*`, (ack) => this.#onAck(ack));
+    bus.onStatus((status) => {
+      if (status !== "connected") this.#giveUp(() => true, "NATS went away");
+    });
   }
 
   /**
@@ -62,7 +67,7 @@ export class EventPublisher {
     this.#waiting.delete(subject);
     const refusal = refusalIn(data);
     if (refusal === null) waiting.resolve(data);
-    else waiting.reject(new StreamRefusal(refusal));
+    else waiting.reject(new StreamRefusal(refusal, data.length === 0));
   }
 
   /** One timer for all of them. Entries are in the order of publishing. */
@@ -72,20 +77,35 @@ export class EventPublisher {
     this.#clock.after(LOOK_MS, () => {
       this.#isLooking = false;
       const before = this.#clock.now() - this.#ackTimeoutMs;
-      for (const [reply, { since, reject }] of this.#waiting) {
-        if (since > before) break;
-        this.#waiting.delete(reply);
-        reject(new Error("no ack in time"));
-      }
+      this.#giveUp(({ since }) => since <= before, "no ack in time");
       if (this.#waiting.size > 0) this.#lookLater();
     });
   }
+
+  /** Those from the oldest on for which `isOver` holds. */
+  #giveUp(isOver: (waiting: Waiting) => boolean, why: string): void {
+    for (const [reply, waiting] of this.#waiting) {
+      if (!isOver(waiting)) break;
+      this.#waiting.delete(reply);
+      waiting.reject(new Error(why));
+    }
+  }
 }
 
-/** The stream answered, and said no. */
+/** The stream said no, or nobody is there who could speak for it: it has no leader at the moment. */
 export class StreamRefusal extends Error {
   override readonly name = "StreamRefusal";
+  readonly isLeaderless: boolean;
+
+  constructor(message: string, isLeaderless: boolean) {
+    super(message);
+    this.isLeaderless = isLeaderless;
+  }
 }
+
+/** Whether a failed publish says that the stream is away, and not that it has something against this message. */
+export const isStreamAway = (error: unknown): boolean =>
+  !(error instanceof StreamRefusal) || error.isLeaderless;
 
 /** What an ack says: where the message stands in the stream, and whether it stood there before under its id. */
 export type PublishAck = { readonly seq: number; readonly isDuplicate: boolean };

@@ -7,12 +7,16 @@
  * The events of one delivery are published one after the other; one that fails holds back those behind it. So a row leaves
  * the outbox only when it and all before it are in the stream. That is also why two relays at once do no harm: what the
  * second publishes again, the stream drops by its id, and it never begins with an event whose predecessor is not there.
+ *
+ * A stream without a leader (an election of its servers takes seconds) is asked four times a second with the oldest event
+ * alone; the first that is taken brings all others at once. The relay adds no more than that to an election.
  */
 import type { Millis } from "../proto/ids.ts";
 import { cloudEventHeaders } from "../proto/events.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import { isStreamAway } from "./event-publisher.ts";
 import { backOffMs } from "./io/clock.ts";
 import type { Clock } from "./io/clock.ts";
 import type { OutboxRow, Store } from "./store/port.ts";
@@ -40,13 +44,14 @@ const LOOK_MS = 250;
 /** Between two looks: at a steady stream of nudges, events share a query. Nobody is told later than this for it. */
 const GAP_MS = 20;
 const RETRY_FIRST_MS = 100;
-const RETRY_MAX_MS = 2_000;
+const RETRY_MAX_MS = 250;
 
 export class OutboxRelay {
   readonly #ports: OutboxPorts;
   #isNudged = false;
   #isStopped = true;
   #failures = 0;
+  #isStreamAway = false;
   #oldestAt: Millis | null = null;
   #wake: () => void = () => undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -99,16 +104,19 @@ export class OutboxRelay {
     try {
       const isMore = await this.#once();
       this.#failures = 0;
+      this.#isStreamAway = false;
       return isMore;
     } catch (error) {
       this.#failures += 1;
+      this.#isStreamAway = isStreamAway(error);
       this.#ports.onFailed(error);
       return false;
     }
   }
 
   async #once(): Promise<boolean> {
-    const rows = await this.#ports.store.outboxBatch(OUTBOX_BATCH_MAX_ROWS);
+    const max = this.#isStreamAway ? 1 : OUTBOX_BATCH_MAX_ROWS;
+    const rows = await this.#ports.store.outboxBatch(max);
     const first = rows[0];
     this.#oldestAt = first === undefined ? null : Date.parse(first.event.at);
     if (first === undefined) return false;
@@ -120,8 +128,8 @@ export class OutboxRelay {
     for (const { event } of published) this.#ports.onPublished(event);
     const failure = ends.map((end) => end.failure).find((one) => one !== null);
     if (failure !== undefined && failure !== null) throw failure;
-    if (rows.length < OUTBOX_BATCH_MAX_ROWS) this.#oldestAt = null;
-    return rows.length === OUTBOX_BATCH_MAX_ROWS;
+    if (rows.length < max) this.#oldestAt = null;
+    return rows.length === max;
   }
 
   /** One at a time, up to the first that fails. Never rejects. */

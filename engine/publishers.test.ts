@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { EventPublisher, refusalIn } from "./event-publisher.ts";
-import type { Bus, BusMessage } from "./io/nats.ts";
+import { EventPublisher, isStreamAway, refusalIn } from "./event-publisher.ts";
+import type { Bus, BusMessage, BusStatus } from "./io/nats.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 
@@ -13,6 +13,7 @@ let clock: VirtualClock;
 let sent: Sent[];
 let isConnected: boolean;
 let hear: (message: BusMessage) => void;
+let tellStatus: (status: BusStatus) => void;
 let bus: Bus;
 
 beforeEach(() => {
@@ -29,6 +30,9 @@ beforeEach(() => {
       return () => undefined;
     },
     inbox: () => "inbox",
+    onStatus: (listener: typeof tellStatus) => {
+      tellStatus = listener;
+    },
   } as unknown as Bus;
 });
 
@@ -59,7 +63,7 @@ describe("publishing with acks", () => {
   it("an ack that does not come is waited for no longer than it must", async () => {
     const publisher = new EventPublisher(bus, clock, 3_000);
     const one = outcomes(publisher.publish("s", DATA, "1"));
-    await clock.advance(3_500);
+    await clock.advance(3_100);
     expect(await one).toEqual(["no ack in time"]);
     ack(sent[0]!.reply, ACK);
     expect(clock.pending()).toBe(0);
@@ -69,6 +73,31 @@ describe("publishing with acks", () => {
     isConnected = false;
     const publisher = new EventPublisher(bus, clock, 3_000);
     expect(await outcomes(publisher.publish("s", DATA, "1"))).toEqual(["NATS is away"]);
+  });
+
+  it("awaits no ack over a connection that broke, and goes on over the next", async () => {
+    const publisher = new EventPublisher(bus, clock, 3_000);
+    const both = outcomes(publisher.publish("s", DATA, "1"), publisher.publish("s", DATA, "2"));
+    tellStatus("disconnected");
+    expect(await both).toEqual(["NATS went away", "NATS went away"]);
+    tellStatus("connected");
+    const again = outcomes(publisher.publish("s", DATA, "1"));
+    ack(sent[2]!.reply, ACK);
+    expect(await again).toEqual(["taken"]);
+  });
+
+  it("knows a stream that is away from one that refuses", async () => {
+    const publisher = new EventPublisher(bus, clock, 3_000);
+    const wrong = async (text: string): Promise<boolean> => {
+      const failure = publisher.publish("s", DATA, "1").catch((error: unknown) => error);
+      ack(sent.at(-1)!.reply, text);
+      return isStreamAway(await failure);
+    };
+    expect(await wrong(REFUSAL)).toBe(false);
+    expect(await wrong("")).toBe(true);
+    const silent = publisher.publish("s", DATA, "1").catch((error: unknown) => error);
+    await clock.advance(3_100);
+    expect(isStreamAway(await silent)).toBe(true);
   });
 });
 

@@ -79,7 +79,8 @@ const CELLS_OUTSTANDING_MAX = 1_000;
 /** More than a thousand small messages a second: an ack for each would double the traffic. */
 const CELLS_ACK_EVERY = 16;
 const LEDGER_OUTSTANDING_MAX = 20_000;
-const EVENT_ACK_TIMEOUT_MS = 3_000;
+/** Longer than an ack ever takes; one under way when the stream's leader dies does not come at all. */
+const EVENT_ACK_TIMEOUT_MS = 1_000;
 
 export class Runtime {
   readonly options: RuntimeOptions;
@@ -305,7 +306,7 @@ export class Runtime {
       clock,
       store,
       subjects: this.subjects,
-      publish: (subject, data, id) => publisher.publish(subject, data, id),
+      publish: publisher.publish.bind(publisher),
       onPublished: (event) => {
         meters.events.inc();
         this.#hint(event);

@@ -1,10 +1,11 @@
 /**
  * A worker's place in the EVENTS stream: a durable consumer that all gateways pull from, so that each event is with one
- * of them and the place is kept when they all die. Whatever goes wrong, a server that went silent included, the
- * consumer is looked up anew.
+ * of them and the place is kept when they all die. Whatever goes wrong, a server that went silent included, it is asked
+ * anew, four times a second: the consumer has copies on several servers, and only its new leader can answer. Now and then
+ * it is made sure of, which the leader of all JetStream must answer, who may be in an election of its own.
  */
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
+import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { backOffMs } from "../engine/io/clock.ts";
 import type { Clock } from "../engine/io/clock.ts";
@@ -42,8 +43,11 @@ const GATHER_MS = 50;
 /** The server gives a sign of life twice in this time. */
 const PULL_MS = 2_000;
 const FAILED_AGAIN_MS = 1_000;
-const RETRY_FIRST_MS = 200;
-const RETRY_MAX_MS = 5_000;
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 250;
+/** Failures in a row after which the consumer may not be there any more. */
+const MAKE_SURE_EVERY_FAILURES = 8;
+const API_TIMEOUT_MS = 1_000;
 const ACK_PENDING_MAX = 1_000;
 const NANOS_PER_MS = 1_000_000;
 const OWNER_TOKEN = 2;
@@ -51,6 +55,7 @@ const OWNER_TOKEN = 2;
 export class EventFeed {
   readonly #options: FeedOptions;
   #isStopped = false;
+  #consumer: Consumer | null = null;
   #wake: () => void = () => undefined;
   readonly #loop: Promise<void>;
 
@@ -77,15 +82,18 @@ export class EventFeed {
       } catch (error) {
         failures += 1;
         if (this.#isStopped) return;
-        log.warn({ feed: name, ...errorFields(error) }, "a feed of events stopped; it goes on");
+        if (failures % MAKE_SURE_EVERY_FAILURES === 0) this.#consumer = null;
+        const level = failures === 1 ? "warn" : "debug";
+        log[level]({ feed: name, ...errorFields(error) }, "a feed of events stopped; it goes on");
         await this.#pause(backOffMs(failures, RETRY_FIRST_MS, RETRY_MAX_MS));
       }
     }
   }
 
-  async #follow(onWorking: () => void): Promise<void> {
+  /** Makes the consumer, or finds it as it is. */
+  async #makeSure(): Promise<Consumer> {
     const { nats, prefix, name } = this.#options;
-    const api = await jetstreamManager(nats, { checkAPI: false });
+    const api = await jetstreamManager(nats, { checkAPI: false, timeout: API_TIMEOUT_MS });
     const info = await api.consumers.add(streamName(prefix, "EVENTS"), {
       durable_name: name,
       filter_subject: subjectsFor(prefix).eventsAll,
@@ -94,11 +102,17 @@ export class EventFeed {
       ack_wait: EVENT_ACK_WAIT_MS * NANOS_PER_MS,
       max_ack_pending: ACK_PENDING_MAX,
     });
-    const consumer = jetstream(nats).consumers.getConsumerFromInfo(info);
-    const messages = await consumer.consume({
+    return jetstream(nats).consumers.getConsumerFromInfo(info);
+  }
+
+  async #follow(onWorking: () => void): Promise<void> {
+    this.#consumer ??= await this.#makeSure();
+    const messages = await this.#consumer.consume({
       max_messages: BATCH_EVENTS,
       expires: PULL_MS,
       abort_on_missing_resource: true,
+      // Else the client asks for the consumer's state after a reconnect, and goes deaf where nobody answers.
+      bind: true,
     });
     this.#wake = () => messages.stop();
     void watch(messages);
@@ -169,13 +183,15 @@ export class EventFeed {
   }
 }
 
+/** Nothing there, or nobody who could speak for it. */
 const GIVE_UP: ReadonlySet<string> = new Set([
+  "no_responders",
   "consumer_deleted",
   "consumer_not_found",
   "stream_not_found",
 ]);
 
-/** Two signs of life missed, or nothing there any more: the consumer is looked up anew. */
+/** Two signs of life missed, or nobody there any more: the consumer is asked anew. */
 async function watch(messages: ConsumerMessages): Promise<void> {
   for await (const status of messages.status()) {
     const isSilent = status.type === "heartbeats_missed" && status.count > 1;

@@ -30,11 +30,11 @@ export async function deedOf(stage: Stage, fault: FaultName, turn: number): Prom
     case "node-nats-kill":
       return withItsServer(stage, turn);
     case "node-pause":
-      return onNode(stage, turn, async (node) => {
-        node.pause();
-        await sleep(AWAY_MS);
-        node.resume();
-      });
+      return onNode(stage, turn, frozen);
+    case "gateway-pause":
+      return onAll(inTurn(cluster.ofKind("gateway"), turn), frozen);
+    case "nats-pause":
+      return onAll(inTurn(cluster.ofKind("nats"), turn), frozen);
     case "node-drain":
       return onNode(stage, turn, (node) => node.end());
     case "gateway-kill":
@@ -85,6 +85,12 @@ const onAll = (member: Member, run: (member: Member) => Promise<void>): Deed => 
   shards: null,
   run: () => run(member),
 });
+
+async function frozen(member: Member): Promise<void> {
+  member.pause();
+  await sleep(AWAY_MS);
+  member.resume();
+}
 
 async function withItsServer(stage: Stage, turn: number): Promise<Deed> {
   const node = inTurn(stage.cluster.ofKind("node"), turn);

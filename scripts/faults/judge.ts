@@ -3,15 +3,20 @@
 // themselves, and what did not come back after a fault. Each violation is put down to the fault
 // during which its delivery was asked about last.
 
-import type { AcknowledgedFacts, CheckReport } from "../check/rules.ts";
+import type { AcknowledgedFacts, CheckReport, Facts } from "../check/rules.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { checkFacts } from "../check/rules.ts";
 import { loadFacts } from "../check/load.ts";
 import { repeatCreates } from "../replay/repeats.ts";
 import type { System } from "../replay/system.ts";
-import type { Tales } from "../replay/tales.ts";
 import { unorderedDeliveries } from "./delivery-model.ts";
-import type { History, Request } from "./history.ts";
-import type { Round } from "./round.ts";
+import type { EventOrder } from "./event-watch.ts";
+import { nowMs } from "./history.ts";
+import type { Request } from "./history.ts";
+import type { Ground, Round } from "./round.ts";
+
+const TOLD_DEADLINE_MS = 30_000;
+const TOLD_LOOK_MS = 100;
 
 export interface Finding {
   readonly rule: string;
@@ -33,8 +38,7 @@ export interface Judgement {
 
 export async function judgeRun(
   system: System,
-  tales: Tales,
-  history: History,
+  { load: { tales }, history, events: { order } }: Pick<Ground, "load" | "history" | "events">,
   rounds: readonly Round[],
 ): Promise<Judgement> {
   const repeats = await repeatCreates(system, tales);
@@ -55,6 +59,12 @@ export async function judgeRun(
           : "its requests are too many to be put into order",
       round: roundOf(delivery),
     })),
+    ...(await untold(order, facts)).map((delivery) => ({
+      rule: "D5",
+      delivery,
+      text: "a follower of all events was not told all of its",
+      round: roundOf(delivery),
+    })),
     ...tales.violations.map((text) => {
       const delivery = /del_[0-9a-z]+/.exec(text)?.[0] ?? null;
       return { rule: text.split(":")[0] ?? "seen", delivery, text, round: roundOf(delivery) };
@@ -69,6 +79,19 @@ export async function judgeRun(
     unknown: history.requests.filter(({ outcome }) => outcome.is === "unknown").length,
     judged,
   };
+}
+
+/** Deliveries of which the follower has not heard all that is in the stream, after a while to catch up. */
+async function untold(order: EventOrder, { events }: Facts): Promise<readonly string[]> {
+  const numbers = new Map(
+    [...events].map(([delivery, all]) => [delivery, all.at(-1)?.number ?? 0]),
+  );
+  for (const until = nowMs() + TOLD_DEADLINE_MS; ;) {
+    const missing = order.missing(numbers);
+    if (missing.length === 0 || nowMs() > until) return missing;
+    // Polling: the end of what is told is a silence.
+    await sleep(TOLD_LOOK_MS);
+  }
 }
 
 /** Everything that the server said yes to, by the history. */

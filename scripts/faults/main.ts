@@ -5,22 +5,26 @@
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SetupError } from "../services/process.ts";
+import { EventWatch } from "./event-watch.ts";
 import { History } from "./history.ts";
 import { judgeRun } from "./judge.ts";
 import type { Judgement } from "./judge.ts";
 import { Load } from "./load.ts";
 import { USAGE, parseFaultArgs } from "./options.ts";
 import type { FaultOptions } from "./options.ts";
-import { probePlaces } from "./places.ts";
+import { probePlaces, pullPlaces } from "./places.ts";
 import { NEEDS_CABLES } from "./plan.ts";
 import type { PlanItem } from "./plan.ts";
 import { Prober } from "./probes.ts";
+import { Pullers } from "./pullers.ts";
 import { findingLines, rowsOf, tableText, violationsOf } from "./report.ts";
 import { runRound } from "./round.ts";
-import type { Ground, Round } from "./round.ts";
+import type { Answers, Ground, Round } from "./round.ts";
 import { Stage } from "./stage.ts";
 
 const WARM_UP_MS = 5_000;
+/** Couriers without a socket, who look for work by REST. */
+const PULLERS = 2;
 /** Whatever hangs, the process ends so long after the last fault may have begun. */
 const OVERTIME_MS = 10 * 60_000;
 
@@ -77,14 +81,18 @@ async function run(options: FaultOptions): Promise<number> {
       say,
       load: new Load(system, load, history),
       prober: new Prober(system, places, history),
+      pullers: new Pullers(system, pullPlaces(places, PULLERS), history),
+      events: await EventWatch.open(system.natsUrl, system.natsPrefix),
     };
     const plan = why === null ? options.plan : options.plan.filter(isWithoutCables);
     const rounds = await doAll(ground, plan, options, stopping.signal);
     say("no more deliveries; what is open finishes ...");
     await ground.load.stop(progress(say));
+    await ground.pullers.close();
     await ground.prober.close();
     say("checking Postgres, the events and the history ...");
-    const judgement = await judgeRun(system, ground.load.tales, history, rounds);
+    const judgement = await judgeRun(system, ground, rounds);
+    await ground.events.stop();
     if (options.history !== null) writeHistory(options.history, history);
     return report(options, plan, rounds, judgement, say);
   } finally {
@@ -105,6 +113,7 @@ async function doAll(
 ): Promise<Round[]> {
   const { stage, load, prober, say } = ground;
   await prober.open();
+  await ground.pullers.open();
   say(`load: ${await load.start()}, ${options.load.couriers} couriers`);
   const missing = await stage.settle();
   if (missing.length > 0) throw new SetupError(`the cluster is not whole: ${missing.join(", ")}`);
@@ -112,7 +121,7 @@ async function doAll(
   const until = Date.now() + options.limitMin * 60_000;
   const total = plan.reduce((sum, { count }) => sum + count, 0);
   const rounds: Round[] = [];
-  for (const { fault, count } of plan) {
+  for (const { fault, title, count } of plan) {
     for (let turn = 0; turn < count; turn++) {
       if (signal.aborted || Date.now() > until) return rounds;
       const round = await runRound(ground, fault, turn);
@@ -121,13 +130,16 @@ async function doAll(
       for (const text of round.complaints) say(`        VIOLATION: ${text}`);
       for (const text of round.notes) say(`        ${text}`);
     }
+    // So far: what the checker finds, it finds at the end.
+    const [row] = rowsOf([{ fault, title, count }], rounds, []);
+    if (row !== undefined) say(`${tableText([row])}\n`);
   }
   return rounds;
 }
 
 function roundLine(round: Round): string {
-  const { fault, victim, shards, servedMs, answeredMs, requests, refused, slow, offersLost } =
-    round;
+  const { fault, victim, shards, servedMs, answeredMs, requests, refused, slow } = round;
+  const { offersLost, eventsToldMs, creates, accepts } = round;
   const seconds = (ms: number | null): string => ((ms ?? 0) / 1_000).toFixed(2);
   const served =
     servedMs === null
@@ -136,9 +148,14 @@ function roundLine(round: Round): string {
   const lost = offersLost === 0 ? "" : `, ${offersLost} OFFERS LOST`;
   return (
     `${fault} (${victim}): ${shards} shards ${served}; of ${requests} requests ` +
-    `${refused} refused, ${slow} slow${lost}`
+    `${refused} refused, ${slow} slow${lost}; ${answersText("creates", creates)}; ` +
+    `${answersText("accepts", accepts)}; events told within ${seconds(eventsToldMs)} s`
   );
 }
+
+const answersText = (what: string, { answered, unanswered, slowestMs }: Answers): string =>
+  `${answered} ${what} answered${unanswered > 0 ? `, ${unanswered} NOT` : ""} ` +
+  `(slowest ${(slowestMs / 1_000).toFixed(2)} s)`;
 
 function progress(say: (line: string) => void): (text: string) => void {
   let saidAt = 0;

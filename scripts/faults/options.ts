@@ -3,7 +3,7 @@
 import { parseArgs } from "node:util";
 import { parseReplayArgs } from "../replay/options.ts";
 import type { ReplayOptions } from "../replay/options.ts";
-import { planOf } from "./plan.ts";
+import { PLANS, planOf } from "./plan.ts";
 import type { PlanItem, PlanName } from "./plan.ts";
 
 export interface FaultOptions {
@@ -23,7 +23,7 @@ export interface FaultOptions {
 }
 
 export const USAGE = `npm run faults -- [options]   brings up its own cluster and breaks it
-  --plan quick|full      how often each fault is done, default quick
+  --plan quick|full|issue  how often each fault is done, default quick
   --only NAME            only this fault; may be given more than once
   --count N              each fault N times
   --data DIR             the load is a replay of real data; without: of a made-up city
@@ -34,9 +34,13 @@ export const USAGE = `npm run faults -- [options]   brings up its own cluster an
   --nodes N              default 3          --gateways N     default 2
   --shards N             default 16; one probe courier each, room for 32
   --one-host             no network namespaces even where they are allowed
-  --limit-min M          no fault begins later than this, default 20, with full 150
+  --limit-min M          no fault begins later than this, default 20, full 150, issue 55
   --history FILE         every request with its times and outcome, as JSON lines
   --json                 the report as JSON on standard output, all else on standard error`;
+
+const LIMIT_MIN: Readonly<Record<PlanName, number>> = { quick: 20, full: 150, issue: 55 };
+
+const isPlan = (name: string): name is PlanName => (PLANS as readonly string[]).includes(name);
 
 /** Throws an Error whose message is for the user. */
 export function parseFaultArgs(args: readonly string[]): FaultOptions {
@@ -68,7 +72,7 @@ export function parseFaultArgs(args: readonly string[]): FaultOptions {
     throw new Error(`--${name} must be a whole number from ${min} to ${max}`);
   };
   const planName = values.plan ?? "quick";
-  if (planName !== "quick" && planName !== "full") throw new Error("--plan is quick or full");
+  if (!isPlan(planName)) throw new Error(`--plan is ${PLANS.join(" or ")}`);
   const count = values.count === undefined ? null : whole("count", 1, 1, 1_000);
   const couriers = whole("couriers", 60, 2, 4_000);
   const orders = whole("orders-per-day", couriers * 80, 1, 10_000_000);
@@ -80,7 +84,7 @@ export function parseFaultArgs(args: readonly string[]): FaultOptions {
     gateways: whole("gateways", 2, 1, 9),
     shards: whole("shards", 16, 1, 32),
     namespaces: !(values["one-host"] ?? false),
-    limitMin: whole("limit-min", planName === "full" ? 150 : 20, 1, 1_440),
+    limitMin: whole("limit-min", LIMIT_MIN[planName], 1, 1_440),
     history: values.history ?? null,
     load: parseReplayArgs([
       ...(values.data === undefined ? [] : ["--data", values.data]),

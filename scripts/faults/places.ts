@@ -15,6 +15,9 @@ export interface Place {
   readonly courier: CourierId;
 }
 
+/** Where a courier without a socket looks for work. */
+export type PullPlace = Pick<Place, "at" | "courier">;
+
 /** Served by the cluster of the suite: the city and enough land for the probes. */
 export const WIDE_AREA: Box = { west: -123, south: 36, east: -120, north: 38.5 };
 /** Where probes may stand: far from the city in the north-west corner. */
@@ -27,13 +30,10 @@ const NAMES_MAX = 100_000;
 /** Throws when the area has no room for so many shards. */
 export function probePlaces(shards: number): Place[] {
   const places = new Map<ShardId, LngLat>();
-  for (let lat = PROBE_AREA.south + 0.05; lat < PROBE_AREA.north; lat += GRID_STEP) {
-    for (let lng = PROBE_AREA.west + 0.05; lng < PROBE_AREA.east; lng += GRID_STEP) {
-      const at = { lng: round(lng), lat: round(lat) };
-      const shard = shardOfPoint(at, shards);
-      const isFree = [...places.values()].every((other) => distanceM(at, other) > APART_M);
-      if (!places.has(shard) && isFree) places.set(shard, at);
-    }
+  for (const at of grid()) {
+    const shard = shardOfPoint(at, shards);
+    const isFree = [...places.values()].every((other) => distanceM(at, other) > APART_M);
+    if (!places.has(shard) && isFree) places.set(shard, at);
   }
   return Array.from({ length: shards }, (_, i) => {
     const shard = i as ShardId;
@@ -41,6 +41,27 @@ export function probePlaces(shards: number): Place[] {
     if (at === undefined) throw new Error(`there is no room for a probe of shard ${shard}`);
     return { shard, at, courier: courierOf(shard, shards) };
   });
+}
+
+/** Places like those for couriers without a socket, as far from all probes and from each other. */
+export function pullPlaces(probes: readonly Place[], count: number): PullPlace[] {
+  const taken = probes.map(({ at }) => at);
+  const places: PullPlace[] = [];
+  for (const at of grid()) {
+    if (places.length === count) break;
+    if (!taken.every((other) => distanceM(at, other) > APART_M)) continue;
+    taken.push(at);
+    places.push({ at, courier: `cur_pull_${places.length + 1}` as CourierId });
+  }
+  return places;
+}
+
+function* grid(): Generator<LngLat> {
+  for (let lat = PROBE_AREA.south + 0.05; lat < PROBE_AREA.north; lat += GRID_STEP) {
+    for (let lng = PROBE_AREA.west + 0.05; lng < PROBE_AREA.east; lng += GRID_STEP) {
+      yield { lng: round(lng), lat: round(lat) };
+    }
+  }
 }
 
 function courierOf(shard: ShardId, shards: number): CourierId {

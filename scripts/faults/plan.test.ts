@@ -13,6 +13,23 @@ test("the quick plan does each fault at least once, the full one as often as was
   }
 });
 
+test("the plan of the issue does what has a number there, so often, and nothing else", () => {
+  const { plan, limitMin } = parseFaultArgs(["--plan", "issue"]);
+  expect(Object.fromEntries(plan.map(({ fault, count }) => [fault, count]))).toEqual({
+    nothing: 3,
+    "node-kill": 50,
+    "node-nats-kill": 50,
+    "node-drain": 20,
+    "nats-kill": 20,
+    "leader-kill": 20,
+    "nats-away": 3,
+    "postgres-immediate": 20,
+  });
+  expect(limitMin).toBe(55);
+  const { plan: picked } = parseFaultArgs(["--plan", "issue", "--only", "restart"]);
+  expect(picked.map(({ fault, count }) => [fault, count])).toEqual([["restart", 1]]);
+});
+
 test("some faults, so often", () => {
   const { plan } = parseFaultArgs(["--only", "node-drain", "--only", "nats-kill", "--count", "7"]);
   expect(plan.map(({ fault, count }) => [fault, count])).toEqual([
@@ -25,7 +42,7 @@ test("what is not known is refused with what there is", () => {
   expect(() => parseFaultArgs(["--only", "earthquake"])).toThrow(
     /no fault "earthquake".*node-kill/,
   );
-  expect(() => parseFaultArgs(["--plan", "medium"])).toThrow("quick or full");
+  expect(() => parseFaultArgs(["--plan", "medium"])).toThrow("quick or full or issue");
   expect(() => parseFaultArgs(["--shards", "33"])).toThrow("from 1 to 32");
   expect(() => parseFaultArgs(["--count", "0"])).toThrow("from 1 to 1000");
 });

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import type { Finding, Judgement } from "./judge.ts";
 import { acknowledgedIn } from "./judge.ts";
 import { findingLines, rowsOf, tableText, violationsOf } from "./report.ts";
-import { servedAfter } from "./round.ts";
+import { answersTo, servedAfter } from "./round.ts";
+import type { Request } from "./history.ts";
 import type { Round } from "./round.ts";
 
 const round = (more: Partial<Round>): Round => ({
@@ -19,7 +20,10 @@ const round = (more: Partial<Round>): Round => ({
   requests: 100,
   requestP99Ms: 80,
   offersLost: 0,
+  creates: { answered: 40, unanswered: 0, slowestMs: 90 },
+  accepts: { answered: 10, unanswered: 0, slowestMs: 80 },
   eventsLateMs: 300,
+  eventsToldMs: 400,
   complaints: [],
   notes: [],
   ...more,
@@ -54,7 +58,7 @@ test("without a broken promise there is none in the table", () => {
   expect(violationsOf(rows, [])).toEqual({ inRounds: 0, elsewhere: 0 });
   const lines = tableText(rows).split("\n");
   expect(lines[2]).toMatch(
-    /^kill of a node +1\/3 +0\.70 +0\.70 +0\.70 +100 +0 +1 +80 +0 +0\.30 +0$/,
+    /^kill of a node +1\/3 +0\.70 +0\.70 +0\.70 +100 +0 +1 +80 +0\.09 +0\.08 +0 +0 +0\.30 +0\.40 +0$/,
   );
   expect(lines[3]).toMatch(/^kill of NATS +0\/1 +- +- +- +0/);
 });
@@ -96,4 +100,25 @@ test("only what was answered with yes counts as acknowledged", () => {
     cancels: [],
     statuses: [{ delivery: "d", status: "picked_up" }],
   });
+});
+
+test("a refusal that is right is an answer, an attempt that was given up is none", () => {
+  const asked = (sentAt: number, endedAt: number | null, outcome: Request["outcome"]): Request => ({
+    verb: "accept",
+    who: "cur_1",
+    delivery: "del_1",
+    status: null,
+    courier: null,
+    sentAt,
+    endedAt,
+    outcome,
+  });
+  const requests = [
+    asked(0, 40, { is: "ok" }),
+    asked(0, 70, { is: "refused", code: "delivery_taken" }),
+    asked(10, 310, { is: "unknown", code: "unavailable" }),
+    asked(20, null, { is: "unknown", code: "under_way" }),
+  ];
+  expect(answersTo(requests, "accept")).toEqual({ answered: 2, unanswered: 1, slowestMs: 300 });
+  expect(answersTo(requests, "create")).toEqual({ answered: 0, unanswered: 0, slowestMs: 0 });
 });

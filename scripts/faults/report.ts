@@ -22,8 +22,13 @@ export interface Row {
   readonly slow: number;
   /** The worst round's. */
   readonly requestP99Ms: number;
+  /** The creates and accepts that took longest until their answer, of all rounds, and those without any. */
+  readonly slowestCreateMs: number;
+  readonly slowestAcceptMs: number;
+  readonly unanswered: number;
   readonly offersLost: number;
   readonly eventsLateMaxMs: number;
+  readonly eventsToldMaxMs: number;
   readonly violations: number;
 }
 
@@ -42,6 +47,7 @@ export function rowsOf(
     const served = mine.flatMap(({ servedMs }) => (servedMs === null ? [] : [servedMs]));
     const sum = (value: (round: Round) => number): number =>
       mine.reduce((total, round) => total + value(round), 0);
+    const worst = (value: (round: Round) => number): number => Math.max(0, ...mine.map(value));
     const found = findings.filter(
       ({ round }) => round !== null && rounds[round]?.fault === fault,
     ).length;
@@ -59,9 +65,13 @@ export function rowsOf(
       requests: sum((round) => round.requests),
       refused: sum((round) => round.refused),
       slow: sum((round) => round.slow),
-      requestP99Ms: Math.max(0, ...mine.map((round) => round.requestP99Ms)),
+      requestP99Ms: worst((round) => round.requestP99Ms),
+      slowestCreateMs: worst((round) => round.creates.slowestMs),
+      slowestAcceptMs: worst((round) => round.accepts.slowestMs),
+      unanswered: sum(({ creates, accepts }) => creates.unanswered + accepts.unanswered),
       offersLost,
-      eventsLateMaxMs: Math.max(0, ...mine.map((round) => round.eventsLateMs)),
+      eventsLateMaxMs: worst((round) => round.eventsLateMs),
+      eventsToldMaxMs: worst((round) => round.eventsToldMs),
       violations: found + neverServed + sum((round) => round.complaints.length),
     };
   });
@@ -78,11 +88,32 @@ const HEAD = [
     "",
     "",
     "",
+    "slowest (s)",
+    "",
+    "no",
     "offers",
-    "events",
+    "events (s)",
+    "",
     "viola-",
   ],
-  ["", "", "p50", "p99", "max", "all", "refused", ">250 ms", "p99 ms", "lost", "late (s)", "tions"],
+  [
+    "",
+    "",
+    "p50",
+    "p99",
+    "max",
+    "all",
+    "refused",
+    ">250 ms",
+    "p99 ms",
+    "create",
+    "accept",
+    "answer",
+    "lost",
+    "waited",
+    "told",
+    "tions",
+  ],
 ];
 
 export function tableText(rows: readonly Row[]): string {
@@ -97,8 +128,12 @@ export function tableText(rows: readonly Row[]): string {
     String(row.refused),
     String(row.slow),
     row.requestP99Ms.toFixed(0),
+    seconds(row.slowestCreateMs),
+    seconds(row.slowestAcceptMs),
+    String(row.unanswered),
     String(row.offersLost),
     seconds(row.eventsLateMaxMs),
+    seconds(row.eventsToldMaxMs),
     String(row.violations),
   ]);
   return aligned([...HEAD, ...body]).join("\n");

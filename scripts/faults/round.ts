@@ -6,11 +6,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
 import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
 import { deedOf } from "./deeds.ts";
+import type { Deed } from "./deeds.ts";
 import { nowMs } from "./history.ts";
-import type { History } from "./history.ts";
+import type { History, Request } from "./history.ts";
+import type { EventWatch } from "./event-watch.ts";
 import type { Load } from "./load.ts";
 import type { FaultName } from "./plan.ts";
 import type { Probe, Prober } from "./probes.ts";
+import type { Pullers } from "./pullers.ts";
 import type { Stage } from "./stage.ts";
 
 /** Where one fault happens and what looks on. */
@@ -18,8 +21,19 @@ export interface Ground {
   readonly stage: Stage;
   readonly load: Load;
   readonly prober: Prober;
+  readonly pullers: Pullers;
+  readonly events: EventWatch;
   readonly history: History;
   readonly say: (line: string) => void;
+}
+
+/** Requests of one kind that ended meanwhile. */
+export interface Answers {
+  readonly answered: number;
+  /** Given up by the client without an answer. */
+  readonly unanswered: number;
+  /** Until the final answer, attempts that were refused included. */
+  readonly slowestMs: number;
 }
 
 export interface Round {
@@ -42,10 +56,14 @@ export interface Round {
   readonly slow: number;
   readonly requests: number;
   readonly requestP99Ms: number;
+  readonly creates: Answers;
+  readonly accepts: Answers;
   /** Creates of probes that were acknowledged and offered to nobody. */
   readonly offersLost: number;
   /** The oldest event that waited to be published, ms. */
   readonly eventsLateMs: number;
+  /** From its commit until an outside follower had it, of the latest event, ms. */
+  readonly eventsToldMs: number;
   /** What did not come back, or ended without being asked to. */
   readonly complaints: readonly string[];
   /** What cost time and broke no promise: offers that were lost, and why. */
@@ -58,14 +76,16 @@ const SERVED_DEADLINE_MS = 90_000;
 const LOST_DEADLINE_MS = DISPATCH_DEFAULTS.WAIT_LOOK_MS + 15_000;
 const WHOLE_DEADLINE_MS = 30_000;
 const OUTBOX_POLL_MS = 200;
+const CHOOSE_DEADLINE_MS = 30_000;
 const EXPLAINED_MAX = 2;
 
 export async function runRound(ground: Ground, fault: FaultName, turn: number): Promise<Round> {
-  const { stage, load, prober, history } = ground;
-  const deed = await deedOf(stage, fault, turn);
+  const { stage, load, prober, pullers, events, history } = ground;
+  const deed = await chosen(stage, fault, turn);
   const shards = deed.shards ?? Array.from({ length: stage.shards }, (_, i) => i);
-  const before = { troubles: load.troubles(), requests: history.requests.length };
-  const events = watchOutbox(stage.system.postgresUrl ?? "");
+  const troubles = (): number => load.troubles() + pullers.troubles();
+  const before = { troubles: troubles(), requests: history.requests.length };
+  const outbox = watchOutbox(stage.system.postgresUrl ?? "");
   const from = nowMs();
   let isOver = false;
   const doing = deed.run().finally(() => (isOver = true));
@@ -80,8 +100,9 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
   const notes = await explained(ground, lost, "never on a phone");
   const to = nowMs();
-  const eventsLateMs = await events.stop();
-  const figures = requestFigures(history, before.requests, from);
+  const eventsLateMs = await outbox.stop();
+  const meanwhile = history.requests.slice(before.requests).filter(({ sentAt }) => sentAt >= from);
+  const figures = requestFigures(meanwhile);
   return {
     fault,
     victim: deed.victim,
@@ -91,15 +112,30 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     servedMs: servedAfter(probes, shards, from),
     answeredMs: lastFirst(probes, shards, from, ({ answeredAt }) => answeredAt),
     slowestProbeMs: Math.max(0, ...probes.map((p) => (p.offeredAt ?? p.sentAt) - p.sentAt)),
-    refused: load.troubles() - before.troubles + figures.failed,
+    refused: troubles() - before.troubles + figures.failed,
     slow: figures.slow,
     requests: figures.requests,
     requestP99Ms: figures.p99,
+    creates: answersTo(meanwhile, "create"),
+    accepts: answersTo(meanwhile, "accept"),
     offersLost: lost.length,
     eventsLateMs,
+    eventsToldMs: events.order.latestMs(from, to),
     complaints,
     notes,
   };
+}
+
+/** On a busy machine who leads and who owns what may have to be asked more than once. */
+async function chosen(stage: Stage, fault: FaultName, turn: number): Promise<Deed> {
+  for (const until = nowMs() + CHOOSE_DEADLINE_MS; ;) {
+    try {
+      return await deedOf(stage, fault, turn);
+    } catch (error) {
+      if (nowMs() > until) throw error;
+      await sleep(OUTBOX_POLL_MS);
+    }
+  }
 }
 
 /** A deed that could not be done is a complaint. */
@@ -176,14 +212,24 @@ function lastFirst(
   return Number.isFinite(last) ? last - since : null;
 }
 
-function requestFigures(
-  history: History,
-  first: number,
-  from: number,
-): { requests: number; failed: number; slow: number; p99: number } {
-  const meanwhile = history.requests
-    .slice(first)
-    .filter(({ sentAt, endedAt }) => sentAt >= from && endedAt !== null);
+/** What clients asked for with this verb, and whether they were answered: a refusal that is right is an answer. */
+export function answersTo(requests: readonly Request[], verb: Request["verb"]): Answers {
+  const mine = requests.filter((request) => request.verb === verb && request.endedAt !== null);
+  const isAnswered = ({ outcome }: Request): boolean => outcome.is !== "unknown";
+  return {
+    answered: mine.filter(isAnswered).length,
+    unanswered: mine.filter((request) => !isAnswered(request)).length,
+    slowestMs: Math.max(0, ...mine.map(({ sentAt, endedAt }) => (endedAt ?? 0) - sentAt)),
+  };
+}
+
+function requestFigures(requests: readonly Request[]): {
+  requests: number;
+  failed: number;
+  slow: number;
+  p99: number;
+} {
+  const meanwhile = requests.filter(({ endedAt }) => endedAt !== null);
   const took = meanwhile.map(({ sentAt, endedAt }) => (endedAt ?? 0) - sentAt);
   const sorted = took.toSorted((a, b) => a - b);
   return {
