@@ -23,7 +23,7 @@ const SETTLE_DEADLINE_MS = 10_000;
 const DRAIN_DEADLINE_MS = 5_000;
 const LOOK_MS = 5;
 /** The relay of the outbox and the housekeeping run where this shard is owned: once in the cluster. */
-const SINGLETON_SHARD = 0 as ShardId;
+export const SINGLETON_SHARD = 0 as ShardId;
 
 /** What a start found, for the log. */
 export type Started = {

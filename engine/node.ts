@@ -20,6 +20,7 @@ import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
 import { streamCellsLog } from "./cells-reader.ts";
+import { ConsumerLag, READERS, listConsumers } from "./consumer-lag.ts";
 import { ConfigError, printable, readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
@@ -28,12 +29,12 @@ import { newNodeId } from "./ids.ts";
 import { streamIntake } from "./intake-stream.ts";
 import { listenAdmin } from "./io/admin.ts";
 import type { Admin } from "./io/admin.ts";
-import { systemClock } from "./io/clock.ts";
+import { repeat, systemClock } from "./io/clock.ts";
 import { createLog, errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
 import { connectNats, natsBus } from "./io/nats.ts";
-import { start } from "./lifecycle.ts";
+import { SINGLETON_SHARD, start } from "./lifecycle.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
@@ -48,6 +49,8 @@ const INDEX_CAPACITY_COURIERS = 200_000;
 /** How long streams may take to have a leader at a start: an election lasts up to 9 s. */
 const STREAMS_DEADLINE_MS = 20_000;
 const STREAMS_RETRY_MS = 500;
+/** How often the readers of the events are looked at. */
+const CONSUMERS_LOOK_MS = 5_000;
 /** A stop that hangs all the same ends here. */
 const STOP_DEADLINE_MS = 15_000;
 
@@ -128,6 +131,7 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const io = { clock, log, meters, bus, cells, intake, store };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
+    closes.push(watchConsumers(metrics, runtime, nc));
     const state = { isReady: false };
     const admin = await openAdmin(config, metrics, runtime, state);
     if (admin !== null) closes.push(() => admin.close());
@@ -213,6 +217,27 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   );
   show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
+}
+
+/** Looks now and then how far the readers of the events are behind; returns its end. */
+function watchConsumers(
+  metrics: Metrics,
+  runtime: Runtime,
+  nc: NatsConnection,
+): () => Promise<void> {
+  const { config, clock, log } = runtime.options;
+  const lag = new ConsumerLag(
+    () => listConsumers(nc, config.natsPrefix),
+    (error) => log.debug(errorFields(error), "the readers of the events could not be asked for"),
+  );
+  for (const reader of READERS) {
+    const help = `Events that ${reader} have not done; of the partners the one furthest behind.`;
+    metrics.gauge(`hexdispatch_${reader}_events_waiting`, help, () => lag.waiting(reader));
+  }
+  return repeat(clock, CONSUMERS_LOOK_MS, async () => {
+    if (runtime.ownership.owns(SINGLETON_SHARD)) await lag.look();
+    else lag.forget();
+  });
 }
 
 /** Forgets what is old, a bite at a time. Never rejects. */

@@ -92,7 +92,9 @@ export const PARTNER_ACTIONS = ["quote", "create", "update", "cancel", "get", "l
 export type PartnerAction = (typeof PARTNER_ACTIONS)[number];
 
 /** The consumer on EVENTS that is made for a partner. */
-export const partnerConsumer = (partner: string): string => `p_${token(partner)}`;
+export const partnerConsumer = (partner: string): string =>
+  `${PARTNER_CONSUMER_PREFIX}${token(partner)}`;
+export const PARTNER_CONSUMER_PREFIX = "p_";
 /** The server's account of a partner. */
 export const partnerAccount = (partner: string): string => `P_${token(partner)}`;
 
