@@ -59,10 +59,13 @@ export const QUOTE_TTL_MS = 900_000;
 export const QUOTE_MAX_CHARS = 1_000;
 /** Events that a partner has under way, unacknowledged. */
 export const PARTNER_ACK_PENDING_MAX = 512;
-/** An event that a partner did not acknowledge for so long is given again. */
-export const PARTNER_ACK_WAIT_MS = 10_000;
-/** The same for our own workers. */
-export const EVENT_ACK_WAIT_MS = 30_000;
+/**
+ * An event that a partner did not acknowledge for so long is given again. What was under way over a connection that died
+ * comes only then, and what follows it must wait, so it is no longer than an election of the stream's servers.
+ */
+export const PARTNER_ACK_WAIT_MS = 5_000;
+/** The same for our own workers; well below WEBHOOK_GAP_WAIT_MS, or a gap would be given up before it is filled. */
+export const EVENT_ACK_WAIT_MS = 5_000;
 export const WEBHOOKS_PER_OWNER_MAX = 10;
 export const WEBHOOK_URL_MAX_CHARS = 500;
 /** From the look-up of the address to the end of the answer. */

@@ -35,6 +35,7 @@ test("it says how late events were told meanwhile, and who has not been told all
   expect(order.latestMs(1_000, 2_000)).toBe(50);
   expect(order.latestMs(2_000, 10_000)).toBe(8_000);
   expect(order.latestMs(10_000, 20_000)).toBe(0);
+  expect([order.hasToldSince(9_000), order.hasToldSince(9_001)]).toEqual([true, false]);
   const wanted = new Map([
     ["a", 2],
     ["b", 2],

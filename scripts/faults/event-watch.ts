@@ -15,6 +15,7 @@ const AGAIN_MS = 100;
 /** The events of each delivery in their order, whatever is given how often. Pure but for its memory. */
 export class EventOrder {
   readonly #last = new Map<string, number>();
+  #newestAt = 0;
   /** Oldest first: when each new event was told, and how long after its commit. */
   readonly told: { readonly at: number; readonly lateMs: number }[] = [];
 
@@ -24,8 +25,15 @@ export class EventOrder {
     if (event.number <= last) return "repeat";
     if (event.number > last + 1) return "early";
     this.#last.set(event.delivery_id, event.number);
-    this.told.push({ at: now, lateMs: now - Date.parse(event.at) });
+    const committedAt = Date.parse(event.at);
+    this.#newestAt = Math.max(this.#newestAt, committedAt);
+    this.told.push({ at: now, lateMs: now - committedAt });
     return "new";
+  }
+
+  /** Whether an event has been told that was committed after this moment. */
+  hasToldSince(since: number): boolean {
+    return this.#newestAt >= since;
   }
 
   /** Deliveries that were not told of up to their last event. */

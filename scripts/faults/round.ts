@@ -76,6 +76,7 @@ const SERVED_DEADLINE_MS = 90_000;
 const LOST_DEADLINE_MS = DISPATCH_DEFAULTS.WAIT_LOOK_MS + 15_000;
 const WHOLE_DEADLINE_MS = 30_000;
 const OUTBOX_POLL_MS = 200;
+const TOLD_LOOK_MS = 20;
 const CHOOSE_DEADLINE_MS = 30_000;
 const EXPLAINED_MAX = 2;
 
@@ -165,9 +166,19 @@ async function putRight(ground: Ground, victim: string): Promise<string[]> {
   const since = nowMs();
   const probes = await prober.watch(all, { since, deadlineMs: WHOLE_DEADLINE_MS });
   if (servedAfter(probes, all, since) === null) complaints.push("not all shards serve");
+  if (!(await areTold(ground, since))) complaints.push("events are not told");
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
   complaints.push(...(await explained(ground, lost, "created after the fault, never on a phone")));
   return complaints;
+}
+
+/** Whether events of now come to who follows them: an election may last longer than all else. */
+async function areTold({ events }: Ground, since: number): Promise<boolean> {
+  for (const until = nowMs() + WHOLE_DEADLINE_MS; ;) {
+    if (events.order.hasToldSince(since)) return true;
+    if (nowMs() > until) return false;
+    await sleep(TOLD_LOOK_MS);
+  }
 }
 
 /** Why probes were not offered, the first few of them; cancels all. */
