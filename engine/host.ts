@@ -121,9 +121,9 @@ export class Host {
     return this.backlog() === 0 && this.#loader.isIdle() && this.#commits === 0;
   }
 
-  /** The same for the actors of these shards. */
-  isQuietIn(shards: ReadonlySet<ShardId>): boolean {
-    return this.#residents.areAtRest(shards);
+  /** Those of these shards that are not quiet. */
+  restlessIn(shards: ReadonlySet<ShardId>): ReadonlySet<ShardId> {
+    return this.#residents.restlessIn(shards);
   }
 
   /** No step until `resume`: this node is not sure of what it owns. Messages are kept, as far as mailboxes reach. */

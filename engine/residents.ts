@@ -99,11 +99,13 @@ export class Residents {
     return [...this.all()].filter((resident) => resident.shard === shard);
   }
 
-  areAtRest(shards: ReadonlySet<ShardId>): boolean {
+  /** Those of these shards in which an actor has something to do. */
+  restlessIn(shards: ReadonlySet<ShardId>): ReadonlySet<ShardId> {
+    const restless = new Set<ShardId>();
     for (const resident of this.all()) {
-      if (shards.has(resident.shard) && !isAtRest(resident)) return false;
+      if (shards.has(resident.shard) && !isAtRest(resident)) restless.add(resident.shard);
     }
-    return true;
+    return restless;
   }
 
   *all(): Generator<Resident> {

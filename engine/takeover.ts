@@ -118,16 +118,21 @@ export function announce(runtime: Runtime, shards: readonly ShardId[]): void {
   runtime.bus.publish(runtime.subjects.nodeUp, message);
 }
 
-/** Gives these shards up in order. Never rejects. */
+/**
+ * Gives these shards up in order, each as soon as it is quiet: nobody listens on it meanwhile, and one that is busy
+ * keeps no other back. Never rejects.
+ */
 export async function handOver(runtime: Runtime, shards: readonly ShardId[]): Promise<void> {
   const { log, clock } = runtime.options;
   const startedAt = clock.now();
   runtime.ownership.yield(shards);
   await flushBus(runtime);
-  const isQuiet = await becomeQuiet(runtime, new Set(shards), clock.now() + QUIET_MAX_MS);
-  flush(runtime);
-  runtime.ownership.yielded(shards);
-  runtime.heart.beat();
+  const left = new Set(shards);
+  const isQuiet = await whenQuiet(runtime, left, clock.now() + QUIET_MAX_MS, (quiet) => {
+    flush(runtime);
+    runtime.ownership.yielded(quiet);
+    runtime.heart.beat();
+  });
   log.info({ shards, isQuiet, ms: clock.now() - startedAt }, "shards handed over");
 }
 
@@ -157,16 +162,24 @@ async function flushBus(runtime: Runtime): Promise<void> {
   cancel();
 }
 
-/** Polls, because quiet is the absence of events. */
-async function becomeQuiet(
+/**
+ * Gives each shard to `onQuiet` once nothing is under way in it, all that are left at the deadline; then it resolves to
+ * false. Polls, because quiet is the absence of events.
+ */
+async function whenQuiet(
   runtime: Runtime,
-  shards: ReadonlySet<ShardId>,
+  left: Set<ShardId>,
   until: Millis,
+  onQuiet: (shards: readonly ShardId[]) => void,
 ): Promise<boolean> {
   const { clock } = runtime.options;
-  while (!runtime.host.isQuietIn(shards)) {
-    if (clock.now() >= until) return false;
+  for (;;) {
+    const isLate = clock.now() >= until;
+    const restless = runtime.host.restlessIn(left);
+    const ended = [...left].filter((shard) => isLate || !restless.has(shard));
+    if (ended.length > 0) onQuiet(ended);
+    for (const shard of ended) left.delete(shard);
+    if (left.size === 0) return !isLate || restless.size === 0;
     await new Promise<void>((resolve) => void clock.after(QUIET_LOOK_MS, resolve));
   }
-  return true;
 }
