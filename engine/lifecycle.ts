@@ -22,6 +22,8 @@ const REFRESH_MS = 5_000;
 const SETTLE_DEADLINE_MS = 10_000;
 const DRAIN_DEADLINE_MS = 5_000;
 const LOOK_MS = 5;
+/** After a reconnect the gateways may need so long to be connected, too. */
+const REACHABLE_MS = 500;
 /** The relay of the outbox and the housekeeping run where this shard is owned: once in the cluster. */
 export const SINGLETON_SHARD = 0 as ShardId;
 
@@ -63,7 +65,11 @@ export async function start(
     if (status === "closed") return; // Ours, at the end of a stop.
     log.warn({ status }, "the connection to NATS changed");
     // Gateways may have missed the announcement of a takeover, and we their sessions.
-    if (status === "connected") announce(runtime, runtime.ownership.owned());
+    if (status !== "connected") return;
+    announce(runtime, runtime.ownership.owned());
+    clock.after(REACHABLE_MS, () =>
+      runtime.supply.onReachableAgain((fn) => runtime.options.domain.index.forEach(fn)),
+    );
   });
   const { couriers, deliveries } = found;
   const stop = (): Promise<void> => stopAll(runtime, unsubscribes, stops);

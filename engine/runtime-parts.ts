@@ -1,8 +1,11 @@
 /** Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions, the sweep. Wiring, no logic. */
+import type { SearchQuery, SearchResult } from "../actors/actor.ts";
+import type { Millis } from "../proto/ids.ts";
 import { Digests } from "./digests.ts";
 import { Heart } from "./heart.ts";
 import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
+import type { Bus } from "./io/nats.ts";
 import { Positions } from "./positions.ts";
 import type { Runtime } from "./runtime.ts";
 import { shardOfCourier } from "./shards.ts";
@@ -32,6 +35,17 @@ export function makeHeart(runtime: Runtime): Heart {
       ),
   });
 }
+
+/**
+ * Without NATS no offer reaches a phone, and a courier who has let one lapse unseen would not be asked again: so nobody is
+ * found then, and the delivery waits where couriers who look for work see it.
+ */
+export const searchWhileConnected =
+  (bus: Pick<Bus, "status">, search: (query: SearchQuery, now: Millis) => SearchResult) =>
+  (query: SearchQuery, now: Millis): SearchResult =>
+    bus.status() === "connected"
+      ? search(query, now)
+      : { radiusM: query.radiusM, candidates: [], gates: { nats_away: 1 } };
 
 export function makeDigests(runtime: Runtime): Digests {
   const { node, config, domain, meters } = runtime.options;

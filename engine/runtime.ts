@@ -33,7 +33,8 @@ import type { Positions } from "./positions.ts";
 import { Replica } from "./replica.ts";
 import type { FleetIndex } from "./replica.ts";
 import { Router } from "./router.ts";
-import { makeDigests, makeHeart, makeIntake, makePositions, makeSweep } from "./runtime-parts.ts";
+import { makeDigests, makeHeart, makeIntake, makePositions } from "./runtime-parts.ts";
+import { makeSweep, searchWhileConnected } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
@@ -235,7 +236,7 @@ export class Runtime {
         return outcome;
       },
       send: (post, from) => this.post(post, from),
-      search: domain.search,
+      search: searchWhileConnected(this.bus, domain.search),
       onLedger: (delivery, lines, now) => this.ledger.add(delivery, lines, now),
       onIndex: (record, shard) => {
         this.tracks.onRecord(record);

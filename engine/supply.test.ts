@@ -52,6 +52,17 @@ describe("a waiting cell", () => {
     expect(told.length).toBe(1);
   });
 
+  it("hears of all who are free when they can be reached again", () => {
+    const all = [courier(), courier({ courier: "cur_b" as CourierId, slots: 0 })];
+    supply.onReachableAgain((fn) => all.forEach(fn));
+    supply.backlog(cellAt(9), 100);
+    told = [];
+    supply.backlog(cellAt(1), 100);
+    told = [];
+    supply.onReachableAgain((fn) => all.forEach(fn));
+    expect(told).toEqual([cellAt(1)]);
+  });
+
   it("does not hear of couriers who are full, off shift, nowhere or out of reach", () => {
     supply.backlog(cellAt(1), 100);
     supply.backlog(cellAt(9), 100);

@@ -77,6 +77,11 @@ export class Supply {
     for (const { cell } of this.#oldestWithinReach(after)) this.#tell(cell, freed);
   }
 
+  /** Whoever is free is told of as if he had just become it: what was looked for meanwhile could not find him. */
+  onReachableAgain(forEach: (fn: (record: CourierRecord) => void) => void): void {
+    if (this.#backlogs.size > 0) forEach((record) => this.onRecord(null, record, true));
+  }
+
   #tellOfRecent({ cell, centre }: Backlog): void {
     const from = this.#ports.clock.now() - RECENT_MS;
     if (this.#recent.some((freed) => freed.at < from)) {
