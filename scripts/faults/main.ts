@@ -18,6 +18,7 @@ import type { PlanItem } from "./plan.ts";
 import { Prober } from "./probes.ts";
 import { Pullers } from "./pullers.ts";
 import { findingLines, rowsOf, tableText, violationsOf } from "./report.ts";
+import type { Row } from "./report.ts";
 import { runRound } from "./round.ts";
 import type { Answers, Ground, Round } from "./round.ts";
 import { Stage } from "./stage.ts";
@@ -98,6 +99,7 @@ async function run(options: FaultOptions): Promise<number> {
   } finally {
     clearTimeout(endAll);
     say("stopping ...");
+    if (options.keepLogs !== null) stage.keepLogs(options.keepLogs);
     await stage.end();
   }
 }
@@ -126,6 +128,7 @@ async function doAll(
       if (signal.aborted || Date.now() > until) return rounds;
       const round = await runRound(ground, fault, turn);
       rounds.push(round);
+      writeReport(options, { rows: rowsOf(plan, rounds, []), rounds, judgement: null });
       say(`${String(rounds.length).padStart(3)}/${total} ${roundLine(round)}`);
       for (const text of round.complaints) say(`        VIOLATION: ${text}`);
       for (const text of round.notes) say(`        ${text}`);
@@ -166,6 +169,22 @@ function progress(say: (line: string) => void): (text: string) => void {
   };
 }
 
+/** The report as JSON, in the file that was asked for. `judgement` is null while faults are done. */
+function writeReport(
+  options: FaultOptions,
+  figures: {
+    readonly rows: readonly Row[];
+    readonly rounds: readonly Round[];
+    readonly judgement: Judgement | null;
+  },
+): string {
+  const { nodes, gateways, shards, planName, report } = options;
+  const settings = { planName, nodes, gateways, shards, couriers: options.load.couriers };
+  const text = `${JSON.stringify({ settings, ...figures })}\n`;
+  if (report !== null) writeFileSync(report, text);
+  return text;
+}
+
 function writeHistory(file: string, { requests }: History): void {
   writeFileSync(file, `${requests.map((request) => JSON.stringify(request)).join("\n")}\n`);
 }
@@ -190,10 +209,7 @@ function report(
   const planned = plan.reduce((sum, { count }) => sum + count, 0);
   if (rounds.length < planned) say(`${planned - rounds.length} faults of the plan were not done`);
   say(`violations: ${inRounds + elsewhere}`);
-  if (options.json) {
-    const { nodes, gateways, shards, planName } = options;
-    const settings = { planName, nodes, gateways, shards, couriers: options.load.couriers };
-    process.stdout.write(`${JSON.stringify({ settings, rows, rounds, judgement })}\n`);
-  }
+  const text = writeReport(options, { rows, rounds, judgement });
+  if (options.json) process.stdout.write(text);
   return inRounds + elsewhere > 0 ? 1 : 0;
 }

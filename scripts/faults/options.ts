@@ -19,6 +19,10 @@ export interface FaultOptions {
   readonly limitMin: number;
   /** Where the history goes as JSON lines; null: nowhere. */
   readonly history: string | null;
+  /** Where the report goes as JSON after each round; null: nowhere. */
+  readonly report: string | null;
+  /** A folder for the logs of all processes; null: they are removed. */
+  readonly keepLogs: string | null;
   readonly load: ReplayOptions;
 }
 
@@ -36,6 +40,8 @@ export const USAGE = `npm run faults -- [options]   brings up its own cluster an
   --one-host             no network namespaces even where they are allowed
   --limit-min M          no fault begins later than this, default 20, full 150, issue 55
   --history FILE         every request with its times and outcome, as JSON lines
+  --report FILE          the report as JSON, written anew after each round
+  --keep-logs DIR        where the logs of all processes go at the end
   --json                 the report as JSON on standard output, all else on standard error`;
 
 const LIMIT_MIN: Readonly<Record<PlanName, number>> = { quick: 20, full: 150, issue: 55 };
@@ -63,6 +69,8 @@ export function parseFaultArgs(args: readonly string[]): FaultOptions {
       "one-host": flag,
       "limit-min": text,
       history: text,
+      report: text,
+      "keep-logs": text,
       json: flag,
     },
   });
@@ -86,6 +94,8 @@ export function parseFaultArgs(args: readonly string[]): FaultOptions {
     namespaces: !(values["one-host"] ?? false),
     limitMin: whole("limit-min", LIMIT_MIN[planName], 1, 1_440),
     history: values.history ?? null,
+    report: values.report ?? null,
+    keepLogs: values["keep-logs"] ?? null,
     load: parseReplayArgs([
       ...(values.data === undefined ? [] : ["--data", values.data]),
       ...["--couriers", String(couriers), "--orders-per-day", String(orders), "--flat"],

@@ -4,7 +4,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { mkdirSync } from "node:fs";
+import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { signToken } from "../../gateway/token.ts";
@@ -47,6 +47,7 @@ export class Stage {
   readonly finder: FactFinder;
   readonly system: System;
   readonly shards: number;
+  readonly #folder: string;
   readonly #removeFolder: () => void;
   #nats: NatsConnection | null = null;
 
@@ -56,6 +57,7 @@ export class Stage {
     readonly postgresUrl: string;
     readonly system: System;
     readonly shards: number;
+    readonly folder: string;
     readonly removeFolder: () => void;
   }) {
     this.cluster = of.cluster;
@@ -63,6 +65,7 @@ export class Stage {
     this.system = of.system;
     this.shards = of.shards;
     this.finder = new FactFinder(of.cluster, of.postgresUrl, of.shards);
+    this.#folder = of.folder;
     this.#removeFolder = of.removeFolder;
   }
 
@@ -120,7 +123,16 @@ export class Stage {
     const { remove: removeFolder } = folder;
     const postgresUrl = database.url;
     say(`logs are in ${join(folder.path, "logs")} while it runs`);
-    return new Stage({ cluster, hosts, postgresUrl, system, shards, removeFolder });
+    const { path } = folder;
+    return new Stage({
+      cluster,
+      hosts,
+      postgresUrl,
+      system,
+      shards,
+      folder: path,
+      removeFolder,
+    });
   }
 
   async start(): Promise<void> {
@@ -222,6 +234,14 @@ export class Stage {
       if (!isWhole) missing.push(stream);
     }
     return missing;
+  }
+
+  /** Copies the logs of all processes so far. */
+  keepLogs(to: string): void {
+    cpSync(join(this.#folder, "logs"), to, { recursive: true });
+    for (const { name } of this.cluster.ofKind("nats")) {
+      cpSync(join(this.#folder, name, "nats.log"), join(to, `${name}.log`));
+    }
   }
 
   async end(): Promise<void> {
