@@ -1,10 +1,10 @@
 /**
- * Create -> offered -> accepted -> delivered with one, two and three nodes: the same open load on the system that `npm
+ * Create -> offered -> accepted -> delivered with one, two and three nodes: the same open loads on the system that `npm
  * start` runs, with nodes of the bench's own beside its node. Tells deliveries a second, the delay of the third offer
  * and what a delivery costs each process. On few cores more nodes cannot carry more: what is to be seen is what
- * sharing the work costs.
+ * sharing the work costs. A rate is carried where as many are delivered as created.
  *
- * Run, beside `npm start`: npx tsx bench/nodes.ts [creates a second] [seconds] [couriers]
+ * Run, beside `npm start`: npx tsx bench/nodes.ts [creates a second, several by commas] [seconds] [couriers]
  */
 import { execFile, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -20,7 +20,7 @@ import type { System } from "../scripts/replay/system.ts";
 import { authKey, stateFolder } from "../scripts/run/state.ts";
 import { report } from "./report.ts";
 
-const [perS = "100", seconds = "15", couriers = "2000"] = process.argv.slice(2);
+const [rates = "100", seconds = "15", couriers = "2000"] = process.argv.slice(2);
 const NODES_MAX = 3;
 const OUTPUT_MAX_BYTES = 16_777_216;
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
@@ -65,15 +65,32 @@ async function untilShared(admins: readonly string[]): Promise<void> {
   }
 }
 
-type Dispatch = { readonly figures: Readonly<Record<string, unknown>> };
+type Delay = { readonly p50: number | null; readonly p99: number | null };
+type Figures = {
+  readonly thirdOfferFromOutsideMs: Delay;
+  readonly createAnswerMs: Delay;
+  readonly couriersSaw: { readonly delivered: number } & Readonly<Record<string, unknown>>;
+  readonly cpuMsPerDelivery: Readonly<Record<string, number>>;
+  readonly creates: Readonly<Record<string, number>>;
+};
 
-async function dispatch(own: readonly Own[]): Promise<Dispatch> {
+async function dispatch(own: readonly Own[], perS: string): Promise<Figures> {
   const load = ["--creates-per-s", perS, "--seconds", seconds, "--couriers", couriers];
   const pids = own.flatMap(({ name, child }) => ["--pid", `${name}=${child.pid ?? 0}`]);
   const args = ["--import", "tsx", here("./dispatch.ts"), ...load, ...pids];
   const run = promisify(execFile);
   const { stdout } = await run(process.execPath, args, { maxBuffer: OUTPUT_MAX_BYTES });
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Dispatch;
+  return (JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { figures: Figures }).figures;
+}
+
+/** A line for people; the JSON at the end has the rest. */
+function say(nodes: number, perS: string, figures: Figures, deliveredPerS: number): void {
+  const { thirdOfferFromOutsideMs: third, cpuMsPerDelivery } = figures;
+  const cpu = Object.entries(cpuMsPerDelivery).map(([name, ms]) => `${name} ${ms}`);
+  process.stderr.write(
+    `${nodes} nodes, ${perS} creates/s: ${deliveredPerS} delivered/s; third offer p50 ${third.p50}, ` +
+      `p99 ${third.p99} ms; CPU ms a delivery: ${cpu.join(", ")}\n`,
+  );
 }
 
 const system = findSystem();
@@ -81,13 +98,28 @@ if (system.nodeAdminUrl === null) throw new Error("run `npm start` first");
 const own: Own[] = [];
 const results: Record<string, unknown>[] = [];
 try {
-  await dispatch([]); // Warms it up.
+  const perSecond = rates.split(",");
+  await dispatch([], perSecond[0] ?? ""); // Warms it up.
   for (let nodes = 1; nodes <= NODES_MAX; nodes++) {
     if (nodes > 1) own.push(await startNode(system, `node ${nodes}`));
     await untilShared([system.nodeAdminUrl, ...own.map(({ admin }) => admin)]);
-    const { figures } = await dispatch(own);
-    const { thirdOfferFromOutsideMs, couriersSaw, cpuMsPerDelivery, creates } = figures;
-    results.push({ nodes, thirdOfferFromOutsideMs, couriersSaw, cpuMsPerDelivery, creates });
+    for (const perS of perSecond) {
+      const figures = await dispatch(own, perS);
+      const { thirdOfferFromOutsideMs, createAnswerMs, couriersSaw, cpuMsPerDelivery, creates } =
+        figures;
+      const deliveredPerS = Math.round((couriersSaw.delivered / Number(seconds)) * 10) / 10;
+      say(nodes, perS, figures, deliveredPerS);
+      const delays = { thirdOfferFromOutsideMs, createAnswerMs };
+      const counts = { couriersSaw, creates };
+      results.push({
+        nodes,
+        createsPerS: Number(perS),
+        deliveredPerS,
+        ...delays,
+        ...counts,
+        cpuMsPerDelivery,
+      });
+    }
   }
 } finally {
   for (const { child } of own) {
@@ -96,4 +128,4 @@ try {
     await exited;
   }
 }
-report("nodes", { createsPerS: Number(perS), seconds: Number(seconds), results });
+report("nodes", { seconds: Number(seconds), couriers: Number(couriers), results });

@@ -16,7 +16,7 @@ import { truncateSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AckPolicy, jetstream } from "@nats-io/jetstream";
-import type { JsMsg } from "@nats-io/jetstream";
+import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import { connect, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
@@ -126,12 +126,21 @@ async function follow(nc: NatsConnection, { prefix, name }: Settings, book: Book
         name: partnerConsumer(name),
         config: { ack_policy: AckPolicy.Explicit },
       } as Parameters<typeof js.consumers.getConsumerFromInfo>[0]);
-      const messages = await consumer.consume({ max_messages: BATCH_EVENTS, expires: WAIT_MS });
+      // Bound: it pulls again without asking first, which nobody could answer during an election.
+      const how = { max_messages: BATCH_EVENTS, expires: WAIT_MS, bind: true } as const;
+      const messages = await consumer.consume(how);
+      void stopWithoutLeader(messages);
       for await (const message of messages) take(message, book);
-    } catch {
-      await sleep(RETRY_MS); // The server is away; the consumer waits where it was.
+    } catch (error) {
+      console.error((error as Error).message);
     }
+    await sleep(RETRY_MS); // The server is away, or elects; the consumer waits where it was.
   }
+}
+
+/** Left to itself the client would notice after two missed signs of life. */
+async function stopWithoutLeader(messages: ConsumerMessages): Promise<void> {
+  for await (const { type } of messages.status()) if (type === "no_responders") messages.stop();
 }
 
 /** Writes an event that is new, then acknowledges it. One that is too early for its delivery is asked for again. */
