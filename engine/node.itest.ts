@@ -232,6 +232,10 @@ describe("a create", () => {
     expect((await store.snapshot(id))?.wave).toBe(1);
     await until("the event", async () => (await store.outboxBatch(1)).length === 0 || null);
     const prefix = env["HEXDISPATCH_NATS_PREFIX"]!;
+    const { streams } = await jetstreamManager(nc);
+    const query = { last_by_subj: subjects.events("acme" as PrincipalId, id) };
+    const event = await streams.getMessage(streamName(prefix, "EVENTS"), query);
+    expect(event?.header.get("ce-type")).toBe("hexdispatch.delivery.created");
     const entries = await until("the ledger", async () => {
       const read = await readLedger(nc, prefix, id);
       return read.length > 0 ? read : null;
