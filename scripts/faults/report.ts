@@ -20,8 +20,9 @@ export interface Row {
   readonly requests: number;
   readonly refused: number;
   readonly slow: number;
-  /** The worst round's. */
-  readonly requestP99Ms: number;
+  /** Of all requests of all rounds. */
+  readonly requestP50Ms: number | null;
+  readonly requestP99Ms: number | null;
   /** The creates and accepts that took longest until their answer, of all rounds, and those without any. */
   readonly slowestCreateMs: number;
   readonly slowestAcceptMs: number;
@@ -48,6 +49,7 @@ export function rowsOf(
     const sum = (value: (round: Round) => number): number =>
       mine.reduce((total, round) => total + value(round), 0);
     const worst = (value: (round: Round) => number): number => Math.max(0, ...mine.map(value));
+    const requestMs = mine.flatMap((round) => round.requestMs);
     const found = findings.filter(
       ({ round }) => round !== null && rounds[round]?.fault === fault,
     ).length;
@@ -65,7 +67,8 @@ export function rowsOf(
       requests: sum((round) => round.requests),
       refused: sum((round) => round.refused),
       slow: sum((round) => round.slow),
-      requestP99Ms: worst((round) => round.requestP99Ms),
+      requestP50Ms: quantile(requestMs, 0.5),
+      requestP99Ms: quantile(requestMs, 0.99),
       slowestCreateMs: worst((round) => round.creates.slowestMs),
       slowestAcceptMs: worst((round) => round.accepts.slowestMs),
       unanswered: sum(({ creates, accepts }) => creates.unanswered + accepts.unanswered),
@@ -127,7 +130,7 @@ export function tableText(rows: readonly Row[]): string {
     String(row.requests),
     String(row.refused),
     String(row.slow),
-    row.requestP99Ms.toFixed(0),
+    row.requestP99Ms?.toFixed(0) ?? "-",
     seconds(row.slowestCreateMs),
     seconds(row.slowestAcceptMs),
     String(row.unanswered),

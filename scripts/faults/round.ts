@@ -52,10 +52,10 @@ export interface Round {
   readonly slowestProbeMs: number;
   /** Attempts that were refused or failed, of the replay's clients and the probes. */
   readonly refused: number;
-  /** Requests that took longer than `SLOW_MS`, and the percentile of all, ms. */
+  /** Requests that took longer than `SLOW_MS`, and how long each took until its final answer, ms. */
   readonly slow: number;
   readonly requests: number;
-  readonly requestP99Ms: number;
+  readonly requestMs: readonly number[];
   readonly creates: Answers;
   readonly accepts: Answers;
   /** Creates of probes that were acknowledged and offered to nobody. */
@@ -116,7 +116,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     refused: troubles() - before.troubles + figures.failed,
     slow: figures.slow,
     requests: figures.requests,
-    requestP99Ms: figures.p99,
+    requestMs: figures.took.map(Math.round),
     creates: answersTo(meanwhile, "create"),
     accepts: answersTo(meanwhile, "accept"),
     offersLost: lost.length,
@@ -238,11 +238,10 @@ function requestFigures(requests: readonly Request[]): {
   requests: number;
   failed: number;
   slow: number;
-  p99: number;
+  took: readonly number[];
 } {
   const meanwhile = requests.filter(({ endedAt }) => endedAt !== null);
   const took = meanwhile.map(({ sentAt, endedAt }) => (endedAt ?? 0) - sentAt);
-  const sorted = took.toSorted((a, b) => a - b);
   return {
     requests: took.length,
     // The replay's own are counted by its tales; the probe's creates are sent once.
@@ -251,7 +250,7 @@ function requestFigures(requests: readonly Request[]): {
         who === "cus_probe" && verb === "create" && outcome.is === "unknown",
     ).length,
     slow: took.filter((ms) => ms > SLOW_MS).length,
-    p99: sorted[Math.max(0, Math.ceil(sorted.length * 0.99) - 1)] ?? 0,
+    took,
   };
 }
 
