@@ -19,6 +19,7 @@ import { Prober } from "./probes.ts";
 import { Pullers } from "./pullers.ts";
 import { findingLines, rowsOf, tableText, violationsOf } from "./report.ts";
 import type { Row } from "./report.ts";
+import { Rides } from "./rides.ts";
 import { runRound } from "./round.ts";
 import type { Answers, Ground, Round } from "./round.ts";
 import { Stage } from "./stage.ts";
@@ -26,6 +27,8 @@ import { Stage } from "./stage.ts";
 const WARM_UP_MS = 5_000;
 /** Couriers without a socket, who look for work by REST. */
 const PULLERS = 2;
+/** Couriers whose positions are followed all the time. */
+const RIDES = 3;
 /** Whatever hangs, the process ends so long after the last fault may have begun. */
 const OVERTIME_MS = 10 * 60_000;
 
@@ -50,6 +53,7 @@ async function run(options: FaultOptions): Promise<number> {
   const { nodes, gateways, shards, namespaces, load } = options;
   const stopping = new AbortController();
   const places = probePlaces(shards);
+  const others = pullPlaces(places, PULLERS + RIDES);
   const made = { nodes, gateways, shards, namespaces, cityDir: null, say };
   const stage = await Stage.make(made);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -82,7 +86,8 @@ async function run(options: FaultOptions): Promise<number> {
       say,
       load: new Load(system, load, history),
       prober: new Prober(system, places, history),
-      pullers: new Pullers(system, pullPlaces(places, PULLERS), history),
+      pullers: new Pullers(system, others.slice(0, PULLERS), history),
+      rides: new Rides(system, others.slice(PULLERS), history),
       events: await EventWatch.open(system.natsUrl, system.natsPrefix),
     };
     const plan = why === null ? options.plan : options.plan.filter(isWithoutCables);
@@ -90,6 +95,7 @@ async function run(options: FaultOptions): Promise<number> {
     say("no more deliveries; what is open finishes ...");
     await ground.load.stop(progress(say));
     await ground.pullers.close();
+    await ground.rides.close();
     await ground.prober.close();
     say("checking Postgres, the events and the history ...");
     const judgement = await judgeRun(system, ground, rounds);
@@ -116,6 +122,7 @@ async function doAll(
   const { stage, load, prober, say } = ground;
   await prober.open();
   await ground.pullers.open();
+  await ground.rides.open();
   say(`load: ${await load.start()}, ${options.load.couriers} couriers`);
   const missing = await stage.settle();
   if (missing.length > 0) throw new SetupError(`the cluster is not whole: ${missing.join(", ")}`);
@@ -142,7 +149,7 @@ async function doAll(
 
 function roundLine(round: Round): string {
   const { fault, victim, shards, servedMs, answeredMs, requests, refused, slow } = round;
-  const { offersLost, eventsToldMs, creates, accepts } = round;
+  const { offersLost, eventsToldMs, positionsGapMs, creates, accepts } = round;
   const seconds = (ms: number | null): string => ((ms ?? 0) / 1_000).toFixed(2);
   const served =
     servedMs === null
@@ -152,7 +159,7 @@ function roundLine(round: Round): string {
   return (
     `${fault} (${victim}): ${shards} shards ${served}; of ${requests} requests ` +
     `${refused} refused, ${slow} slow${lost}; ${answersText("creates", creates)}; ` +
-    `${answersText("accepts", accepts)}; events told within ${seconds(eventsToldMs)} s`
+    `${answersText("accepts", accepts)}; events told within ${seconds(eventsToldMs)} s, positions ${seconds(positionsGapMs)} s`
   );
 }
 

@@ -24,6 +24,7 @@ const round = (more: Partial<Round>): Round => ({
   accepts: { answered: 10, unanswered: 0, slowestMs: 80 },
   eventsLateMs: 300,
   eventsToldMs: 400,
+  positionsGapMs: 1_010,
   complaints: [],
   notes: [],
   ...more,
@@ -58,7 +59,7 @@ test("without a broken promise there is none in the table", () => {
   expect(violationsOf(rows, [])).toEqual({ inRounds: 0, elsewhere: 0 });
   const lines = tableText(rows).split("\n");
   expect(lines[2]).toMatch(
-    /^kill of a node +1\/3 +0\.70 +0\.70 +0\.70 +100 +0 +1 +80 +0\.09 +0\.08 +0 +0 +0\.30 +0\.40 +0$/,
+    /^kill of a node +1\/3 +0\.70 +0\.70 +0\.70 +100 +0 +1 +80 +0\.09 +0\.08 +0 +0 +0\.30 +0\.40 +1\.01 +0$/,
   );
   expect(lines[3]).toMatch(/^kill of NATS +0\/1 +- +- +- +0 +0 +0 +- /);
 });

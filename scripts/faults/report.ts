@@ -30,6 +30,8 @@ export interface Row {
   readonly offersLost: number;
   readonly eventsLateMaxMs: number;
   readonly eventsToldMaxMs: number;
+  readonly positionsGapP50Ms: number | null;
+  readonly positionsGapMaxMs: number;
   readonly violations: number;
 }
 
@@ -75,6 +77,11 @@ export function rowsOf(
       offersLost,
       eventsLateMaxMs: worst((round) => round.eventsLateMs),
       eventsToldMaxMs: worst((round) => round.eventsToldMs),
+      positionsGapP50Ms: quantile(
+        mine.map((round) => round.positionsGapMs),
+        0.5,
+      ),
+      positionsGapMaxMs: worst((round) => round.positionsGapMs),
       violations: found + neverServed + sum((round) => round.complaints.length),
     };
   });
@@ -97,6 +104,7 @@ const HEAD = [
     "offers",
     "events (s)",
     "",
+    "position",
     "viola-",
   ],
   [
@@ -115,6 +123,7 @@ const HEAD = [
     "lost",
     "waited",
     "told",
+    "gap (s)",
     "tions",
   ],
 ];
@@ -137,6 +146,7 @@ export function tableText(rows: readonly Row[]): string {
     String(row.offersLost),
     seconds(row.eventsLateMaxMs),
     seconds(row.eventsToldMaxMs),
+    seconds(row.positionsGapMaxMs),
     String(row.violations),
   ]);
   return aligned([...HEAD, ...body]).join("\n");

@@ -14,6 +14,7 @@ import type { Load } from "./load.ts";
 import type { FaultName } from "./plan.ts";
 import type { Probe, Prober } from "./probes.ts";
 import type { Pullers } from "./pullers.ts";
+import type { Rides } from "./rides.ts";
 import type { Stage } from "./stage.ts";
 
 /** Where one fault happens and what looks on. */
@@ -22,6 +23,7 @@ export interface Ground {
   readonly load: Load;
   readonly prober: Prober;
   readonly pullers: Pullers;
+  readonly rides: Rides;
   readonly events: EventWatch;
   readonly history: History;
   readonly say: (line: string) => void;
@@ -64,6 +66,8 @@ export interface Round {
   readonly eventsLateMs: number;
   /** From its commit until an outside follower had it, of the latest event, ms. */
   readonly eventsToldMs: number;
+  /** The longest time without a new position for a follower, ms; a second is the usual. */
+  readonly positionsGapMs: number;
   /** What did not come back, or ended without being asked to. */
   readonly complaints: readonly string[];
   /** What cost time and broke no promise: offers that were lost, and why. */
@@ -81,7 +85,7 @@ const CHOOSE_DEADLINE_MS = 30_000;
 const EXPLAINED_MAX = 2;
 
 export async function runRound(ground: Ground, fault: FaultName, turn: number): Promise<Round> {
-  const { stage, load, prober, pullers, events, history } = ground;
+  const { stage, load, prober, pullers, rides, events, history } = ground;
   const deed = await chosen(stage, fault, turn);
   const shards = deed.shards ?? Array.from({ length: stage.shards }, (_, i) => i);
   const troubles = (): number => load.troubles() + pullers.troubles();
@@ -122,6 +126,7 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     offersLost: lost.length,
     eventsLateMs,
     eventsToldMs: events.order.latestMs(from, to),
+    positionsGapMs: rides.gapMs(from, to),
     complaints,
     notes,
   };
