@@ -9,7 +9,9 @@ import { CourierClient } from "../../sdk/courier-client.ts";
 import type { CourierOptions } from "../../sdk/courier-client.ts";
 import { CustomerClient } from "../../sdk/customer-client.ts";
 import type { CustomerOptions } from "../../sdk/customer-client.ts";
+import { systemClock } from "../../sdk/clock.ts";
 import type { CreatedDelivery, NewDelivery } from "../../sdk/rest.ts";
+import { COMMAND_DEADLINE_MS, untilAnswered } from "../../sdk/retry.ts";
 
 export type Verb = "create" | "accept" | "status" | "cancel" | "read" | "decline";
 
@@ -76,6 +78,12 @@ function outcomeOf(error: unknown): Outcome {
   const { code } = error;
   const isUnknown = ERRORS[code].retryable || code === "internal";
   return { is: isUnknown ? "unknown" : "refused", code };
+}
+
+/** Does what prepares a run, again where it is refused for the moment: a machine may be slow to get going. */
+export function patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  const deadlineMs = COMMAND_DEADLINE_MS;
+  return untilAnswered(attempt, { clock: systemClock, random: Math.random, deadlineMs });
 }
 
 export class RecordedCourier extends CourierClient {

@@ -10,7 +10,7 @@ import { RestClient, newKey } from "../../sdk/rest.ts";
 import { inParallel, webSocket } from "../replay/fleet-of-bots.ts";
 import type { System } from "../replay/system.ts";
 import { shifted } from "../replay/world.ts";
-import { RecordedCourier, RecordedCustomer, nowMs } from "./history.ts";
+import { RecordedCourier, RecordedCustomer, nowMs, patiently } from "./history.ts";
 import type { History } from "./history.ts";
 import type { Place } from "./places.ts";
 
@@ -64,7 +64,7 @@ export class Prober {
     this.#rest = new RestClient({ ...options, timeoutMs: CREATE_TIMEOUT_MS });
     await inParallel(this.#places, AT_ONCE, async ({ shard, courier }) => {
       const profile = { name: "Probe", phone: "+1-415-555-0142", vehicle: "bike", capacity: 20 };
-      await admin.putCourier(courier, { ...profile, vehicle: "bike" });
+      await patiently(() => admin.putCourier(courier, { ...profile, vehicle: "bike" }));
       const own = await this.#system.token("courier", courier);
       const given = { url, getToken: () => own, webSocket, client: "faults" };
       const client = new RecordedCourier(courier, given, this.#history);

@@ -10,7 +10,7 @@ import { systemClock } from "../../sdk/clock.ts";
 import { COMMAND_DEADLINE_MS, untilAnswered } from "../../sdk/retry.ts";
 import type { System } from "../replay/system.ts";
 import { shifted } from "../replay/world.ts";
-import { nowMs } from "./history.ts";
+import { nowMs, patiently } from "./history.ts";
 import type { History, Request } from "./history.ts";
 import type { PullPlace } from "./places.ts";
 
@@ -50,10 +50,10 @@ export class Pullers {
     this.#customer = await this.#client("customer", CUSTOMER);
     for (const { courier, at } of this.#places) {
       const profile = { name: "Pull", phone: "+1-415-555-0143", capacity: 20 };
-      await admin.putCourier(courier, { ...profile, vehicle: "bike" });
+      await patiently(() => admin.putCourier(courier, { ...profile, vehicle: "bike" }));
       const client = await this.#client("courier", courier);
-      await client.shift(true, newKey());
-      await client.location(at, newKey());
+      await patiently(() => client.shift(true, newKey()));
+      await patiently(() => client.location(at, newKey()));
       const riding = this.#ride(courier, at, client);
       this.#work.push(riding.catch((error: Error) => void (this.#bug = error)));
     }

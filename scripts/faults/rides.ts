@@ -9,7 +9,7 @@ import type { Tracking } from "../../sdk/tracking.ts";
 import { webSocket } from "../replay/fleet-of-bots.ts";
 import type { System } from "../replay/system.ts";
 import { shifted } from "../replay/world.ts";
-import { RecordedCourier, RecordedCustomer, nowMs } from "./history.ts";
+import { RecordedCourier, RecordedCustomer, nowMs, patiently } from "./history.ts";
 import type { History } from "./history.ts";
 import type { PullPlace } from "./places.ts";
 
@@ -46,7 +46,7 @@ export class Rides {
     const admin = new RestClient({ url: this.#system.publicUrl, getToken: () => token });
     for (const [i, place] of this.#places.entries()) {
       const profile = { name: "Ride", phone: PHONE, capacity: 1 };
-      await admin.putCourier(place.courier, { ...profile, vehicle: "bike" });
+      await patiently(() => admin.putCourier(place.courier, { ...profile, vehicle: "bike" }));
       this.#rides.push(await this.#setOff(place, `cus_ride_${i + 1}`));
     }
     while (this.#rides.some(({ seenAt }) => seenAt.length === 0)) await sleep(50);
