@@ -22,6 +22,7 @@ import { report } from "./report.ts";
 
 const [rates = "100", seconds = "15", couriers = "2000"] = process.argv.slice(2);
 const NODES_MAX = 3;
+const SHARED_DEADLINE_MS = 60_000;
 const OUTPUT_MAX_BYTES = 16_777_216;
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
@@ -54,13 +55,14 @@ async function startNode(system: System, name: string): Promise<Own> {
   return { name, child, admin: `http://127.0.0.1:${port}` };
 }
 
-/** All shards are owned, and by as many nodes as there are. */
+/** All shards are owned, and by as many nodes as there are. Rejects when that does not come. */
 async function untilShared(admins: readonly string[]): Promise<void> {
-  for (;;) {
+  for (const until = Date.now() + SHARED_DEADLINE_MS; ;) {
     const metrics = await Promise.all(admins.map((admin) => scrape(admin)));
-    const owned = metrics.map((of) => of?.get("hexdispatch_shards_owned") ?? 0);
+    const owned = metrics.map((of) => of?.get('hexdispatch_shards_owned{role="node"}') ?? 0);
     const sum = owned.reduce((a, b) => a + b, 0);
     if (sum === SHARDS_DEFAULT && owned.every((count) => count > 0)) return;
+    if (Date.now() > until) throw new Error(`the nodes own ${owned.join(", ")} shards`);
     await sleep(100);
   }
 }
