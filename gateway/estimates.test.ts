@@ -50,8 +50,8 @@ describe("estimates", () => {
       tripS: 600,
     });
     const plain = promiseOf(null).pickupS;
-    expect(promiseOf({ kind: "queue", waitS: 300 }).pickupS).toBe(plain + 300);
-    expect(promiseOf({ kind: "queue", waitS: 9_999 }).pickupS).toBe(plain + LONGEST_S);
+    expect(promiseOf({ kind: "backlog", waitS: 300 }).pickupS).toBe(plain + 300);
+    expect(promiseOf({ kind: "backlog", waitS: 9_999 }).pickupS).toBe(plain + LONGEST_S);
   });
 
   it("start from where the courier was when, once it is on its way", () => {

@@ -27,7 +27,7 @@ const delivery = (carrier: string, fromM: number, toM: number): FleetDelivery =>
 const trip: Trip = {
   ...{ pickup: east(0), dropoff: east(2_000), vehicle: null, size: "small", readyAt: null },
 };
-const empty: Fleet = { couriers: [], deliveries: [], queues: [] };
+const empty: Fleet = { couriers: [], deliveries: [], backlogs: [] };
 
 function outlookOf(fleet: () => Promise<Fleet>) {
   const clock = new VirtualClock(NOW);
@@ -85,9 +85,9 @@ describe("the outlook", () => {
     const couriers = [courier("a", 500, { slots: 0 })];
     const deliveries = [delivery("a", 600, 1_600)];
     const alone = expectOf({ couriers, deliveries });
-    const queues = [{ ...east(100), waiting: 3 }];
-    const fourth = expectOf({ couriers, deliveries, queues });
-    if (alone?.kind !== "queue" || fourth?.kind !== "queue") throw new Error("no wait");
+    const backlogs = [{ ...east(100), waiting: 3 }];
+    const fourth = expectOf({ couriers, deliveries, backlogs });
+    if (alone?.kind !== "backlog" || fourth?.kind !== "backlog") throw new Error("no wait");
     expect(alone.waitS).toBeGreaterThan(300);
     expect(fourth.waitS).toBeCloseTo(alone.waitS * 4, 6);
   });

@@ -1,6 +1,6 @@
 /**
  * What a new delivery may expect of the fleet as it stands: the couriers who would be asked, with what they carry
- * already, or the queue where nobody is free. It reads the fleet every few seconds and answers from memory; a create
+ * already, or the backlog where nobody is free. It reads the fleet every few seconds and answers from memory; a create
  * never waits for it, and without a fresh reading there is no outlook (`estimates.ts` then takes an average courier).
  */
 import { distanceM } from "../actors/geo.ts";
@@ -36,7 +36,7 @@ export type Trip = {
 /** Seconds from now. `waitS`: nobody is free, and probably so long. */
 export type Expectation =
   | { readonly kind: "couriers"; readonly pickedUpS: number; readonly deliveredS: number }
-  | { readonly kind: "queue"; readonly waitS: number };
+  | { readonly kind: "backlog"; readonly waitS: number };
 
 type Reading = {
   readonly at: Millis;
@@ -91,7 +91,7 @@ export class Outlook {
     if (reading === null) return null;
     const reachM = this.#deps.config.settings.WAVE_3_RADIUS_M;
     const asked = this.#askedFirst(reading.fleet.couriers, trip, reachM);
-    if (asked.length === 0) return expectQueue(this.#deps.travel, reading, trip, reachM);
+    if (asked.length === 0) return expectBacklog(this.#deps.travel, reading, trip, reachM);
     const { pickup, dropoff, readyAt } = trip;
     const readyS = readyAt === null ? 0 : (readyAt - this.#deps.clock.now()) / 1000;
     const errand: Errand = { id: NEW, pickup, dropoff, readyS: readyS - reading.searchS };
@@ -156,7 +156,7 @@ function usualSearchS({ deliveries }: Fleet): number {
  * Everybody within reach is busy. Places become free at the rate places / time that one is taken; what is left of that
  * time is half of it on average. So long until everybody who waits, and this one, has had a place.
  */
-function expectQueue(
+function expectBacklog(
   travel: TravelTime,
   { fleet, carried }: Reading,
   { pickup, vehicle }: Trip,
@@ -172,8 +172,8 @@ function expectQueue(
     places += all.size;
   }
   if (places === 0) return null;
-  const waiting = fleet.queues
-    .filter((queue) => distanceM(queue, pickup) <= reachM)
-    .reduce((sum, queue) => sum + queue.waiting, 1);
-  return { kind: "queue", waitS: (waiting * 2 * (leftS / places)) / places };
+  const waiting = fleet.backlogs
+    .filter((backlog) => distanceM(backlog, pickup) <= reachM)
+    .reduce((sum, backlog) => sum + backlog.waiting, 1);
+  return { kind: "backlog", waitS: (waiting * 2 * (leftS / places)) / places };
 }

@@ -32,7 +32,7 @@ it("the fleet is who is on shift and where, what they carry, and where deliverie
   await store.status({ ...report, status: "picked_up" });
   for (const lat of [37.791, 37.792, 37.71]) await given.created({ pickupLat: lat });
 
-  const { couriers, deliveries, queues } = await store.fleet();
+  const { couriers, deliveries, backlogs } = await store.fleet();
   const slots = new Map(couriers.map((courier) => [courier.id, courier.slots]));
   expect([slots.get(busy), slots.has(idle), slots.has(home), slots.has(nowhere)]).toEqual([
     1,
@@ -46,5 +46,5 @@ it("the fleet is who is on shift and where, what they carry, and where deliverie
   expect(of(fetched)).toMatchObject({ courier: busy, pickup: null, dropoff, readyAt: null });
   expect(of(taken)).toMatchObject({ pickup: { lng: -122.39, lat: 37.79 } });
   expect(of(taken)?.searchS).toBeGreaterThanOrEqual(0);
-  expect(queues.map(({ waiting }) => waiting).toSorted()).toEqual([1, 2]);
+  expect(backlogs.map(({ waiting }) => waiting).toSorted()).toEqual([1, 2]);
 });

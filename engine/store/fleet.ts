@@ -24,11 +24,11 @@ export type FleetDelivery = {
   readonly searchS: number;
 };
 /** How many wait for a courier in a square of about a kilometre around the point. */
-export type FleetQueue = LngLat & { readonly waiting: number };
+export type FleetBacklog = LngLat & { readonly waiting: number };
 export type Fleet = {
   readonly couriers: readonly FleetCourier[];
   readonly deliveries: readonly FleetDelivery[];
-  readonly queues: readonly FleetQueue[];
+  readonly backlogs: readonly FleetBacklog[];
 };
 export type FleetStore = { readonly fleet: () => Promise<Fleet> };
 
@@ -43,7 +43,7 @@ select id, courier_id as courier, status, pickup_lng, pickup_lat, dropoff_lng, d
   greatest(0, extract(epoch from assigned_at - greatest(created_at, ready_at)))::float8 as search_s
 from deliveries where status in ('assigned', 'picked_up') limit ${FLEET_MAX_DELIVERIES}`;
 
-const QUEUES = `
+const BACKLOGS = `
 select avg(pickup_lng) as lng, avg(pickup_lat) as lat, count(*)::int as waiting
 from deliveries where status = 'pending' and status_reason is distinct from 'scheduled'
 group by round(pickup_lng * 100), round(pickup_lat * 100)`;
@@ -70,10 +70,10 @@ const toDelivery = (raw: RawDelivery): FleetDelivery => ({
 });
 
 export async function readFleet(db: Database): Promise<Fleet> {
-  const [couriers, deliveries, queues] = await Promise.all([
+  const [couriers, deliveries, backlogs] = await Promise.all([
     db.query<FleetCourier>(COURIERS, []),
     db.query<RawDelivery>(DELIVERIES, []),
-    db.query<FleetQueue>(QUEUES, []),
+    db.query<FleetBacklog>(BACKLOGS, []),
   ]);
-  return { couriers, deliveries: deliveries.map(toDelivery), queues };
+  return { couriers, deliveries: deliveries.map(toDelivery), backlogs };
 }
