@@ -3,7 +3,6 @@
  * already, or the backlog where nobody is free. It reads the fleet every few seconds and answers from memory; a create
  * never waits for it, and without a fresh reading there is no outlook (`estimates.ts` then takes an average courier).
  */
-import { distanceM } from "../actors/geo.ts";
 import { visits } from "../engine/geo/route.ts";
 import type { Errand, Visit } from "../engine/geo/route.ts";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
@@ -43,7 +42,11 @@ type Reading = {
   readonly fleet: Fleet;
   readonly carried: ReadonlyMap<CourierId, readonly Errand[]>;
   readonly searchS: number;
+  /** Of each courier, what it has left to do; reckoned when it is first needed. */
+  left: ReadonlyMap<CourierId, Left> | null;
 };
+/** Seconds until each errand is done, added up, and how many they are. */
+type Left = { readonly seconds: number; readonly places: number };
 
 export class Outlook {
   readonly #deps: Pick<Deps, "travel" | "clock" | "config">;
@@ -77,7 +80,7 @@ export class Outlook {
       carried.set(courier, errands);
       errands.push({ id, pickup, dropoff, readyS: Math.max(0, ((readyAt ?? 0) - at) / 1000) });
     }
-    this.#reading = { at, fleet, carried, searchS: usualSearchS(fleet) };
+    this.#reading = { at, fleet, carried, searchS: usualSearchS(fleet), left: null };
   }
 
   /** What the courier carries, as far as it is known. */
@@ -112,12 +115,11 @@ export class Outlook {
     const { travel, config } = this.#deps;
     const { pickup, vehicle, size } = trip;
     const carriers = CARRIES[size];
-    const cosine = Math.cos((pickup.lat * Math.PI) / 180);
-    const reach = (reachM / METRES_PER_DEGREE) ** 2;
+    const awayOf = squaresFrom(pickup);
     const near: { courier: FleetCourier; away: number }[] = [];
-    let worst = reach;
+    let worst = squareOf(reachM);
     for (const courier of couriers) {
-      const away = ((courier.lng - pickup.lng) * cosine) ** 2 + (courier.lat - pickup.lat) ** 2;
+      const away = awayOf(courier);
       if (away > worst || courier.slots <= 0) continue;
       if (!carriers.includes(courier.vehicle) || (vehicle ?? courier.vehicle) !== courier.vehicle) {
         continue;
@@ -158,22 +160,47 @@ function usualSearchS({ deliveries }: Fleet): number {
  */
 function expectBacklog(
   travel: TravelTime,
-  { fleet, carried }: Reading,
+  reading: Reading,
   { pickup, vehicle }: Trip,
   reachM: number,
 ): Expectation | null {
+  const left = (reading.left ??= leftOf(travel, reading));
+  const awayOf = squaresFrom(pickup);
+  const reach = squareOf(reachM);
   let places = 0;
-  let leftS = 0;
-  for (const courier of fleet.couriers) {
+  let seconds = 0;
+  for (const courier of reading.fleet.couriers) {
     if (vehicle !== null && courier.vehicle !== vehicle) continue;
-    if (distanceM(courier, pickup) > reachM) continue;
-    const all = visits(travel, courier, courier.vehicle, carried.get(courier.id) ?? []);
-    for (const { deliveredS } of all.values()) leftS += deliveredS;
-    places += all.size;
+    if (awayOf(courier) > reach) continue;
+    const own = left.get(courier.id);
+    places += own?.places ?? 0;
+    seconds += own?.seconds ?? 0;
   }
   if (places === 0) return null;
-  const waiting = fleet.backlogs
-    .filter((backlog) => distanceM(backlog, pickup) <= reachM)
+  const waiting = reading.fleet.backlogs
+    .filter((backlog) => awayOf(backlog) <= reach)
     .reduce((sum, backlog) => sum + backlog.waiting, 1);
-  return { kind: "backlog", waitS: (waiting * 2 * (leftS / places)) / places };
+  return { kind: "backlog", waitS: (waiting * 2 * (seconds / places)) / places };
+}
+
+function leftOf(travel: TravelTime, { fleet, carried }: Reading): Map<CourierId, Left> {
+  const left = new Map<CourierId, Left>();
+  for (const courier of fleet.couriers) {
+    const errands = carried.get(courier.id);
+    if (errands === undefined) continue;
+    let seconds = 0;
+    for (const visit of visits(travel, courier, courier.vehicle, errands).values()) {
+      seconds += visit.deliveredS;
+    }
+    left.set(courier.id, { seconds, places: errands.length });
+  }
+  return left;
+}
+
+const squareOf = (metres: number): number => (metres / METRES_PER_DEGREE) ** 2;
+
+/** Distances on a plane, squared, in degrees of latitude: good enough within a city, and quick. */
+function squaresFrom(from: LngLat): (to: LngLat) => number {
+  const cosine = Math.cos((from.lat * Math.PI) / 180);
+  return (to) => ((to.lng - from.lng) * cosine) ** 2 + (to.lat - from.lat) ** 2;
 }
