@@ -3,6 +3,7 @@
  * already, or the backlog where nobody is free. It reads the fleet every few seconds and answers from memory; a create
  * never waits for it, and without a fresh reading there is no outlook (`estimates.ts` then takes an average courier).
  */
+import { distanceM } from "../actors/geo.ts";
 import { visits } from "../engine/geo/route.ts";
 import type { Errand, Visit } from "../engine/geo/route.ts";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
@@ -40,10 +41,14 @@ export type Expectation =
 type Reading = {
   readonly at: Millis;
   readonly fleet: Fleet;
+  /** Where the couriers are, and whether they may take more: flat, since each create looks at all of them. */
+  readonly lng: Float64Array;
+  readonly lat: Float64Array;
+  readonly free: Uint8Array;
   readonly carried: ReadonlyMap<CourierId, readonly Errand[]>;
   readonly searchS: number;
-  /** Of each courier, what it has left to do; reckoned when it is first needed. */
-  left: ReadonlyMap<CourierId, Left> | null;
+  /** Of each courier, in the fleet's order, what it has left to do; reckoned when it is first needed. */
+  left: readonly Left[] | null;
 };
 /** Seconds until each errand is done, added up, and how many they are. */
 type Left = { readonly seconds: number; readonly places: number };
@@ -80,7 +85,17 @@ export class Outlook {
       carried.set(courier, errands);
       errands.push({ id, pickup, dropoff, readyS: Math.max(0, ((readyAt ?? 0) - at) / 1000) });
     }
-    this.#reading = { at, fleet, carried, searchS: usualSearchS(fleet), left: null };
+    const { couriers } = fleet;
+    this.#reading = {
+      at,
+      fleet,
+      lng: Float64Array.from(couriers, ({ lng }) => lng),
+      lat: Float64Array.from(couriers, ({ lat }) => lat),
+      free: Uint8Array.from(couriers, ({ slots }) => (slots > 0 ? 1 : 0)),
+      carried,
+      searchS: usualSearchS(fleet),
+      left: null,
+    };
   }
 
   /** What the courier carries, as far as it is known. */
@@ -93,7 +108,7 @@ export class Outlook {
     const reading = this.#fresh();
     if (reading === null) return null;
     const reachM = this.#deps.config.settings.WAVE_3_RADIUS_M;
-    const asked = this.#askedFirst(reading.fleet.couriers, trip, reachM);
+    const asked = this.#askedFirst(reading, trip, reachM);
     if (asked.length === 0) return expectBacklog(this.#deps.travel, reading, trip, reachM);
     const { pickup, dropoff, readyAt } = trip;
     const readyS = readyAt === null ? 0 : (readyAt - this.#deps.clock.now()) / 1000;
@@ -111,16 +126,21 @@ export class Outlook {
   }
 
   /** Those who would get the first offers. Any of them may be the one who takes it. */
-  #askedFirst(couriers: readonly FleetCourier[], trip: Trip, reachM: number): FleetCourier[] {
+  #askedFirst(reading: Reading, trip: Trip, reachM: number): FleetCourier[] {
     const { travel, config } = this.#deps;
     const { pickup, vehicle, size } = trip;
+    const { lng, lat, free } = reading;
     const carriers = CARRIES[size];
-    const awayOf = squaresFrom(pickup);
+    const cosine = cosineOf(pickup);
     const near: { courier: FleetCourier; away: number }[] = [];
     let worst = squareOf(reachM);
-    for (const courier of couriers) {
-      const away = awayOf(courier);
-      if (away > worst || courier.slots <= 0) continue;
+    for (let i = 0; i < free.length; i++) {
+      if (free[i] === 0) continue;
+      const east = ((lng[i] as number) - pickup.lng) * cosine;
+      const north = (lat[i] as number) - pickup.lat;
+      const away = east * east + north * north;
+      if (away > worst) continue;
+      const courier = reading.fleet.couriers[i] as FleetCourier;
       if (!carriers.includes(courier.vehicle) || (vehicle ?? courier.vehicle) !== courier.vehicle) {
         continue;
       }
@@ -165,42 +185,36 @@ function expectBacklog(
   reachM: number,
 ): Expectation | null {
   const left = (reading.left ??= leftOf(travel, reading));
-  const awayOf = squaresFrom(pickup);
+  const { lng, lat, fleet } = reading;
+  const cosine = cosineOf(pickup);
   const reach = squareOf(reachM);
   let places = 0;
   let seconds = 0;
-  for (const courier of reading.fleet.couriers) {
-    if (vehicle !== null && courier.vehicle !== vehicle) continue;
-    if (awayOf(courier) > reach) continue;
-    const own = left.get(courier.id);
-    places += own?.places ?? 0;
-    seconds += own?.seconds ?? 0;
+  for (let i = 0; i < lng.length; i++) {
+    const east = ((lng[i] as number) - pickup.lng) * cosine;
+    const north = (lat[i] as number) - pickup.lat;
+    if (east * east + north * north > reach) continue;
+    if (vehicle !== null && fleet.couriers[i]?.vehicle !== vehicle) continue;
+    const own = left[i] as Left;
+    places += own.places;
+    seconds += own.seconds;
   }
   if (places === 0) return null;
-  const waiting = reading.fleet.backlogs
-    .filter((backlog) => awayOf(backlog) <= reach)
+  const waiting = fleet.backlogs
+    .filter((backlog) => distanceM(backlog, pickup) <= reachM)
     .reduce((sum, backlog) => sum + backlog.waiting, 1);
   return { kind: "backlog", waitS: (waiting * 2 * (seconds / places)) / places };
 }
 
-function leftOf(travel: TravelTime, { fleet, carried }: Reading): Map<CourierId, Left> {
-  const left = new Map<CourierId, Left>();
-  for (const courier of fleet.couriers) {
-    const errands = carried.get(courier.id);
-    if (errands === undefined) continue;
-    let seconds = 0;
-    for (const visit of visits(travel, courier, courier.vehicle, errands).values()) {
-      seconds += visit.deliveredS;
-    }
-    left.set(courier.id, { seconds, places: errands.length });
-  }
-  return left;
-}
+const leftOf = (travel: TravelTime, { fleet, carried }: Reading): Left[] =>
+  fleet.couriers.map((courier) => {
+    const errands = carried.get(courier.id) ?? [];
+    const done = visits(travel, courier, courier.vehicle, errands);
+    const seconds = [...done.values()].reduce((sum, { deliveredS }) => sum + deliveredS, 0);
+    return { seconds, places: done.size };
+  });
 
 const squareOf = (metres: number): number => (metres / METRES_PER_DEGREE) ** 2;
 
-/** Distances on a plane, squared, in degrees of latitude: good enough within a city, and quick. */
-function squaresFrom(from: LngLat): (to: LngLat) => number {
-  const cosine = Math.cos((from.lat * Math.PI) / 180);
-  return (to) => ((to.lng - from.lng) * cosine) ** 2 + (to.lat - from.lat) ** 2;
-}
+/** Distances are those of a plane, in degrees of latitude, squared: good enough within a city, and quick. */
+const cosineOf = ({ lat }: LngLat): number => Math.cos((lat * Math.PI) / 180);
