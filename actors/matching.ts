@@ -4,6 +4,7 @@
  * left by travel time. Pure: positions come from the cell index, travel times from a function that
  * the engine passes in.
  */
+import { CARRIES } from "../proto/geo.ts";
 import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import type { Candidate, SearchQuery, SearchResult } from "./actor.ts";
@@ -12,13 +13,6 @@ import { NearestResult } from "./nearest-result.ts";
 
 /** Travel time in seconds. Must be finite. */
 export type TravelS = (vehicle: Vehicle, from: LngLat, to: LngLat) => number;
-
-/** Which vehicle carries which size: an envelope goes on foot, a crate does not go on a bike. */
-const CARRIES: Readonly<Record<PackageSize, readonly Vehicle[]>> = {
-  small: ["walk", "bike", "scooter", "car", "van"],
-  medium: ["bike", "scooter", "car", "van"],
-  large: ["car", "van"],
-};
 
 export const canCarry = (vehicle: Vehicle, size: PackageSize): boolean =>
   CARRIES[size].includes(vehicle);

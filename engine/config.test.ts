@@ -52,6 +52,12 @@ describe("the settings", () => {
     expect(problem).not.toContain("hush");
   });
 
+  it("take a relay's number for the couriers' own, and no other text", () => {
+    const relay = { ...MINIMAL, HEXDISPATCH_COURIER_PHONE: "+1-800-555-0000" };
+    expect(readConfig(relay).courierPhone).toBe("+1-800-555-0000");
+    expect(problemsOf({ ...MINIMAL, HEXDISPATCH_COURIER_PHONE: "hidden" })).toHaveLength(1);
+  });
+
   it("refuse radii that shrink from wave to wave", () => {
     expect(problemsOf({ ...MINIMAL, HEXDISPATCH_WAVE_1_RADIUS_M: "9000" })).toEqual([
       "HEXDISPATCH_WAVE_1_RADIUS_M (9000) must not be above WAVE_2_RADIUS_M (2500)",

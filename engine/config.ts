@@ -51,6 +51,8 @@ export type Config = {
   readonly logLevel: LogLevel;
   /** Where webhooks may go: `public` is https to public addresses; `any` is for a development machine. */
   readonly webhookTargets: WebhookTargets;
+  /** What customers see of their courier's number: `shown`, `masked`, or a relay's number in its place. */
+  readonly courierPhone: string;
   /** How customers are told: not at all, into the log (development), or by a provider over HTTP. */
   readonly notify: NotifySettings;
   /** Base of tracking links, without a slash at the end. */
@@ -166,6 +168,8 @@ const ORDERED: readonly (readonly [SettingName, SettingName])[] = [
 
 const PREFIX = "HEXDISPATCH_";
 const AUTH_KEY_MIN_CHARS = 32;
+const COURIER_PHONE = /^(shown|masked|\+?\d[\d\-(). ]{4,38})$/;
+const COURIER_PHONE_TEXT = "shown, masked, or the number of a relay";
 /** 1 MiB to 1 TiB. */
 const STREAM_BYTES_RANGE = [1_048_576, 1_099_511_627_776] as const;
 
@@ -202,6 +206,7 @@ export function readConfig(env: Environment): Config {
     shards: reader.whole("SHARDS", SHARDS_DEFAULT, 1, SHARDS_MAX),
     logLevel: reader.oneOf("LOG_LEVEL", "info", LOG_LEVELS),
     webhookTargets: reader.oneOf("WEBHOOK_TARGETS", "public", WEBHOOK_TARGETS),
+    courierPhone: reader.matching("COURIER_PHONE", "shown", COURIER_PHONE, COURIER_PHONE_TEXT),
     notify: readNotify(reader),
     publicUrl: reader
       .url("PUBLIC_URL", `http://${linkHost(publicHost)}:${publicPort}`, ["http:", "https:"])

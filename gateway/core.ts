@@ -23,6 +23,7 @@ import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { describe } from "./openapi.ts";
+import { Outlook } from "./outlook.ts";
 import { startOutward } from "./partners/start.ts";
 import { Reader } from "./reader.ts";
 import type { Route } from "./route.ts";
@@ -63,7 +64,15 @@ export function createCore(
   });
   const mail = createMail(deps);
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
-  const reader = new Reader(whereabouts, deps.travel, deps.clock);
+  const outlook = new Outlook(deps);
+  const phones = config.courierPhone ?? "shown";
+  const reader = new Reader({
+    whereabouts,
+    outlook,
+    travel: deps.travel,
+    clock: deps.clock,
+    phones,
+  });
   const intake = new IntakeDoor(deps);
   const commands = createCommands(deps, mail, intake);
   const following = createFollowing(deps, whereabouts, reader, intake);
@@ -78,14 +87,14 @@ export function createCore(
   const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log);
-  const create = createCreate({ deps, mail, intake, circuit });
-  const outward = startOutward(deps, { create, commands, reader, idempotency }, version);
+  const create = createCreate({ deps, mail, intake, circuit, outlook });
+  const outward = startOutward(deps, { create, commands, reader, idempotency, outlook }, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
   const open = { deps, description };
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
-    ...courierRoutes({ deps, commands, ingest }),
+    ...courierRoutes({ deps, outlook, commands, ingest }),
     ...operatorRoutes({ deps, mail, whereabouts, revocations }),
     ...outwardRoutes(deps, version),
     ...openRoutes(open),
@@ -104,7 +113,7 @@ export function createCore(
       ingest.flush();
     },
     stop: () => {
-      for (const part of [following, intake, circuit, doorkeeper]) part.stop();
+      for (const part of [following, intake, circuit, doorkeeper, outlook]) part.stop();
     },
   };
 }

@@ -26,6 +26,7 @@ import type { Estimates } from "./estimates.ts";
 import { replayOf } from "./intake.ts";
 import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./mail.ts";
+import type { Outlook, Trip } from "./outlook.ts";
 import { fieldProblem } from "./problem.ts";
 import type { CreateBody } from "./schemas.ts";
 import { timeText } from "./views.ts";
@@ -54,6 +55,7 @@ export type CreateParts = {
   readonly mail: Mail;
   readonly intake: Pick<IntakeDoor, "put" | "find">;
   readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
+  readonly outlook: Pick<Outlook, "expect">;
 };
 
 /**
@@ -63,7 +65,8 @@ export type CreateParts = {
 const CATCH_UP_MS = 300_000;
 
 /** The use case. Rejects with a DispatchError that has a pointer, or `idempotency_mismatch`, or `unavailable`. */
-export function createCreate({ deps, mail, intake, circuit }: CreateParts): Create {
+export function createCreate(parts: CreateParts): Create {
+  const { deps, mail, intake, circuit } = parts;
   const { store, clock } = deps;
   const place = async (command: CreateCommand): Promise<CreateAnswer> => {
     const outcome = await store.create(command);
@@ -91,7 +94,7 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
     }
   };
   return async (request) => {
-    const { command, link } = commandOf(deps, request, clock.now());
+    const { command, link } = commandOf(parts, request, clock.now());
     const answer = await run(command);
     // The link is a secret: it is made of the key again, and lies nowhere in the stored answer.
     return { ...answer, body: { ...(answer.body as object), tracking_url: link } };
@@ -100,15 +103,14 @@ export function createCreate({ deps, mail, intake, circuit }: CreateParts): Crea
 
 /** The command, and the tracking link that only the answer shows. */
 function commandOf(
-  deps: Deps,
+  { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
   request: CreateRequest,
   now: Millis,
 ): { readonly command: CreateCommand; readonly link: string } {
   const { body, owner, key } = request;
-  const [pickup, dropoff] = stopsOf(deps, body);
-  const readyAt = readyAtOf(body, now);
-  const vehicle = body.vehicle ?? null;
-  const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
+  const trip = tripOf(deps, body, now);
+  const { pickup, dropoff, vehicle, readyAt } = trip;
+  const estimates = promised({ deps, outlook }, trip, now);
   const { settings, shards, authKey } = deps.config;
   const made = key === null ? null : keyDigests(authKey, key);
   const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
@@ -173,11 +175,26 @@ const areaOf = (address: string | undefined): string | null =>
   address === undefined ? null : shortenAddress(address);
 
 /** What a create with this body would promise. The same checks, nothing written. */
-export function estimatesFor(deps: Deps, body: CreateBody, now: Millis): Estimates {
+export const estimatesFor = (
+  parts: Pick<CreateParts, "deps" | "outlook">,
+  body: CreateBody,
+  now: Millis,
+): Estimates => promised(parts, tripOf(parts.deps, body, now), now);
+
+function tripOf(deps: Deps, body: CreateBody, now: Millis): Trip {
   const [pickup, dropoff] = stopsOf(deps, body);
   const readyAt = readyAtOf(body, now);
-  return promise(deps.travel, { pickup, dropoff, vehicle: body.vehicle ?? null, readyAt }, now);
+  return { pickup, dropoff, vehicle: body.vehicle ?? null, size: body.package_size, readyAt };
 }
+
+const promised = (
+  { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
+  trip: Trip,
+  now: Millis,
+): Estimates => {
+  const longestWaitS = deps.config.settings.SEARCH_DEADLINE_MS / 1000;
+  return promise({ travel: deps.travel, outlook }, trip, longestWaitS, now);
+};
 
 /** Both stops, or one error with all that is wrong with them. */
 function stopsOf(deps: Deps, body: CreateBody): [pickup: LngLat, dropoff: LngLat] {

@@ -10,6 +10,7 @@ import type { Clock } from "../engine/io/clock.ts";
 import type { Log } from "../engine/io/log.ts";
 import type { Bus } from "../engine/io/nats.ts";
 import type { AccessStore } from "../engine/store/access.ts";
+import type { FleetStore } from "../engine/store/fleet.ts";
 import type { Random } from "../engine/io/random.ts";
 import type { PartnerStore } from "../engine/store/partners.ts";
 import type { Store } from "../engine/store/port.ts";
@@ -32,7 +33,7 @@ export type GatewayConfig = Pick<
   | "shards"
   | "settings"
 > &
-  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors">>;
+  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors" | "courierPhone">>;
 
 export type Outward = {
   /** For what `Bus` leaves out: requests with headers, consumers. */
@@ -50,6 +51,8 @@ export type Deps = {
   readonly store: Store;
   /** Where revocations are kept; without it, as in a simulation, none can be made. */
   readonly access?: AccessStore;
+  /** The fleet as estimates see it; without it they are those of an average courier. */
+  readonly fleet?: FleetStore;
   /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
   readonly probe: () => Promise<void>;
   readonly bus: Bus;

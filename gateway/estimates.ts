@@ -1,16 +1,19 @@
 /**
- * When a courier will be at the pickup and at the dropoff: promised at the create, and computed anew from the courier's
- * position as soon as there is one. Every estimate is a whole second, and none lies in the past.
+ * When a parcel will be in the courier's bag and when handed over: promised at the create from the outlook of the fleet,
+ * and computed anew from the courier's position and its other stops as soon as there is a courier. Every estimate is a
+ * whole second, and none lies in the past.
  */
+import { visits } from "../engine/geo/route.ts";
+import type { Errand, Visit } from "../engine/geo/route.ts";
 import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "../engine/geo/travel-time.ts";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { Status } from "../proto/status.ts";
+import { ASSIGNMENT_S } from "./outlook.ts";
+import type { Outlook, Trip } from "./outlook.ts";
 
-/** From the create to the accept: people need 15 to 30 s for an offer, and not everybody takes the first. */
-export const ASSIGNMENT_S = 60;
-/** The courier who accepts is expected this far from the pickup (straight line): between the reach of wave 1 and 2. */
+/** Without an outlook the courier is expected this far from the pickup (straight line): between the reach of wave 1 and 2. */
 export const APPROACH_M = 1_200;
 /** The vehicle of an unknown courier. */
 const VEHICLE_EXPECTED: Vehicle = "bike";
@@ -18,33 +21,39 @@ const METRES_PER_DEGREE = 111_195;
 
 export type Estimates = { readonly pickupAt: Millis; readonly arrivalAt: Millis };
 
-/** The promise of a create. `vehicle`: required by the customer, or null. */
+/** The promise of a create. `longestWaitS`: how long it would be searched for. */
 export function promise(
-  travel: TravelTime,
-  trip: {
-    readonly pickup: LngLat;
-    readonly dropoff: LngLat;
-    readonly vehicle: Vehicle | null;
-    readonly readyAt: Millis | null;
-  },
+  parts: { readonly travel: TravelTime; readonly outlook: Pick<Outlook, "expect"> },
+  trip: Trip,
+  longestWaitS: number,
   now: Millis,
 ): Estimates {
+  const expected = parts.outlook.expect(trip);
+  const at = (seconds: number): Millis => wholeSecond(now + seconds * 1000);
+  if (expected?.kind === "couriers") {
+    return { pickupAt: at(expected.pickedUpS), arrivalAt: at(expected.deliveredS) };
+  }
+  const waitS = Math.min(expected?.waitS ?? 0, longestWaitS);
   const vehicle = trip.vehicle ?? VEHICLE_EXPECTED;
   const from = { lng: trip.pickup.lng, lat: trip.pickup.lat - APPROACH_M / METRES_PER_DEGREE };
-  const approachS = ASSIGNMENT_S + travel.estimateS(from, trip.pickup, vehicle);
-  const pickupAt = wholeSecond(Math.max(now + approachS * 1000, trip.readyAt ?? 0));
-  const tripS = PICKUP_HANDLING_S + travel.estimateS(trip.pickup, trip.dropoff, vehicle);
-  return { pickupAt, arrivalAt: wholeSecond(pickupAt + (tripS + DROPOFF_HANDLING_S) * 1000) };
+  const there = ASSIGNMENT_S + waitS + parts.travel.estimateS(from, trip.pickup, vehicle);
+  const readyS = trip.readyAt === null ? 0 : (trip.readyAt - now) / 1000;
+  const pickedUpS = Math.max(there, readyS) + PICKUP_HANDLING_S;
+  const tripS = parts.travel.estimateS(trip.pickup, trip.dropoff, vehicle) + DROPOFF_HANDLING_S;
+  return { pickupAt: at(pickedUpS), arrivalAt: at(pickedUpS + tripS) };
 }
 
 /** What an estimate is computed from. */
 export type Underway = {
+  readonly id: string;
   readonly status: Status;
   readonly pickup: LngLat;
   readonly dropoff: LngLat;
   readonly vehicle: Vehicle | null;
   readonly readyAt: Millis | null;
   readonly promised: Estimates;
+  /** What its courier carries, this delivery included or not. */
+  readonly carried: readonly Errand[];
 };
 
 /** Null where the moment is past or will not come. */
@@ -64,19 +73,24 @@ export function current(
     return { pickupAt: null, arrivalAt: null };
   }
   const vehicle = d.vehicle ?? VEHICLE_EXPECTED;
-  const handOverS = DROPOFF_HANDLING_S;
-  if (d.status === "picked_up") {
-    if (from === null) return { pickupAt: null, arrivalAt: notPast(d.promised.arrivalAt, now) };
-    const restS = travel.estimateS(from, d.dropoff, vehicle) + handOverS;
-    return { pickupAt: null, arrivalAt: notPast(from.at + restS * 1000, now) };
+  const isInBag = d.status === "picked_up";
+  if (from === null || d.status === "pending") {
+    const { pickupAt, arrivalAt } = d.promised;
+    const nextAt = notPast(pickupAt, now);
+    if (isInBag) return { pickupAt: null, arrivalAt: notPast(arrivalAt, now) };
+    const lateMs = nextAt - pickupAt;
+    return { pickupAt: nextAt, arrivalAt: notPast(arrivalAt + Math.max(0, lateMs), now) };
   }
-  const legS = PICKUP_HANDLING_S + travel.estimateS(d.pickup, d.dropoff, vehicle) + handOverS;
-  const reachedAt =
-    d.status === "assigned" && from !== null
-      ? Math.max(from.at + travel.estimateS(from, d.pickup, vehicle) * 1000, d.readyAt ?? 0)
-      : d.promised.pickupAt;
-  const pickupAt = notPast(reachedAt, now);
-  return { pickupAt, arrivalAt: notPast(pickupAt + legS * 1000, now) };
+  const readyS = Math.max(0, ((d.readyAt ?? 0) - from.at) / 1000);
+  const own = { id: d.id, pickup: isInBag ? null : d.pickup, dropoff: d.dropoff, readyS };
+  // What else it carries may be some seconds old; of this delivery the row knows best.
+  const errands = [...d.carried.filter(({ id }) => id !== d.id), own];
+  const visit = visits(travel, from, vehicle, errands).get(d.id) as Visit;
+  const at = (seconds: number): Millis => notPast(from.at + seconds * 1000, now);
+  return {
+    pickupAt: visit.pickedUpS === null ? null : at(visit.pickedUpS),
+    arrivalAt: at(visit.deliveredS),
+  };
 }
 
 const wholeSecond = (at: Millis): Millis => Math.ceil(at / 1000) * 1000;

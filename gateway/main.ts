@@ -65,7 +65,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   const deps = {
     gateway,
     config,
-    ...{ store, access: store },
+    ...{ store, access: store, fleet: store },
     probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,

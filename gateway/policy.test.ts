@@ -7,7 +7,7 @@ import type { Principal } from "./principal.ts";
 import { ROLES_OF, allowed } from "./policy.ts";
 import type { Action } from "./policy.ts";
 import { etagOf, matchesEtag } from "./reader.ts";
-import { assignmentView, deliveryView, firstName, timeText } from "./views.ts";
+import { assignmentView, deliveryView, firstName, phoneSeen, timeText } from "./views.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const LATER = NOW + 600_000;
@@ -120,6 +120,14 @@ describe("the view", () => {
     expect(courierOf("link", "assigned")).toEqual({ ...full, name: "Alice", phone: null });
     expect(courierOf("link", "delivered")).toEqual({ ...full, name: null, phone: null });
     expect(courierOf("operator", "delivered")).toEqual(full);
+  });
+
+  it("shows the courier's number whole, masked, or a relay's in its place", () => {
+    const number = "+1-415-555-0101";
+    expect(phoneSeen(number, "shown")).toBe(number);
+    expect(phoneSeen(number, "masked")).toBe("+*-***-***-**01");
+    expect(phoneSeen(number, "+1-800-555-0000")).toBe("+1-800-555-0000");
+    expect(phoneSeen(null, "masked")).toBeNull();
   });
 
   it("has no position outside the carrying, whatever it is given", () => {

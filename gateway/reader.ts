@@ -9,19 +9,33 @@ import type { DeliveryRow, Position } from "../engine/store/port.ts";
 import type { DeliveryView } from "../proto/views.ts";
 import type { Principal } from "./principal.ts";
 import { current } from "./estimates.ts";
+import type { Outlook } from "./outlook.ts";
 import { allowed } from "./policy.ts";
-import { audienceOf, deliveryView } from "./views.ts";
+import { audienceOf, deliveryView, phoneSeen } from "./views.ts";
 import type { Whereabouts } from "./whereabouts.ts";
+
+export type ReaderParts = {
+  readonly whereabouts: Whereabouts;
+  readonly outlook: Pick<Outlook, "carriedBy">;
+  readonly travel: TravelTime;
+  readonly clock: Clock;
+  /** The setting COURIER_PHONE. */
+  readonly phones: string;
+};
 
 export class Reader {
   readonly #whereabouts: Whereabouts;
+  readonly #outlook: Pick<Outlook, "carriedBy">;
   readonly #travel: TravelTime;
   readonly #clock: Clock;
+  readonly #phones: string;
 
-  constructor(whereabouts: Whereabouts, travel: TravelTime, clock: Clock) {
+  constructor({ whereabouts, outlook, travel, clock, phones }: ReaderParts) {
     this.#whereabouts = whereabouts;
+    this.#outlook = outlook;
     this.#travel = travel;
     this.#clock = clock;
+    this.#phones = phones;
   }
 
   /** The view of a row that `principal` may read. */
@@ -46,17 +60,22 @@ export class Reader {
     const estimates = current(
       this.#travel,
       {
+        id: row.id,
         status: row.status,
         pickup: { lng: row.pickupLng, lat: row.pickupLat },
         dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
         vehicle: row.courierVehicle ?? row.vehicle,
         readyAt: row.readyAt,
         promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
+        carried: row.courierId === null ? [] : this.#outlook.carriedBy(row.courierId),
       },
       position,
       now,
     );
-    return deliveryView(row, audienceOf(principal), position, estimates, now);
+    const audience = audienceOf(principal);
+    const setting = audience === "operator" ? "shown" : this.#phones;
+    const courierPhone = phoneSeen(row.courierPhone, setting);
+    return deliveryView({ ...row, courierPhone }, audience, position, estimates, now);
   }
 }
 

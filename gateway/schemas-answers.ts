@@ -9,6 +9,14 @@ import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
 import { EVENT_TYPES, STATUSES } from "../proto/status.ts";
 
 const time = z.iso.datetime().meta({ example: "2026-05-03T14:15:00Z" });
+const pickupTime = z.iso.datetime().meta({
+  example: "2026-05-03T14:15:00Z",
+  description: "When the parcel is expected to be picked up, handing over included.",
+});
+const arrivalTime = z.iso.datetime().meta({
+  example: "2026-05-03T14:31:00Z",
+  description: "When it is expected to be delivered, handing over included.",
+});
 const deliveryId = z.string().meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 const stop = z.strictObject({
   address: z.string().nullable().meta({ example: "123 Market St, SF" }),
@@ -26,8 +34,8 @@ export const createdAnswer = z
   .strictObject({
     delivery_id: deliveryId,
     status: z.literal("pending"),
-    estimated_pickup_time: time,
-    estimated_arrival: time,
+    estimated_pickup_time: pickupTime,
+    estimated_arrival: arrivalTime,
     tracking_url: z.string().meta({ example: "http://127.0.0.1:8080/t/Zm9vYmFyYmF6cXV4MTIzNA" }),
   })
   .meta({ id: "Created" });
@@ -36,8 +44,8 @@ export const quoteAnswer = z
   .strictObject({
     quote: z.string().meta({ example: "q1.1777817700000.c2lnbmF0dXJl" }),
     expires_at: time,
-    estimated_pickup_time: time,
-    estimated_arrival: time,
+    estimated_pickup_time: pickupTime,
+    estimated_arrival: arrivalTime,
   })
   .meta({ id: "Quote" });
 
@@ -60,8 +68,8 @@ export const deliveryAnswer = z
       })
       .nullable(),
     courier_location: location.nullable(),
-    estimated_pickup_time: time.nullable(),
-    estimated_arrival: time.nullable(),
+    estimated_pickup_time: pickupTime.nullable(),
+    estimated_arrival: arrivalTime.nullable(),
     created_at: time,
     assigned_at: time.nullable(),
     picked_up_at: time.nullable(),
@@ -82,7 +90,7 @@ export const availableAnswer = z.strictObject({
       origin: stop,
       destination: stop,
       distance_km: z.number().meta({ example: 0.8 }),
-      estimated_pickup_time: time,
+      estimated_pickup_time: pickupTime,
       package_size: z.enum(PACKAGE_SIZES),
     }),
   ),

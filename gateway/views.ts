@@ -72,6 +72,12 @@ function courierPart(row: DeliveryRow, audience: Audience): DeliveryView["courie
 export const firstName = (name: string | null): string | null =>
   name === null ? null : (name.trim().split(/\s+/u)[0] ?? null);
 
+/** A courier's number as customers see it, by the setting COURIER_PHONE. Masked, two digits are left to know it by. */
+export function phoneSeen(phone: string | null, setting: string): string | null {
+  if (phone === null || setting === "shown") return phone;
+  return setting === "masked" ? phone.replace(/\d(?=(?:\D*\d){2})/g, "*") : setting;
+}
+
 export function locationView(
   position: Position | null,
   now: Millis,

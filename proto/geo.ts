@@ -18,6 +18,13 @@ export type Box = {
 export const VEHICLES = ["walk", "bike", "scooter", "car", "van"] as const;
 export type Vehicle = (typeof VEHICLES)[number];
 
-/** How large the parcel is. Which vehicle carries which size stands in `actors/matching.ts`. */
+/** How large the parcel is. */
 export const PACKAGE_SIZES = ["small", "medium", "large"] as const;
 export type PackageSize = (typeof PACKAGE_SIZES)[number];
+
+/** Which vehicle carries which size: an envelope goes on foot, a crate does not go on a bike. */
+export const CARRIES: Readonly<Record<PackageSize, readonly Vehicle[]>> = {
+  small: ["walk", "bike", "scooter", "car", "van"],
+  medium: ["bike", "scooter", "car", "van"],
+  large: ["car", "van"],
+};

@@ -135,6 +135,12 @@ export const PURGE_BATCH_MAX_ROWS = 5_000;
 /** Deliveries whose people are forgotten in one statement. */
 export const PERSONAL_BATCH_MAX_ROWS = 500;
 
+/** How often a gateway reads the fleet for its estimates, and how old what it read may become. */
+export const FLEET_READ_MS = 5_000;
+export const FLEET_AGE_MAX_MS = 30_000;
+export const FLEET_MAX_COURIERS = 20_000;
+export const FLEET_MAX_DELIVERIES = 50_000;
+
 /** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
 export const PROBE_EVERY_MS = 250;
 export const PROBE_TIMEOUT_MS = 600;

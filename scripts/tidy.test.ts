@@ -66,15 +66,25 @@ test("nothing is left to do in a comment", () => {
 });
 
 interface Locked {
+  readonly integrity?: string;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
+
+const lockFile = () =>
+  JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    packages: Record<string, Locked>;
+  };
+
+test("the lock file has a hash for every package", () => {
+  const { "": _, ...packages } = lockFile().packages;
+  const bare = Object.entries(packages).filter(([, { integrity }]) => integrity === undefined);
+  expect(bare.map(([name]) => name)).toEqual([]);
+});
 
 // A registry that lacks a binary for some other platform makes npm leave it out of the lock file,
 // and `npm ci` then refuses the whole file.
 test("the lock file has an entry for every optional package", () => {
-  const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
-    packages: Record<string, Locked>;
-  };
+  const lock = lockFile();
   const missing = Object.entries(lock.packages).flatMap(([owner, entry]) =>
     Object.keys(entry.optionalDependencies ?? {}).filter(
       (name) =>

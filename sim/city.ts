@@ -51,6 +51,7 @@ export const SIM_CONFIG: Config = {
   logLevel: "silent",
   publicUrl: "http://sim",
   webhookTargets: "public",
+  courierPhone: "shown",
   notify: { kind: "off", url: "", token: null },
   settings: SIM_SETTINGS,
 };

@@ -17,6 +17,8 @@ import { changeAll, changeKeys } from "./change.ts";
 import * as access from "./access.ts";
 import type { AccessStore } from "./access.ts";
 import * as couriers from "./couriers.ts";
+import { readFleet } from "./fleet.ts";
+import type { FleetStore } from "./fleet.ts";
 import { createAll, createKeys } from "./create.ts";
 import * as idempotency from "./idempotency.ts";
 import * as outbox from "./outbox.ts";
@@ -36,7 +38,8 @@ export type PostgresStoreOptions = DatabaseOptions & {
 
 /** The port and what only operation needs. */
 export type PostgresStore = Store &
-  AccessStore & {
+  AccessStore &
+  FleetStore & {
     /** Deletes a bounded number of old keys; resolves to how many. Call again while it is not 0. */
     readonly purgeIdempotency: (olderThanH: number) => Promise<number>;
     /** The same for the history of positions. */
@@ -72,6 +75,7 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     couriers: () => couriers.allCouriers(db),
     activeOfCourier: (id) => reads.activeOfCourier(db, id),
     lastKnown: (id) => positions.lastKnown(db, id),
+    fleet: () => readFleet(db),
 
     takeShards: (node, expected) => takeShards(db, node, expected),
     shardOwners: () => shardOwners(db),

@@ -28,6 +28,7 @@ import { createBody, partnerCancelBody, partnerCreateBody, partnerGetBody } from
 import { partnerListBody, partnerUpdateBody } from "../schemas.ts";
 import type { CreateBody, PartnerCreateBody } from "../schemas.ts";
 import { timeText } from "../views.ts";
+import type { Outlook } from "../outlook.ts";
 import type { Quotes } from "./quote.ts";
 
 export type PartnerParts = {
@@ -37,6 +38,7 @@ export type PartnerParts = {
   readonly commands: Commands;
   readonly reader: Reader;
   readonly idempotency: Idempotency;
+  readonly outlook: Pick<Outlook, "expect">;
   readonly quotes: Quotes;
 };
 export type PartnerPrincipal = Extract<Principal, { role: "customer" | "partner" | "operator" }> & {
@@ -84,9 +86,9 @@ export const PARTNER_CALLS: Readonly<Record<PartnerAction, PartnerRow>> = {
     body: createBody,
     answer: quoteAnswer,
     errors: OF_STOPS,
-    async run({ deps, quotes }, { principal, body }) {
+    async run({ deps, outlook, quotes }, { principal, body }) {
       const now = deps.clock.now();
-      const { pickupAt, arrivalAt } = estimatesFor(deps, body, now);
+      const { pickupAt, arrivalAt } = estimatesFor({ deps, outlook }, body, now);
       const claims = { partner: principal.subject, what: fingerprintOf(body) };
       const { quote, expiresAt } = quotes.issue(claims, now);
       return fresh({

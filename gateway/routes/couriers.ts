@@ -11,6 +11,7 @@ import type { Commands } from "../commands.ts";
 import type { Deps } from "../deps.ts";
 import { current } from "../estimates.ts";
 import type { Ingest } from "../ingest.ts";
+import type { Outlook } from "../outlook.ts";
 import { ROLES_OF } from "../policy.ts";
 import { courierOf, deliveryIdOf, route } from "../route.ts";
 import type { Route } from "../route.ts";
@@ -35,6 +36,7 @@ export type CourierParts = {
   readonly deps: Pick<Deps, "clock" | "travel" | "config"> & {
     readonly store: Pick<Store, "available" | "courier">;
   };
+  readonly outlook: Pick<Outlook, "carriedBy">;
   readonly commands: Commands;
   readonly ingest: Ingest;
 };
@@ -48,7 +50,7 @@ export const courierRoutes = (parts: CourierParts): readonly Route[] => [
   locationRoute(parts),
 ];
 
-const availableRoute = ({ deps }: CourierParts): Route =>
+const availableRoute = ({ deps, outlook }: CourierParts): Route =>
   route({
     method: "GET",
     path: "/deliveries/available",
@@ -76,12 +78,14 @@ const availableRoute = ({ deps }: CourierParts): Route =>
         const pickup = { lng: row.pickupLng, lat: row.pickupLat };
         const vehicle = courier?.vehicle ?? row.vehicle;
         const underway = {
+          id: row.id,
           status: "assigned",
           pickup,
           dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
           vehicle,
           readyAt: row.readyAt,
           promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
+          carried: outlook.carriedBy(id),
         } as const;
         // As if this courier took it now and set off from here.
         const { pickupAt } = current(deps.travel, underway, { ...here, at: now }, now);

@@ -139,6 +139,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     config,
     store: change.wrap?.(store) ?? store,
     access: store,
+    fleet: store,
     probe: async () => void (await prober.query("select 1", [], { repeat: false })),
     bus,
     subjects,

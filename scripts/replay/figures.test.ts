@@ -1,6 +1,8 @@
 /** What the report's measures mean, on tales small enough to reckon by hand. */
 import { expect, test } from "vitest";
 import { etaErrorsS, samplesOf } from "./figures.ts";
+import { memoryByMinute } from "./memory.ts";
+import type { Sample } from "./memory.ts";
 import { curve, errorSummary, histogram, perStep, summary } from "./stats.ts";
 import { parseMetrics } from "./system.ts";
 import { Tales } from "./tales.ts";
@@ -55,6 +57,19 @@ test("curves, bins and steps keep every value", () => {
     [3, 1],
   ]);
   expect(perStep([0, 999, 1_000, 9_999], 0, 1_000, 2)).toEqual([2, 1]);
+});
+
+test("memory stands beside the open deliveries, a mean for each minute", () => {
+  const MIB = 1_048_576;
+  const sample = (at: number, open: number, mib: number): Sample => ({
+    ...{ at, open, onShift: 1, busy: 1, connected: 1, gateway: null },
+    node: { resident: mib * MIB, heap: (mib * MIB) / 2 },
+  });
+  const samples = [sample(-1, 9, 9), sample(0, 10, 100), sample(59_999, 20, 120)];
+  expect(memoryByMinute([...samples, sample(60_000, 30, 140)], 0)).toEqual([
+    { minute: 1, open: 15, node: 110, nodeHeap: 55, gateway: null, gatewayHeap: null },
+    { minute: 2, open: 30, node: 140, nodeHeap: 70, gateway: null, gatewayHeap: null },
+  ]);
 });
 
 test("metrics are read by name and labels", () => {

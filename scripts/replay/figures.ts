@@ -2,6 +2,8 @@
  * Turns the tales of a replay into the figures of its report: every definition of a measure stands
  * here.
  */
+import { memoryByMinute } from "./memory.ts";
+import type { MinuteOfMemory } from "./memory.ts";
 import type { Run } from "./run.ts";
 import { errorSummary, summary } from "./stats.ts";
 import type { ErrorSummary, Summary } from "./stats.ts";
@@ -36,6 +38,7 @@ export type Figures = {
   readonly errors: Readonly<Record<string, number>>;
   readonly healed: Readonly<Record<string, number>>;
   readonly gatewayCounters: Readonly<Record<string, number>>;
+  readonly memory: readonly MinuteOfMemory[];
   readonly violationsSeenByBots: readonly string[];
 };
 
@@ -148,6 +151,7 @@ export function figuresOf(run: Run): Figures {
     errors: Object.fromEntries(tales.errors),
     healed: Object.fromEntries(tales.healed),
     gatewayCounters: Object.fromEntries(run.gatewayCounters),
+    memory: memoryByMinute(run.samples, phases.startedAt),
     violationsSeenByBots: tales.violations,
   };
 }

@@ -61,7 +61,7 @@ async function main(options: ReplayOptions): Promise<void> {
   }
   const file = options.report ?? join(projectRoot(), "reports", `replay-${stamp()}.html`);
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, reportHtml(run, text));
+  writeFileSync(file, reportHtml(run, { figures, check, text }));
   say.line(`\nThe same with plots: ${file}`);
   if (options.json) {
     const { data: _, ...settings } = options;

@@ -5,7 +5,10 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import type { CheckReport } from "../check/rules.ts";
 import { ETA_NAMES, etaErrorsS, samplesOf } from "./figures.ts";
+import type { Figures } from "./figures.ts";
+import type { Sample } from "./memory.ts";
 import type { Run } from "./run.ts";
 import { curve, histogram, perStep } from "./stats.ts";
 
@@ -21,8 +24,10 @@ type Plot = {
   readonly series: readonly Series[];
 };
 type Dot = readonly [lng: number, lat: number];
+type Tile = { readonly name: string; readonly value: string; readonly bad?: boolean };
 type Page = {
   readonly text: string;
+  readonly tiles: readonly Tile[];
   readonly plots: readonly Plot[];
   readonly map: Readonly<Record<"pickups" | "dropoffs" | "without a courier", readonly Dot[]>>;
 };
@@ -30,21 +35,29 @@ type Page = {
 const DOTS_MAX = 4_000;
 const MEGABYTE = 1_048_576;
 
-export function reportHtml(run: Run, text: string): string {
+/** What is said of a replay, beside what happened in it. */
+export type Said = {
+  readonly figures: Figures;
+  readonly check: CheckReport | null;
+  readonly text: string;
+};
+
+export function reportHtml(run: Run, said: Said): string {
   const dist = dirname(createRequire(import.meta.url).resolve("uplot"));
   const read = (file: string): string => readFileSync(join(dist, file), "utf8");
   const page = readFileSync(new URL("./page.html", import.meta.url), "utf8");
   // "<" is escaped so that no text inside the data can end the script element.
-  const data = JSON.stringify(pageOf(run, text)).replaceAll("<", "\\u003c");
+  const data = JSON.stringify(pageOf(run, said)).replaceAll("<", "\\u003c");
   return page
     .replace("/*UPLOT_CSS*/", () => read("uPlot.min.css"))
     .replace("/*UPLOT_JS*/", () => read("uPlot.iife.min.js"))
     .replace("/*DATA*/", () => data);
 }
 
-function pageOf(run: Run, text: string): Page {
+function pageOf(run: Run, said: Said): Page {
   return {
-    text,
+    text: said.text,
+    tiles: tilesOf(said),
     plots: [
       overTime(run),
       delays(run),
@@ -52,10 +65,32 @@ function pageOf(run: Run, text: string): Page {
       offers(run),
       etaErrors(run),
       fleet(run),
+      openDeliveries(run),
       memory(run),
     ],
     map: dots(run),
   };
+}
+
+function tilesOf({ figures: f, check }: Said): Tile[] {
+  const milliseconds = (seconds: number | null): string =>
+    seconds === null ? "-" : `${Math.round(seconds * 1_000)} ms`;
+  const broken = f.violationsSeenByBots.length + (check?.violations.length ?? 0);
+  const checked = check === null ? "not checked" : String(broken);
+  const within = f.eta["arrival at create"].within5Min;
+  return [
+    { name: "violations of D1 to D6", value: checked, bad: broken > 0 },
+    { name: "created", value: String(f.created) },
+    { name: "matched", value: String(f.matched) },
+    { name: "unfilled", value: String(f.unfilled) },
+    { name: "first offer, p99", value: milliseconds(f.firstOfferS.p99) },
+    { name: "the system's own share, p99", value: milliseconds(f.ownShareS.p99) },
+    { name: "offers per assignment", value: f.offersPerAssignment?.toFixed(2) ?? "-" },
+    {
+      name: "promised arrival within 5 min",
+      value: within === null ? "-" : `${Math.round(within * 100)} %`,
+    },
+  ];
 }
 
 function overTime({ tales, phases }: Run): Plot {
@@ -173,7 +208,7 @@ function fleet(run: Run): Plot {
     kind: "line",
     xLabel: "seconds",
     yLabel: "couriers",
-    x: run.samples.map((sample) => (sample.at - run.phases.startedAt) / 1_000),
+    x: secondsOf(run),
     series: [
       { label: "connected", y: run.samples.map((sample) => sample.connected) },
       { label: "on shift", y: run.samples.map((sample) => sample.onShift) },
@@ -183,21 +218,38 @@ function fleet(run: Run): Plot {
 }
 
 function memory(run: Run): Plot {
-  const megabytes = (bytes: number | null): number | null =>
-    bytes === null ? null : Math.round(bytes / MEGABYTE);
+  const megabytes = (bytes: number | undefined): number | null =>
+    bytes === undefined ? null : Math.round(bytes / MEGABYTE);
+  const of = (pick: (sample: Sample) => number | undefined): (number | null)[] =>
+    run.samples.map((sample) => megabytes(pick(sample)));
   return {
     title: "Memory",
-    note: "resident, as the processes report it",
+    note: "as the processes report it; read it beside the open deliveries",
     kind: "line",
     xLabel: "seconds",
     yLabel: "MiB",
-    x: run.samples.map((sample) => (sample.at - run.phases.startedAt) / 1_000),
+    x: secondsOf(run),
     series: [
-      { label: "node", y: run.samples.map((sample) => megabytes(sample.nodeBytes)) },
-      { label: "gateway", y: run.samples.map((sample) => megabytes(sample.gatewayBytes)) },
+      { label: "node, resident", y: of(({ node }) => node?.resident) },
+      { label: "gateway, resident", y: of(({ gateway }) => gateway?.resident) },
+      { label: "node, heap in use", y: of(({ node }) => node?.heap) },
+      { label: "gateway, heap in use", y: of(({ gateway }) => gateway?.heap) },
     ],
   };
 }
+
+const openDeliveries = (run: Run): Plot => ({
+  title: "Open deliveries",
+  note: "created and not yet ended: what the processes have to hold",
+  kind: "line",
+  xLabel: "seconds",
+  yLabel: "deliveries",
+  x: secondsOf(run),
+  series: [{ label: "open", y: run.samples.map(({ open }) => open) }],
+});
+
+const secondsOf = (run: Run): number[] =>
+  run.samples.map((sample) => (sample.at - run.phases.startedAt) / 1_000);
 
 function dots(run: Run): Page["map"] {
   const own = run.tales.own().slice(0, DOTS_MAX);

@@ -3,6 +3,7 @@ import type { CheckReport } from "../check/rules.ts";
 import { ETA_NAMES } from "./figures.ts";
 import type { Figures } from "./figures.ts";
 import { pingWallMs } from "./fleet-of-bots.ts";
+import type { MinuteOfMemory } from "./memory.ts";
 import type { Run } from "./run.ts";
 import type { Summary } from "./stats.ts";
 
@@ -58,6 +59,7 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     "  estimates, world time                            n    median off   90 % off   within 5 min     mean",
     ...ETA_NAMES.map((name) => etaRow(name, f)),
     "",
+    ...memoryLines(f),
     ...listed("  refused or failed", f.errors),
     ...listed("  repeated by the SDK until it worked", f.healed),
     ...listed("  what else happened", f.counts),
@@ -84,6 +86,26 @@ function etaRow(name: (typeof ETA_NAMES)[number], f: Figures): string {
   const share = within5Min === null ? "-" : `${Math.round(within5Min * 100)} %`;
   const cells = [s(medianAbsS).padStart(14), s(p90AbsS).padStart(11), share.padStart(15)];
   return `  ${name.padEnd(40)}${String(n).padStart(11)}${cells.join("")}${s(meanS).padStart(9)}`;
+}
+
+const MINUTES_SHOWN = 12;
+
+/** A column for each minute, thinned out when there are many; the last one is always shown. */
+function memoryLines({ memory }: Figures): string[] {
+  const every = Math.ceil(memory.length / MINUTES_SHOWN);
+  const shown = memory.filter((_, i) => (memory.length - 1 - i) % every === 0);
+  const row = (name: string, of: (minute: MinuteOfMemory) => number | null): string =>
+    `  ${name.padEnd(28)}${shown.map((one) => String(of(one) ?? "-").padStart(7)).join("")}`;
+  if (shown.length === 0) return [];
+  return [
+    row("minute", ({ minute }) => minute),
+    row("open deliveries", ({ open }) => open),
+    row("node, MiB resident", ({ node }) => node),
+    row("      of it heap in use", ({ nodeHeap }) => nodeHeap),
+    row("gateway, MiB resident", ({ gateway }) => gateway),
+    row("      of it heap in use", ({ gatewayHeap }) => gatewayHeap),
+    "",
+  ];
 }
 
 function listed(title: string, values: Readonly<Record<string, number>>): string[] {

@@ -11,6 +11,8 @@ import { Customers, end } from "./customers.ts";
 import { readDataWorld } from "./data-world.ts";
 import { FleetOfBots, inParallel, webSocket } from "./fleet-of-bots.ts";
 import { makeWorld } from "./made-world.ts";
+import { sampleMemory } from "./memory.ts";
+import type { Sample } from "./memory.ts";
 import type { ReplayOptions } from "./options.ts";
 import { seeded } from "./random.ts";
 import { scrape } from "./system.ts";
@@ -22,15 +24,6 @@ import type { World } from "./world.ts";
 
 /** The wall-clock milliseconds of the parts of a run. */
 export type Phases = { startedAt: number; createdUntil: number; endedAt: number };
-/** Figures of both processes at one moment; null where a door did not answer. */
-export type Sample = {
-  readonly at: number;
-  readonly gatewayBytes: number | null;
-  readonly nodeBytes: number | null;
-  readonly onShift: number;
-  readonly busy: number;
-  readonly connected: number;
-};
 export type Run = {
   readonly options: ReplayOptions;
   readonly world: World;
@@ -73,7 +66,7 @@ export async function runReplay(options: ReplayOptions, system: System, say: Say
   const customers = await openCustomers(system, world, clock, tales, options, addresses);
   const samples: Sample[] = [];
   const watch = setInterval(() => {
-    void sample(system, fleet).then((taken) => samples.push(taken));
+    void sample(system, fleet, tales).then((taken) => samples.push(taken));
   }, SAMPLE_MS);
   const show = (): void => say.progress(progressLine(tales, fleet, phases, options));
   try {
@@ -88,7 +81,7 @@ export async function runReplay(options: ReplayOptions, system: System, say: Say
     customers.close();
     await fleet.close(tales);
   }
-  samples.push(await sample(system, fleet));
+  samples.push(await sample(system, fleet, tales));
   const after = await scrape(system.adminUrl);
   const gatewayCounters = difference(before, after);
   return { options, world, addresses, tales, phases, samples, gatewayCounters };
@@ -149,7 +142,7 @@ export async function letFinish(
   const until = Date.now() + options.graceS * 1_000;
   const token = await system.token("operator", "ops_replay");
   const rest = new RestClient({ url: system.publicUrl, getToken: () => token });
-  const open = (): Tale[] => tales.own().filter((tale) => tale.status === "open");
+  const open = (): Tale[] => openOf(tales);
   let askedAt = Date.now();
   while (Date.now() < until && (customers.waiting > 0 || open().length > 0)) {
     show();
@@ -210,27 +203,19 @@ async function knowsAddresses(
   }
 }
 
-async function sample(system: System, fleet: FleetOfBots): Promise<Sample> {
-  const [gateway, node] = await Promise.all([
-    scrape(system.adminUrl),
-    system.nodeAdminUrl === null ? null : scrape(system.nodeAdminUrl),
-  ]);
+async function sample(system: System, fleet: FleetOfBots, tales: Tales): Promise<Sample> {
+  const memory = await sampleMemory(system);
   return {
+    ...memory,
     at: Date.now(),
-    gatewayBytes: residentBytes(gateway),
-    nodeBytes: residentBytes(node),
+    open: openOf(tales).length,
     onShift: fleet.onShift,
     busy: fleet.busy,
     connected: fleet.connected,
   };
 }
 
-function residentBytes(metrics: ReadonlyMap<string, number> | null): number | null {
-  for (const [name, value] of metrics ?? []) {
-    if (name.includes("process_resident_memory_bytes")) return value;
-  }
-  return null;
-}
+const openOf = (tales: Tales): Tale[] => tales.own().filter(({ status }) => status === "open");
 
 function difference(
   before: ReadonlyMap<string, number> | null,
