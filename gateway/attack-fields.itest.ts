@@ -16,7 +16,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
-afterEach(async ({ task }) => void (await t.noteLag(task.name)));
+afterEach(({ task }) => t.noteLag(task.name));
 afterAll(() => t.close());
 
 const NUL = "a\0b";

@@ -17,7 +17,7 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
-afterEach(async ({ task }) => void (await t.noteLag(task.name)));
+afterEach(({ task }) => t.noteLag(task.name));
 afterAll(() => t.close());
 
 /** One raw exchange; resolves with whatever came until the other side closed or fell silent. */

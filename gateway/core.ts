@@ -29,7 +29,7 @@ import type { Route } from "./route.ts";
 import { courierRoutes } from "./routes/couriers.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { outwardRoutes } from "./routes/outward.ts";
-import { openRoutes, trackingPageRoute } from "./routes/open.ts";
+import { openRoutes, pageRoutes } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
@@ -90,7 +90,7 @@ export function createCore(
     ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];
-  const routes = [...described, trackingPageRoute(open)];
+  const routes = [...described, ...pageRoutes(open)];
   const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits }, routes);
 
   return {

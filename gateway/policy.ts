@@ -42,12 +42,18 @@ const LINK_AFTER_END_MS = 3_600_000;
 export const isCarried = (status: Status): boolean =>
   status === "assigned" || status === "picked_up";
 
-/** Whether the tracking link of a delivery still opens it. */
-export const isTrackable = (row: Pick<DeliveryRow, "endedAt">, now: Millis): boolean =>
-  row.endedAt === null || now < row.endedAt + LINK_AFTER_END_MS;
+/** Whether the tracking link of a delivery opens it: from its assignment until an hour after its end. */
+export const isTrackable = (row: Spans, now: Millis): boolean =>
+  row.assignedAt !== null && (row.endedAt === null || now < row.endedAt + LINK_AFTER_END_MS);
+
+/** Whether the link will open, once a courier has been found. */
+export const isLinkWaiting = (row: Spans): boolean =>
+  row.assignedAt === null && row.endedAt === null;
+
+type Spans = Pick<DeliveryRow, "assignedAt" | "endedAt">;
 
 /** What the decision needs of a row. */
-export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status" | "endedAt">;
+export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status"> & Spans;
 
 /** Whether `principal` may do `action` with the delivery. Whether its status allows it is the store's business. */
 export function allowed(principal: Principal, action: Action, row: Subject, now: Millis): boolean {
