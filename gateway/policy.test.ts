@@ -59,7 +59,9 @@ const may = (principal: Principal, delivery = row, now = NOW): Action[] =>
 describe("the policy", () => {
   it("gives each role its own and no more", () => {
     expect(may(who("customer", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
-    expect(may(who("partner", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
+    expect(may(who("partner", "cus_1"))).toEqual([
+      ...["read", "position", "follow", "cancel", "update"],
+    ]);
     expect(may(who("courier", "cur_1"))).toEqual([
       "read",
       "position",

@@ -1,5 +1,5 @@
 /**
- * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike. Its first half is which role
+ * Who may do what with a delivery: one function, asked by REST, the WebSocket, NATS and tracking links alike. Its first half is which role
  * may try at all (`forbidden` where not), its second whose delivery it is. What a principal may not read does not exist
  * for it, so a refused read is `not_found`, never `forbidden`. What changes a delivery is decided once more by the
  * store, in the statement that changes it; docs/authorization.md has the whole table, tried at the doors.
@@ -22,6 +22,8 @@ export const ROLES_OF = {
   /** Report progress. */
   report: ["courier"],
   cancel: ["customer", "partner", "operator"],
+  /** Change its notes and the recipient's number; over NATS only. */
+  update: ["partner"],
   /** See why it went where it went. */
   ledger: ["operator"],
 } as const satisfies Record<string, readonly Role[]>;

@@ -210,9 +210,32 @@ describe("headers", () => {
       expect(headers.get("referrer-policy"), path).toBe("no-referrer");
       expect(headers.get("content-security-policy"), path).toMatch(/frame-ancestors 'none'/);
       expect(headers.get("content-security-policy"), path).toMatch(/default-src 'none'/);
+      expect(headers.get("x-frame-options"), path).toBe("DENY");
+      expect(headers.get("cross-origin-resource-policy"), path).toBe("same-origin");
+      // Plain http must not ask for https (RFC 6797), and no other origin is let in.
+      expect(headers.get("strict-transport-security"), path).toBeNull();
+      expect(headers.get("access-control-allow-origin"), path).toBeNull();
       const isPersonal = path !== "/v1/openapi.json";
       if (isPersonal) expect(headers.get("cache-control"), path).toBe("no-store");
     }
+  });
+
+  it("ask browsers for https where the public address is https, and answer no preflight", async () => {
+    const behindTls = await startTestGateway({ config: { publicUrl: "https://go.test" } });
+    for (const path of ["/v1/deliveries", "/v1/socket", "/t/x"]) {
+      const { headers } = await behindTls.rest.get(path);
+      expect(headers.get("strict-transport-security"), path).toBe("max-age=63072000");
+    }
+    const asked = { origin: "https://evil.test", "access-control-request-method": "POST" };
+    const answer = await behindTls.rest.ask(
+      "OPTIONS",
+      "/v1/deliveries",
+      undefined,
+      undefined,
+      asked,
+    );
+    expect([answer.status, answer.headers.get("access-control-allow-origin")]).toEqual([405, null]);
+    await behindTls.close();
   });
 
   it("the public door serves none of the admin listener's pages", async () => {

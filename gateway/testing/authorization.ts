@@ -118,6 +118,15 @@ export const EXPECTED: Readonly<
     link: closedLink("403"),
     other_link: row("403"),
   },
+  update: {
+    ...COURIERS_ONLY,
+    partner: row("200 200 409 409 409 409 409"),
+    other_partner: row("404"),
+    carrier: row("- 403 403 403 - - 403"),
+    former: row("- 403 403 403 - - 403"),
+    offered: row("403"),
+    other_courier: row("403"),
+  },
   ledger: {
     ...NOBODY,
     ...NO_COURIERS,
