@@ -82,7 +82,7 @@ export function createCore(
   const outward = startOutward(deps, { create, commands, reader, idempotency }, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
-  const open = { deps, description };
+  const open = { deps, description, revocations };
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, commands, ingest }),

@@ -97,6 +97,7 @@ describe("a revocation", () => {
     const body = { role: "tracking", subject: id };
     await t.rest.post("/v1/revocations", people.operator, body);
     expect((await t.rest.get(path, secret)).status).toBe(401);
+    expect((await t.rest.get(`/t/${secret}`)).status).toBe(404);
     expect((await t.rest.get(path, people.customer)).status).toBe(200);
   });
 

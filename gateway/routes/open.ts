@@ -3,10 +3,11 @@
  */
 import type { Store } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
-import { TRACKING_SECRET_PATTERN, trackingHash } from "../auth.ts";
+import { TRACKING_SECRET_PATTERN, linkPrincipal, trackingHash } from "../auth.ts";
 import type { Deps } from "../deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../policy.ts";
+import type { Revocations } from "../revocations.ts";
 import { route } from "../route.ts";
 import type { Answer, Route } from "../route.ts";
 import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
@@ -16,6 +17,7 @@ export type OpenParts = {
   readonly deps: Pick<Deps, "clock" | "map"> & {
     readonly store: Pick<Store, "deliveryByTracking">;
   };
+  readonly revocations: Pick<Revocations, "revokes">;
   /** The description as a text; asked for late, since it describes this route too. */
   readonly description: () => string;
 };
@@ -70,7 +72,7 @@ export const pageRoutes = (parts: OpenParts): readonly Route[] => [
   ...(parts.deps.map ? [mapRoute(parts.deps.map)] : []),
 ];
 
-const trackingPageRoute = ({ deps }: OpenParts): Route =>
+const trackingPageRoute = ({ deps, revocations }: OpenParts): Route =>
   route({
     method: "GET",
     path: "/t/{secret}",
@@ -82,7 +84,8 @@ const trackingPageRoute = ({ deps }: OpenParts): Route =>
     doc: { summary: "The tracking page.", answers: { 200: null }, errors: ["not_found"] },
     async handle({ id: secret }) {
       if (!TRACKING_SECRET_PATTERN.test(secret)) throw new DispatchError("not_found");
-      const row = await deps.store.deliveryByTracking(trackingHash(secret));
+      const found = await deps.store.deliveryByTracking(trackingHash(secret));
+      const row = found !== null && revocations.revokes(linkPrincipal(found.id, 0)) ? null : found;
       const facts = deps.map?.facts ?? null;
       if (row !== null && isTrackable(row, deps.clock.now())) {
         return pageAnswer(200, trackingPage(row.id, facts));
