@@ -151,8 +151,10 @@ describe("a clock that is set back", () => {
       const versions = follower.frames.flatMap((f) => (f.type === "delivery" ? [f.version] : []));
       expect(versions).toEqual(versions.toSorted((a, b) => a - b));
       // A new delivery is offered by timers that know nothing of the step.
-      await t.rest.post("/v1/deliveries", t.tokens.customer, BODY);
-      await rider.next("offer");
+      const { body: later } = await t.rest.post("/v1/deliveries", t.tokens.customer, BODY);
+      const isOffered = (): boolean =>
+        rider.frames.some((one) => one.type === "offer" && one.delivery === later.delivery_id);
+      await until(isOffered, "an offer");
       expect(await silent.closed).toBe(4004);
       const waitedS = (performance.now() - silentSince) / 1_000;
       expect(waitedS).toBeLessThan(20);
