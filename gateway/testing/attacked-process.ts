@@ -85,7 +85,8 @@ export async function startAttackedProcess(
     saidReady ||= (message as { ready?: boolean }).ready === true;
   });
   const gone = new Promise<number | string>((resolve) => {
-    child.once("exit", (code, signal) => {
+    // Not at its exit: what it wrote last comes after that.
+    child.once("close", (code, signal) => {
       const how = signal ?? code ?? "nothing";
       if (!isAsked) record({ type: "exit", role, how: String(how) });
       keepLog(role, output);
