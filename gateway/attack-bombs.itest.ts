@@ -25,7 +25,7 @@ afterEach(async ({ task }) => {
   await t.noteLag(task.name);
   await t.expectAlive();
 });
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 /** `size` bytes of the pattern, over and over. */
 const filled = (size: number, ...pattern: number[]): Uint8Array =>

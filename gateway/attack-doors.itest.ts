@@ -21,7 +21,7 @@ afterEach(async ({ task }) => {
   await t.noteLag(task.name);
   await t.expectAlive();
 });
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 const PROFILE = { name: "Al", phone: "+1-555-0102", vehicle: "bike", capacity: 5 };
 

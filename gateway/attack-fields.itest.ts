@@ -17,7 +17,7 @@ beforeAll(async () => {
   t = await startAttacked();
 });
 afterEach(({ task }) => t.noteLag(task.name));
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 const NUL = "a\0b";
 const LONE = "\ud800";

@@ -18,7 +18,7 @@ beforeAll(async () => {
   t = await startAttacked();
 });
 afterEach(({ task }) => t.noteLag(task.name));
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 const REF = 7;
 const REFUSALS = ["error bad_request", "close 4501"];

@@ -67,7 +67,7 @@ describe("a hostile partner on NATS", () => {
     expect(await codeOf('{"delivery_id":null}')).toBe("invalid_field");
     expect(await codeOf('{"delivery_id":["a"]}')).toBe("invalid_field");
     expect(await codeOf('{"delivery_id":"x","__proto__":{"a":1}}')).toMatch(
-      /unknown_field|bad_req/,
+      /unknown_field|invalid_field|bad_request/,
     );
     expect(await codeOf("x".repeat(100_000))).toBe("payload_too_large");
     expect(await codeOf("{}", { "Nats-Msg-Id": "k".repeat(5_000) })).toMatch(/invalid|bad_request/);
@@ -88,7 +88,7 @@ describe("webhooks that lead elsewhere", () => {
   beforeAll(async () => {
     t = await startAttacked();
   });
-  afterAll(() => t.close());
+  afterAll(() => t?.close());
 
   it("attack 33: no private address, in no spelling, is taken as a webhook's", async () => {
     const token = await tokenOf("partner", "par_33");

@@ -18,7 +18,7 @@ beforeAll(async () => {
   t = await startAttacked();
 });
 afterEach(({ task }) => t.noteLag(task.name));
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 /** One raw exchange; resolves with whatever came until the other side closed or fell silent. */
 function raw(bytes: string): Promise<string> {

@@ -152,8 +152,10 @@ async function socketOf(made: Made): Promise<Client> {
   const token = tokenFor(made) ?? "nothing";
   client.send({ type: "hello", version: 1, token, client: "test" });
   // What opens nothing is closed in place of a welcome.
-  const welcome = until(() => client.frames.find(({ type }) => type === "welcome"));
-  if (made.relation !== "nobody") await Promise.race([welcome.catch(() => null), client.closed]);
+  if (made.relation !== "nobody") {
+    const welcome = client.next("welcome").catch(() => null);
+    await Promise.race([welcome, client.closed]);
+  }
   if (!isOwnSocket(made.relation)) sockets.set(made.relation, client);
   return client;
 }

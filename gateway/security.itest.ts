@@ -92,7 +92,7 @@ describe("a revocation", () => {
     const { delivery_id: id, tracking_url: url } = await people.create();
     const secret = String(url).split("/").at(-1) as string;
     const path = `/v1/deliveries/${id}`;
-    expect((await t.rest.post(`${path}/accept`, people.alice)).status).toBe(200);
+    expect((await t.rest.post(`${path}/accept`, people.bob)).status).toBe(200);
     expect((await t.rest.get(path, secret)).status).toBe(200);
     const body = { role: "tracking", subject: id };
     await t.rest.post("/v1/revocations", people.operator, body);

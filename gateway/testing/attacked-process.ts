@@ -14,6 +14,9 @@ import { until } from "./clients.ts";
 const FILES = { gateway: "../main.ts", node: "../../engine/node.ts" } as const;
 const HELPER = new URL("attacked-child.ts", import.meta.url).href;
 
+/** On a machine that is busy with other things a start takes its time. */
+const START_MS = 60_000;
+
 export type AttackedRole = keyof typeof FILES;
 /** How often the loop was so many tenths of a millisecond late. */
 export type LagCounts = readonly (readonly [tenths: number, times: number])[];
@@ -94,7 +97,7 @@ export async function startAttackedProcess(
     });
   });
   record({ type: "process", role });
-  await until(() => saidReady || child.exitCode !== null, `the ${role}'s word`);
+  await until(() => saidReady || child.exitCode !== null, `the ${role}'s word`, START_MS);
   expect(child.exitCode, output.join("")).toBeNull();
   return {
     ...{ role, child, output },
