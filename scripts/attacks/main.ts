@@ -3,7 +3,7 @@
 // attacked gateway and node were meanwhile. The logs of all attacked processes are searched for what has no place in them.
 // The exit code is 1 when an attack succeeded, a process exited, or an attack was not tried. With `--docs` the table also
 // goes to docs/attacks.md. With `--part 1/3` the first third of the test files runs, and adds to what is there already;
-// the last part judges, and `--part 3/3 --report` judges alone.
+// the last part judges, and `--part 3/3 --report` judges alone; `--part 4/4 --only FILE,FILE` runs those again.
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -37,7 +37,8 @@ export async function main(args: readonly string[] = process.argv.slice(2)): Pro
   const files = [
     ...new Set(ATTACKS.flatMap(({ tests }) => tests.map(([file]) => file))),
   ].toSorted();
-  const mine = files.filter((_, i) => i % parts === part - 1);
+  const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;
+  const mine = only?.split(",") ?? files.filter((_, i) => i % parts === part - 1);
   const isOnlyReport = args.includes("--report");
   const code = isOnlyReport ? 0 : await attack(root, mine, folder, part);
   if (part < parts) process.exit(code);
@@ -70,7 +71,12 @@ function partOf(args: readonly string[]): readonly [number, number] {
 
 /** Prints the table and what is under it; whether every attack was tried and blocked, and nobody died of it. */
 function report(root: string, folder: string, files: readonly string[], toDocs: boolean): boolean {
-  const results = files.flatMap((file) => resultsOf(root, file));
+  // A file that was run again counts as it ended last.
+  const results = files.reduce<readonly TestResult[]>((before, file) => {
+    const later = resultsOf(root, file);
+    const again = new Set(later.map((one) => one.file));
+    return [...before.filter((one) => !again.has(one.file)), ...later];
+  }, []);
   const records = readRecords(folder);
   const logs = searchLogs(folder);
   const verdicts = ATTACKS.map((attack): Verdict => {
