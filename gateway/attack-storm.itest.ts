@@ -180,7 +180,14 @@ it(
     // beginning is dense; never most of them within a tenth of a second.
     const peak = Math.max(...perTenth.values());
     expect(peak).toBeLessThan((lost.length * 2) / 3);
-    await until(async () => (await socketsAt(admins[1] as Rest)) === SOCKETS, "as many sockets");
+    let open = 0;
+    const isWhole = async (): Promise<boolean> => {
+      open = await socketsAt(admins[1] as Rest);
+      return open === SOCKETS && welcome(stormers) === SOCKETS;
+    };
+    await untilLong(isWhole, "as many sockets").catch((cause: unknown) => {
+      throw new Error(`${open} sockets, ${welcome(stormers)} welcome`, { cause });
+    });
 
     // Who was at the dead gateway is offered deliveries where it is now.
     const moved = stormers.slice(0, COURIERS).filter(({ losses }) => losses > 0);
