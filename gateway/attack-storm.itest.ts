@@ -119,7 +119,7 @@ const welcome = (stormers: readonly Stormer[]): number =>
   stormers.filter(({ isWelcome }) => isWelcome).length;
 const socketsAt = async (admin: Rest): Promise<number> => {
   const { text } = await admin.get("/metrics");
-  return Number(/^hexdispatch_ws_connections\S* (\S+)$/m.exec(text)?.[1]);
+  return Number(/^hexdispatch_ws_connections(?:\{\S*\})? (\S+)$/m.exec(text)?.[1]);
 };
 
 async function couriersOnShift(): Promise<string[]> {
