@@ -16,8 +16,8 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
-afterEach(async ({ task }) => void (await t.noteLag(task.name)));
-afterAll(() => t.close());
+afterEach(({ task }) => t.noteLag(task.name));
+afterAll(() => t?.close());
 
 const NUL = "a\0b";
 const LONE = "\ud800";

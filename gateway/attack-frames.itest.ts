@@ -17,8 +17,8 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
-afterEach(async ({ task }) => void (await t.noteLag(task.name)));
-afterAll(() => t.close());
+afterEach(({ task }) => t.noteLag(task.name));
+afterAll(() => t?.close());
 
 const REF = 7;
 const REFUSALS = ["error bad_request", "close 4501"];

@@ -25,7 +25,7 @@ afterEach(async ({ task }) => {
   await until(() => t.isServing(), "service after the attack");
   await t.expectAlive();
 });
-afterAll(() => t.close());
+afterAll(() => t?.close());
 
 const FAR = { lng: HERE.lng + 3.5, lat: HERE.lat };
 const REST_OF_PING = { accuracyM: 5, speedMps: null, headingDeg: null };

@@ -17,8 +17,8 @@ let t: Attacked;
 beforeAll(async () => {
   t = await startAttacked();
 });
-afterEach(async ({ task }) => void (await t.noteLag(task.name)));
-afterAll(() => t.close());
+afterEach(({ task }) => t.noteLag(task.name));
+afterAll(() => t?.close());
 
 /** One raw exchange; resolves with whatever came until the other side closed or fell silent. */
 function raw(bytes: string): Promise<string> {

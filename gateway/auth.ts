@@ -14,6 +14,7 @@ import type { Clock } from "../engine/io/clock.ts";
 import type { Store } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { isCourierId, isPrincipalId } from "../proto/ids.ts";
+import type { DeliveryId, Millis } from "../proto/ids.ts";
 import { TOKEN_MAX_CHARS } from "../proto/limits.ts";
 import { isTrackable } from "./policy.ts";
 import type { Principal } from "./principal.ts";
@@ -41,6 +42,12 @@ const ROLE_OF_AUDIENCE: ReadonlyMap<unknown, TokenRole> = new Map(
 /** What is kept of a tracking link's secret. */
 export const trackingHash = (secret: string): Uint8Array =>
   createHash("sha256").update(secret).digest();
+
+/** Whoever has the link of that delivery. A link has no time of issue: revoked, it stays so. */
+export const linkPrincipal = (subject: DeliveryId, expiresAt: Millis): Principal => ({
+  ...({ role: "tracking", subject, expiresAt } as const),
+  issuedAt: 0,
+});
 
 export type AuthParts = {
   /** The key that signs now, and where keys are being exchanged the one before it. */
@@ -72,9 +79,7 @@ export function createAuth({ keys, store, clock, revocations }: AuthParts): Auth
     if (known !== undefined) return known;
     const row = await store.deliveryByTracking(trackingHash(text));
     if (row === null || !isTrackable(row, clock.now())) throw new DispatchError("unauthorized");
-    const expiresAt = clock.now() + LINK_SESSION_MS;
-    // A link has no time of issue: revoked, it stays so.
-    const principal: Principal = { role: "tracking", subject: row.id, expiresAt, issuedAt: 0 };
+    const principal = linkPrincipal(row.id, clock.now() + LINK_SESSION_MS);
     links.set(text, principal);
     return principal;
   };

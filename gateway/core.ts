@@ -30,7 +30,7 @@ import type { Route } from "./route.ts";
 import { courierRoutes } from "./routes/couriers.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { outwardRoutes } from "./routes/outward.ts";
-import { openRoutes, trackingPageRoute } from "./routes/open.ts";
+import { openRoutes, pageRoutes } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
@@ -91,7 +91,7 @@ export function createCore(
   const outward = startOutward(deps, { create, commands, reader, idempotency, outlook }, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
-  const open = { deps, description };
+  const open = { deps, description, revocations };
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, outlook, commands, ingest }),
@@ -99,7 +99,7 @@ export function createCore(
     ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];
-  const routes = [...described, trackingPageRoute(open)];
+  const routes = [...described, ...pageRoutes(open)];
   const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits }, routes);
 
   return {

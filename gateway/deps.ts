@@ -18,6 +18,7 @@ import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { LedgerEntry } from "../proto/views.ts";
 import type { AdmissionLimits } from "./admission.ts";
+import type { CityMap } from "./city-map.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
 import type { Notifier } from "./notify/notifier.ts";
@@ -67,6 +68,8 @@ export type Deps = {
   readonly metrics: GatewayMetrics;
   readonly geocoder: Geocoder;
   readonly travel: TravelTime;
+  /** Streets for the tracking page; without them it draws a plan. */
+  readonly map?: CityMap | null;
   /** Doors and messages beyond our own clients: partners on NATS, webhooks, notices. Absent: none of them. */
   readonly outward?: Outward | null;
   /** The decisions about one delivery, oldest first. Rejects with `unavailable` while the ledger is away. */

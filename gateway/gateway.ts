@@ -12,7 +12,7 @@ import type { Connections } from "./connections.ts";
 import { createCore } from "./core.ts";
 import type { Deps } from "./deps.ts";
 import { authOf, createGuards } from "./guards.ts";
-import { SECURITY_HEADERS, problemHeaders, problemOf } from "./problem.ts";
+import { problemHeaders, problemOf, securityHeadersFor } from "./problem.ts";
 import type { SocketCaps } from "./socket-caps.ts";
 import { listen } from "./socket.ts";
 import type { Headers, UpgradeAnswer } from "./socket.ts";
@@ -73,17 +73,20 @@ function admitSocket(
   const refused = caps.refusal(address);
   if (refused === null) return upgrade(headers, config.publicUrl);
   metrics.limited.inc({ scope: `${refused} sockets` });
-  return refusal(new DispatchError(refused === "all" ? "overloaded" : "rate_limited"));
+  const code = refused === "all" ? "overloaded" : "rate_limited";
+  return refusal(new DispatchError(code), config.publicUrl);
 }
 
 /** The subprotocol says version and codec; a page of another origin may not open sockets in a user's name. */
 function upgrade(headers: Headers, publicUrl: string): UpgradeAnswer {
   const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
   if (!isOwnOrigin(headers, publicUrl)) {
-    return refusal(new DispatchError("forbidden", "This origin may not open a socket here."));
+    const text = "This origin may not open a socket here.";
+    return refusal(new DispatchError("forbidden", text), publicUrl);
   }
   if (offered.includes(SUBPROTOCOL)) return { protocol: SUBPROTOCOL };
-  return refusal(new DispatchError("bad_request", `Ask for the subprotocol ${SUBPROTOCOL}.`));
+  const text = `Ask for the subprotocol ${SUBPROTOCOL}.`;
+  return refusal(new DispatchError("bad_request", text), publicUrl);
 }
 
 /** Apps send no Origin; a browser's must be the address that it asked, or the public one. */
@@ -95,8 +98,8 @@ function isOwnOrigin(headers: Headers, publicUrl: string): boolean {
   return host === headers["host"] || host === new URL(publicUrl).host;
 }
 
-function refusal(error: DispatchError): UpgradeAnswer {
+function refusal(error: DispatchError, publicUrl: string): UpgradeAnswer {
   const problem = problemOf(error, "/v1/socket");
-  const headers = { ...SECURITY_HEADERS, ...problemHeaders(error) };
+  const headers = { ...securityHeadersFor(publicUrl), ...problemHeaders(error) };
   return { status: problem.status, headers, body: JSON.stringify(problem) };
 }

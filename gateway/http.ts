@@ -20,7 +20,7 @@ import type { Doorkeeper } from "./doorkeeper.ts";
 import { keyOf } from "./idempotency.ts";
 import type { Idempotency, KeptAnswer } from "./idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
-import { PROBLEM_TYPE, SECURITY_HEADERS, asDispatchError } from "./problem.ts";
+import { PROBLEM_TYPE, asDispatchError, securityHeadersFor } from "./problem.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
 import { validationError } from "./problem.ts";
 import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.ts";
@@ -46,7 +46,9 @@ type Found = { readonly row: Route; readonly id: string; readonly path: string }
 type BodyResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
 export type DoorParts = {
-  readonly deps: Pick<Deps, "log" | "clock" | "metrics">;
+  readonly deps: Pick<Deps, "log" | "clock" | "metrics"> & {
+    readonly config: Pick<Deps["config"], "publicUrl">;
+  };
   readonly auth: Auth;
   readonly idempotency: Idempotency;
   readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
@@ -58,6 +60,7 @@ export class HttpDoor {
   readonly #auth: Auth;
   readonly #idempotency: Idempotency;
   readonly #doorkeeper: Pick<Doorkeeper, "admit" | "during">;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #routes = new Map<string, Map<string, Route>>();
   readonly #perPrincipal: RateLimit;
   readonly #perAddress: RateLimit;
@@ -69,6 +72,7 @@ export class HttpDoor {
     this.#perAddress = new RateLimit(perSecond(limits.requestsPerAddressPerS));
     this.#doorkeeper = doorkeeper;
     this.#deps = deps;
+    this.#headers = securityHeadersFor(deps.config.publicUrl);
     this.#auth = auth;
     this.#idempotency = idempotency;
     for (const row of routes) {
@@ -237,7 +241,7 @@ export class HttpDoor {
   }
 
   #write(exchange: HttpExchange, answer: Answer, limits: RateHeaders): void {
-    const headers: Record<string, string> = { ...SECURITY_HEADERS, ...limits, ...answer.headers };
+    const headers: Record<string, string> = { ...this.#headers, ...limits, ...answer.headers };
     if (answer.headers?.[REPLAY_HEADER] === "true") this.#deps.metrics.replayed.inc();
     if (answer.raw !== undefined) {
       headers["content-type"] = answer.raw.type;

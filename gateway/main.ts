@@ -16,6 +16,7 @@ import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../engine/io/nats.ts";
 import { openDatabase } from "../engine/io/postgres.ts";
+import type { Database } from "../engine/io/postgres.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
@@ -24,6 +25,8 @@ import { listenAdmin } from "../engine/io/admin.ts";
 import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
+import { openCityMap } from "./city-map.ts";
+import type { CityMap } from "./city-map.ts";
 import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Outward } from "./deps.ts";
@@ -53,13 +56,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     applicationName: gateway,
     connections: config.postgresConnections,
   });
-  const prober = openDatabase({
-    url: config.postgresUrl,
-    applicationName: `${gateway} probe`,
-    connections: 1,
-    statementTimeoutMs: PROBE_TIMEOUT_MS,
-    connectTimeoutMs: PROBE_TIMEOUT_MS,
-  });
+  const prober = proberOf(config, gateway);
   const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
   const deps = {
@@ -77,6 +74,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     metrics: gatewayMetrics(metrics),
     geocoder: await loadCityGeocoder(config.cityDir),
     travel: createGreatCircleTravel(),
+    map: await loadMap(config, log),
     outward,
     ledger: (id: Parameters<typeof readLedger>[2]) => readLedger(nc, config.natsPrefix, id),
   };
@@ -109,6 +107,23 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   };
   return { stop };
 }
+
+/** A connection of its own, so that a question whether Postgres is there waits for nobody else's. */
+const proberOf = ({ postgresUrl: url }: Config, name: string): Database =>
+  openDatabase({
+    url,
+    applicationName: `${name} probe`,
+    connections: 1,
+    statementTimeoutMs: PROBE_TIMEOUT_MS,
+    connectTimeoutMs: PROBE_TIMEOUT_MS,
+  });
+
+/** Deliveries do without streets on a page: a map that cannot be read is a warning. */
+const loadMap = ({ cityDir }: Config, log: Log): Promise<CityMap | null> =>
+  openCityMap(cityDir).catch((error: unknown) => {
+    log.warn(errorFields(error), "the city's map cannot be read, tracking pages show a plan");
+    return null;
+  });
 
 const outwardOf = (config: Config, nats: NatsConnection, name: string, log: Log): Outward => ({
   nats,

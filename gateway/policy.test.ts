@@ -4,7 +4,7 @@ import type { DeliveryRow } from "../engine/store/port.ts";
 import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../proto/ids.ts";
 import { STATUSES } from "../proto/status.ts";
 import type { Principal } from "./principal.ts";
-import { ROLES_OF, allowed } from "./policy.ts";
+import { ROLES_OF, allowed, isLinkWaiting } from "./policy.ts";
 import type { Action } from "./policy.ts";
 import { etagOf, matchesEtag } from "./reader.ts";
 import { assignmentView, deliveryView, firstName, phoneSeen, timeText } from "./views.ts";
@@ -59,7 +59,9 @@ const may = (principal: Principal, delivery = row, now = NOW): Action[] =>
 describe("the policy", () => {
   it("gives each role its own and no more", () => {
     expect(may(who("customer", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
-    expect(may(who("partner", "cus_1"))).toEqual(["read", "position", "follow", "cancel"]);
+    expect(may(who("partner", "cus_1"))).toEqual([
+      ...["read", "position", "follow", "cancel", "update"],
+    ]);
     expect(may(who("courier", "cur_1"))).toEqual([
       "read",
       "position",
@@ -99,7 +101,11 @@ describe("the policy", () => {
     expect(seen).toEqual(["assigned", "picked_up"]);
   });
 
-  it("lets a link open nothing an hour after the end", () => {
+  it("lets a link open nothing before the assignment, and nothing an hour after the end", () => {
+    const waiting = { ...row, status: "pending", assignedAt: null, courierId: null } as const;
+    expect(may(who("tracking", id), waiting)).toEqual([]);
+    expect([isLinkWaiting(waiting), isLinkWaiting(row)]).toEqual([true, false]);
+    expect(isLinkWaiting({ assignedAt: null, endedAt: NOW })).toBe(false);
     const ended = { ...row, status: "delivered", endedAt: NOW } as const;
     expect(may(who("tracking", id), ended, NOW + 3_599_999)).toEqual(["read", "follow"]);
     expect(may(who("tracking", id), ended, NOW + 3_600_000)).toEqual([]);

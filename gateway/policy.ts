@@ -1,5 +1,5 @@
 /**
- * Who may do what with a delivery: one function, asked by REST and by the WebSocket alike. Its first half is which role
+ * Who may do what with a delivery: one function, asked by REST, the WebSocket, NATS and tracking links alike. Its first half is which role
  * may try at all (`forbidden` where not), its second whose delivery it is. What a principal may not read does not exist
  * for it, so a refused read is `not_found`, never `forbidden`. What changes a delivery is decided once more by the
  * store, in the statement that changes it; docs/authorization.md has the whole table, tried at the doors.
@@ -22,6 +22,8 @@ export const ROLES_OF = {
   /** Report progress. */
   report: ["courier"],
   cancel: ["customer", "partner", "operator"],
+  /** Change its notes and the recipient's number; over NATS only. */
+  update: ["partner"],
   /** See why it went where it went. */
   ledger: ["operator"],
 } as const satisfies Record<string, readonly Role[]>;
@@ -42,12 +44,18 @@ const LINK_AFTER_END_MS = 3_600_000;
 export const isCarried = (status: Status): boolean =>
   status === "assigned" || status === "picked_up";
 
-/** Whether the tracking link of a delivery still opens it. */
-export const isTrackable = (row: Pick<DeliveryRow, "endedAt">, now: Millis): boolean =>
-  row.endedAt === null || now < row.endedAt + LINK_AFTER_END_MS;
+/** Whether the tracking link of a delivery opens it: from its assignment until an hour after its end. */
+export const isTrackable = (row: Spans, now: Millis): boolean =>
+  row.assignedAt !== null && (row.endedAt === null || now < row.endedAt + LINK_AFTER_END_MS);
+
+/** Whether the link will open, once a courier has been found. */
+export const isLinkWaiting = (row: Spans): boolean =>
+  row.assignedAt === null && row.endedAt === null;
+
+type Spans = Pick<DeliveryRow, "assignedAt" | "endedAt">;
 
 /** What the decision needs of a row. */
-export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status" | "endedAt">;
+export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status"> & Spans;
 
 /** Whether `principal` may do `action` with the delivery. Whether its status allows it is the store's business. */
 export function allowed(principal: Principal, action: Action, row: Subject, now: Millis): boolean {

@@ -25,7 +25,15 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
   "referrer-policy": "no-referrer",
   "cross-origin-resource-policy": "same-origin",
+  // What `frame-ancestors` says, for browsers that do not know it.
+  "x-frame-options": "DENY",
 };
+/** Two years, as preload lists ask for. */
+const HSTS = { "strict-transport-security": "max-age=63072000" };
+
+/** The same, and where our public address is https: never come by http again. Plain http may not say so (RFC 6797, 7.2). */
+export const securityHeadersFor = (publicUrl: string): Readonly<Record<string, string>> =>
+  publicUrl.startsWith("https:") ? { ...SECURITY_HEADERS, ...HSTS } : SECURITY_HEADERS;
 const FIELD_ERRORS_MAX = 32;
 
 /** The error table's `type` URI of a code. */

@@ -11,6 +11,7 @@ import { CLOSE_CODES } from "../proto/errors.ts";
 import { freePort } from "../scripts/services/ports.ts";
 import { privateNats, privatePostgres } from "../scripts/testing/services.ts";
 import type { PrivateServer } from "../scripts/testing/services.ts";
+import { keepLog } from "./testing/attacked-process.ts";
 import { Rest, openClient, until } from "./testing/clients.ts";
 import { BODY, TEST_KEY, tokenOf } from "./testing/gateway.ts";
 
@@ -58,6 +59,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   child.kill("SIGKILL");
+  keepLog("gateway", output);
   await Promise.all([nats.remove(), postgres.remove()]);
 });
 

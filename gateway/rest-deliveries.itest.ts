@@ -110,6 +110,10 @@ describe("a delivery", () => {
     const created = await create(customer, { external_id: "secret-order" });
     const { delivery_id: id } = created;
     const secret = secretOf(created);
+    // It opens at the assignment and not before.
+    refused(await t.rest.get(`/v1/deliveries/${id}`, secret), 401, "unauthorized");
+    const waiting = await t.rest.get(`/t/${secret}`);
+    expect([waiting.status, waiting.text.includes(id)]).toEqual([200, false]);
     await t.rest.post(`/v1/deliveries/${id}/accept`, alice);
     const shown = await t.rest.get(`/v1/deliveries/${id}`, secret);
     expect(shown.status).toBe(200);

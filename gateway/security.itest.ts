@@ -92,10 +92,12 @@ describe("a revocation", () => {
     const { delivery_id: id, tracking_url: url } = await people.create();
     const secret = String(url).split("/").at(-1) as string;
     const path = `/v1/deliveries/${id}`;
+    expect((await t.rest.post(`${path}/accept`, people.bob)).status).toBe(200);
     expect((await t.rest.get(path, secret)).status).toBe(200);
     const body = { role: "tracking", subject: id };
     await t.rest.post("/v1/revocations", people.operator, body);
     expect((await t.rest.get(path, secret)).status).toBe(401);
+    expect((await t.rest.get(`/t/${secret}`)).status).toBe(404);
     expect((await t.rest.get(path, people.customer)).status).toBe(200);
   });
 
@@ -209,9 +211,32 @@ describe("headers", () => {
       expect(headers.get("referrer-policy"), path).toBe("no-referrer");
       expect(headers.get("content-security-policy"), path).toMatch(/frame-ancestors 'none'/);
       expect(headers.get("content-security-policy"), path).toMatch(/default-src 'none'/);
+      expect(headers.get("x-frame-options"), path).toBe("DENY");
+      expect(headers.get("cross-origin-resource-policy"), path).toBe("same-origin");
+      // Plain http must not ask for https (RFC 6797), and no other origin is let in.
+      expect(headers.get("strict-transport-security"), path).toBeNull();
+      expect(headers.get("access-control-allow-origin"), path).toBeNull();
       const isPersonal = path !== "/v1/openapi.json";
       if (isPersonal) expect(headers.get("cache-control"), path).toBe("no-store");
     }
+  });
+
+  it("ask browsers for https where the public address is https, and answer no preflight", async () => {
+    const behindTls = await startTestGateway({ config: { publicUrl: "https://go.test" } });
+    for (const path of ["/v1/deliveries", "/v1/socket", "/t/x"]) {
+      const { headers } = await behindTls.rest.get(path);
+      expect(headers.get("strict-transport-security"), path).toBe("max-age=63072000");
+    }
+    const asked = { origin: "https://evil.test", "access-control-request-method": "POST" };
+    const answer = await behindTls.rest.ask(
+      "OPTIONS",
+      "/v1/deliveries",
+      undefined,
+      undefined,
+      asked,
+    );
+    expect([answer.status, answer.headers.get("access-control-allow-origin")]).toEqual([405, null]);
+    await behindTls.close();
   });
 
   it("the public door serves none of the admin listener's pages", async () => {

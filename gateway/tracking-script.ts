@@ -1,11 +1,12 @@
 /**
  * The script of the tracking page, as it goes to the browser: plain, small, without a library. It is a text here and not
- * a module, because its hash stands in the page's policy and no build step may touch it.
+ * a module, because its hash stands in the page's policy and no build step may touch it. It polls, tells, and draws a
+ * plan without streets; `gateway/tracking-map-script.ts` puts a map in the plan's place where there is one.
  */
 export const TRACKING_SCRIPT = `
-"use strict";
 const PAUSE_MS = 3000, LONG_PAUSE_MS = 30000, OLD_S = 60;
-const WIDTH = 360, HEIGHT = 300, MARGIN = 48, EARTH_M = 6371009, SCALE_MIN_M = 300;
+const MARGIN = 56, EARTH_M = 6371009, SCALE_MIN_M = 300;
+let WIDTH = 360, HEIGHT = 300;
 const HEADINGS = {
   pending: "Looking for a courier",
   assigned: "Your courier is on the way to the pickup",
@@ -22,10 +23,17 @@ const url = "/v1/deliveries/" + document.body.dataset.delivery;
 let isPlaced = false, etag = null, shown = null, heardAt = 0, failures = 0, timer = null;
 
 const clock = (text) =>
-  new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  new Date(text).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 const hide = (id, isHidden) => page(id).toggleAttribute("hidden", isHidden);
 const put = (id, x, y) => page(id).setAttribute("transform", "translate(" + x + " " + y + ")");
 
+/* The stops and the courier that are still before it, in order. */
+function wayOf(d, spot) {
+  const way = spot ? [spot] : [];
+  if (d.status !== "picked_up") way.push(d.origin);
+  way.push(d.destination);
+  return way;
+}
 /* Metres east and south of the middle, then pixels: true to scale on a plan as small as a town. */
 function planOf(points) {
   const lats = points.map((p) => p.lat), lngs = points.map((p) => p.lng);
@@ -53,6 +61,12 @@ function drawGrid(scale) {
 }
 function drawPlan(d) {
   const spot = d.courier_location;
+  hide("plan", false);
+  /* The room between the top and the card. */
+  const box = page("picture");
+  WIDTH = box.clientWidth || 360;
+  HEIGHT = box.clientHeight || 300;
+  page("plan").setAttribute("viewBox", "0 0 " + WIDTH + " " + HEIGHT);
   const plan = planOf([d.origin, d.destination].concat(spot ? [spot] : []));
   drawGrid(plan.scale);
   const from = plan.at(d.origin), to = plan.at(d.destination);
@@ -60,7 +74,6 @@ function drawPlan(d) {
   put("dropoff", to[0], to[1]);
   hide("dot", !spot);
   if (!spot) isPlaced = false;
-  const way = [];
   if (spot) {
     const at = plan.at(spot);
     const dot = page("dot");
@@ -68,39 +81,59 @@ function drawPlan(d) {
     dot.style.transition = isPlaced ? "" : "none";
     dot.style.transform = "translate(" + at[0] + "px," + at[1] + "px)";
     isPlaced = true;
-    way.push(at);
   }
-  if (d.status !== "picked_up") way.push(from);
-  way.push(to);
-  page("way").setAttribute("d", "M" + way.map((p) => p.join(" ")).join("L"));
-  hide("plan", false);
+  const way = d.ended_at ? [] : wayOf(d, spot).map((p) => plan.at(p).join(" "));
+  page("way").setAttribute("d", way.length ? "M" + way.join("L") : "");
 }
 function showAge() {
   const spot = shown && shown.courier_location;
   const s = spot ? Math.max(0, Math.round(spot.age_s + (performance.now() - heardAt) / 1000)) : 0;
   const text = s < 5 ? "just now" : s < 90 ? s + " s ago" : Math.round(s / 60) + " min ago";
   page("age").textContent = spot ? "Position updated " + text : "";
-  page("dot").classList.toggle("old", s > OLD_S);
+  for (const one of document.querySelectorAll(".courier")) one.classList.toggle("old", s > OLD_S);
+}
+/* The time in large, and how long that is from now. */
+function showArrival(d) {
+  const at = d.delivered_at || (d.ended_at ? null : d.estimated_arrival);
+  const parts = [];
+  if (at) {
+    const minutes = Math.round((Date.parse(at) - Date.now()) / 60000);
+    const time = document.createElement("b"), words = document.createElement("span");
+    time.textContent = clock(at);
+    words.textContent = d.delivered_at ? "" : minutes < 1 ? "any moment now" : "in about " + minutes + " min";
+    parts.push(time, words);
+  }
+  page("arrival").replaceChildren(...parts);
+}
+function say(id, text) {
+  /* Written only when it changes: a screen reader says it again each time. */
+  if (page(id).textContent !== text) page(id).textContent = text;
 }
 function show(d) {
   shown = d;
   heardAt = performance.now();
   const name = d.courier && d.courier.name;
-  page("heading").textContent = HEADINGS[d.status] || d.status;
+  say("heading", HEADINGS[d.status] || d.status);
   document.title = page("heading").textContent;
-  page("arrival").textContent = d.delivered_at ? "At " + clock(d.delivered_at)
-    : d.estimated_arrival && !d.ended_at ? "Expected at " + clock(d.estimated_arrival) : "";
+  showArrival(d);
   page("courier").textContent = name ? name + " brings it by " + d.courier.vehicle : "";
   const reached = STEPS.indexOf(d.status);
-  STEPS.forEach((step, i) => page(step).classList.toggle("done", i <= reached));
+  STEPS.forEach((step, i) => {
+    page(step).classList.toggle("done", i <= reached);
+    if (i === reached) page(step).setAttribute("aria-current", "step");
+    else page(step).removeAttribute("aria-current");
+  });
   document.body.dataset.status = d.status;
-  drawPlan(d);
   showAge();
+  /* Last: the card leaves as much room as it does not need. */
+  if (document.body.dataset.picture !== "map" || page("map").hidden) drawPlan(d);
+  drawMap(d);
 }
 function end(text) {
-  page("heading").textContent = text;
+  say("heading", text);
   for (const id of ["arrival", "courier", "age", "note"]) page(id).textContent = "";
-  hide("plan", true);
+  for (const id of ["picture", "steps"]) hide(id, true);
+  document.querySelector("main").classList.add("alone");
   shown = null;
 }
 async function poll() {
@@ -120,12 +153,31 @@ async function poll() {
   } catch {
     failures++;
   }
-  page("note").textContent = failures ? "No connection; trying again ..." : "";
+  say("note", failures ? "No connection. Trying again …" : "");
   /* Twice as long after each failure, and never all pages at one moment. */
   pause = Math.min(LONG_PAUSE_MS, pause * 2 ** Math.min(failures, 4)) * (0.8 + 0.4 * Math.random());
   timer = setTimeout(poll, document.hidden ? LONG_PAUSE_MS : pause);
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden && shown) void poll(); });
+addEventListener("resize", () => { if (shown) { isPlaced = false; show(shown); } });
 setInterval(showAge, 1000);
+setInterval(() => { if (shown) showArrival(shown); }, 15000);
 void poll();
+loadMap();
+`;
+
+/** Looks whether the link has opened, and then shows what is behind it. The address itself is all it asks for. */
+export const WAITING_SCRIPT = `
+"use strict";
+const again = () => setTimeout(look, (document.hidden ? 30000 : 4000) * (0.8 + 0.4 * Math.random()));
+async function look() {
+  try {
+    const answer = await fetch(location.pathname, { cache: "no-store" });
+    if (answer.status === 404 || (answer.ok && / data-delivery="/.test(await answer.text()))) return location.reload();
+  } catch {
+    /* No connection: asked again. */
+  }
+  again();
+}
+again();
 `;

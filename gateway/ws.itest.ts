@@ -217,21 +217,23 @@ describe("a follower", () => {
     const { id, secret } = await create();
     const token = await courier("cur_followed");
     const owner = await t.connect(customer);
-    const link = await t.connect(secret);
     await follow(owner, id);
-    await follow(link, id);
     expect((await owner.next("ok")).ref).toBe(1);
     expect(await owner.next("delivery")).toMatchObject({ delivery: id, version: 1 });
-    expect((await link.next("delivery")).view.external_id).toBeNull();
+    // The link opens with the assignment, and not before.
+    expect(await (await t.connect(secret)).closed).toBe(CLOSE_CODES.unauthorized.code);
     await t.rest.post(`/v1/deliveries/${id}/accept`, token);
     for (let i = 0; i < 5; i++) t.nodes.event("cus_1", id);
     const mine = await owner.next("delivery");
     expect(mine).toMatchObject({ version: 2, view: { courier: { name: "Alice Anderson" } } });
+    const link = await t.connect(secret);
+    await follow(link, id);
     const theirs = await link.next("delivery");
     expect(theirs.view.courier).toMatchObject({ name: "Alice", phone: null });
     // The lost event of this one heals by the slow read.
     await t.rest.post(`/v1/deliveries/${id}/status`, token, { status: "picked_up" });
     expect((await owner.next("delivery")).version).toBe(3);
+    expect(theirs.view.external_id).toBeNull();
     const versions = owner.frames.filter((f) => f.type === "delivery").map((f) => f.version);
     expect(versions).toEqual([1, 2, 3]);
   });

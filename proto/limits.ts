@@ -267,3 +267,8 @@ export const SERVICE_AREA_DEFAULT = {
   east: -122.3,
   north: 37.9,
 } as const;
+
+/** How deep below the city folder its map is looked for. */
+export const CITY_FOLDER_DEPTH_MAX = 8;
+/** What a gateway keeps of the map in memory, gzipped: a city's tiles are a few megabytes. */
+export const MAP_CACHE_BYTES = 33_554_432;

@@ -18,7 +18,7 @@ import { decodeCursor, encodeCursor } from "../cursor.ts";
 import type { Deps } from "../deps.ts";
 import { keyOfExternalId } from "../idempotency.ts";
 import type { Idempotency } from "../idempotency.ts";
-import { permitted } from "../policy.ts";
+import { mayTry, permitted } from "../policy.ts";
 import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import type { Reader } from "../reader.ts";
@@ -118,6 +118,8 @@ export const PARTNER_CALLS: Readonly<Record<PartnerAction, PartnerRow>> = {
         const { delivery_id: id, notes, recipient_phone: recipientPhone } = call.body;
         const delivery = id as DeliveryId;
         const owner = call.principal.subject;
+        const { store, clock } = parts.deps;
+        permitted(call.principal, "update", await store.delivery(delivery), clock.now());
         await parts.partners.changeDetails({ delivery, owner, notes, recipientPhone });
         return viewOf(parts, call.principal, delivery);
       }),
@@ -131,6 +133,7 @@ export const PARTNER_CALLS: Readonly<Record<PartnerAction, PartnerRow>> = {
     run: (parts, call) =>
       kept(parts, call, async () => {
         const { delivery_id: id, reason } = call.body;
+        mayTry(call.principal, "cancel");
         await parts.commands.cancel(call.principal, id as DeliveryId, reason ?? null);
         return { canceled: true, status: "canceled" };
       }),

@@ -1,17 +1,23 @@
 /**
- * What anyone may ask for: the description of the API, and the page behind a tracking link.
+ * What anyone may ask for: the description of the API, the page behind a tracking link, and the map on it.
  */
 import type { Store } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
-import { TRACKING_SECRET_PATTERN, trackingHash } from "../auth.ts";
+import { TRACKING_SECRET_PATTERN, linkPrincipal, trackingHash } from "../auth.ts";
 import type { Deps } from "../deps.ts";
-import { isTrackable } from "../policy.ts";
+import type { CityMap } from "../city-map.ts";
+import { isLinkWaiting, isTrackable } from "../policy.ts";
+import type { Revocations } from "../revocations.ts";
 import { route } from "../route.ts";
-import type { Route } from "../route.ts";
-import { TRACKING_PAGE_HEADERS, trackingPage } from "../tracking-page.ts";
+import type { Answer, Route } from "../route.ts";
+import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
+import type { TrackingPage } from "../tracking-page.ts";
 
 export type OpenParts = {
-  readonly deps: Pick<Deps, "clock"> & { readonly store: Pick<Store, "deliveryByTracking"> };
+  readonly deps: Pick<Deps, "clock" | "map"> & {
+    readonly store: Pick<Store, "deliveryByTracking">;
+  };
+  readonly revocations: Pick<Revocations, "revokes">;
   /** The description as a text; asked for late, since it describes this route too. */
   readonly description: () => string;
 };
@@ -60,8 +66,13 @@ const socketRoute = (): Route =>
     handle: () => Promise.reject(new DispatchError("bad_request", "Connect with a WebSocket.")),
   });
 
-/** Not described: it is for people, and its path is a secret. */
-export const trackingPageRoute = ({ deps }: OpenParts): Route =>
+/** Not described: they are for people, and the path of the page is a secret. */
+export const pageRoutes = (parts: OpenParts): readonly Route[] => [
+  trackingPageRoute(parts),
+  ...(parts.deps.map ? [mapRoute(parts.deps.map)] : []),
+];
+
+const trackingPageRoute = ({ deps, revocations }: OpenParts): Route =>
   route({
     method: "GET",
     path: "/t/{secret}",
@@ -73,10 +84,48 @@ export const trackingPageRoute = ({ deps }: OpenParts): Route =>
     doc: { summary: "The tracking page.", answers: { 200: null }, errors: ["not_found"] },
     async handle({ id: secret }) {
       if (!TRACKING_SECRET_PATTERN.test(secret)) throw new DispatchError("not_found");
-      const row = await deps.store.deliveryByTracking(trackingHash(secret));
-      const isOpen = row !== null && isTrackable(row, deps.clock.now());
-      const content = trackingPage(isOpen ? row.id : null);
-      const raw = { type: "text/html; charset=utf-8", content };
-      return { status: isOpen ? 200 : 404, headers: TRACKING_PAGE_HEADERS, raw };
+      const found = await deps.store.deliveryByTracking(trackingHash(secret));
+      const row = found !== null && revocations.revokes(linkPrincipal(found.id, 0)) ? null : found;
+      const facts = deps.map?.facts ?? null;
+      if (row !== null && isTrackable(row, deps.clock.now())) {
+        return pageAnswer(200, trackingPage(row.id, facts));
+      }
+      if (row !== null && isLinkWaiting(row)) return pageAnswer(200, WAITING_PAGE);
+      return pageAnswer(404, EXPIRED_PAGE);
+    },
+  });
+
+const pageAnswer = (status: number, { html, headers }: TrackingPage): Answer => ({
+  status,
+  headers,
+  raw: { type: "text/html; charset=utf-8", content: html },
+});
+
+/** A worker has the policy of its own answer: it may ask us for tiles, and nobody else for anything. */
+const MAP_HEADERS = {
+  "content-security-policy": "default-src 'none'; connect-src 'self'; frame-ancestors 'none'",
+  "cache-control": "public, max-age=31536000, immutable",
+  "content-encoding": "gzip",
+};
+
+/** Streets are no secret. What the archive does not hold is empty, and no guess at anything. */
+const mapRoute = (map: CityMap): Route =>
+  route({
+    method: "GET",
+    path: "/map/{file}",
+    name: "mapFile",
+    roles: "anyone",
+    body: null,
+    query: null,
+    idempotency: "none",
+    doc: { summary: "A script or tile of the map.", answers: { 200: null, 204: null }, errors: [] },
+    async handle({ id: name }) {
+      const file = await map.file(name);
+      if (file === null) return { status: 204 };
+      return {
+        status: 200,
+        headers: MAP_HEADERS,
+        raw: { type: file.type, content: file.gzipped },
+      };
     },
   });

@@ -2,27 +2,22 @@
  * A gateway in a process of its own, as it runs in operation, to be attacked: with whom to attack it, a digest of all
  * tables to show that nothing changed, and whether it is still the very process that was started.
  */
-import { fork } from "node:child_process";
-import { appendFileSync } from "node:fs";
-import type { ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import { freePort } from "../../scripts/services/ports.ts";
-import { isAlive } from "../../scripts/services/process.ts";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
-import { Rest, openClient, until } from "./clients.ts";
+import { startAttackedProcess } from "./attacked-process.ts";
+import type { AttackedProcess } from "./attacked-process.ts";
+import { Rest, openClient } from "./clients.ts";
 import type { Client } from "./clients.ts";
 import { BODY, TEST_KEY, goOnShift, tokenOf } from "./gateway.ts";
 import { FakeNodes } from "./nodes.ts";
 
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const STREAM_BYTES = String(16 * 1_048_576);
-const NODE = fileURLToPath(new URL("../../engine/node.ts", import.meta.url));
 const SHARDS = 64;
 
 export type Role = "customer" | "courier" | "operator";
@@ -35,6 +30,9 @@ export type Attacked = {
   /** A delivery of the customer that waits for a courier. */
   readonly delivery: string;
   readonly nodes: FakeNodes;
+  readonly gateway: AttackedProcess;
+  readonly node: AttackedProcess | null;
+  readonly databaseUrl: string;
   /** A socket that has said hello. */
   readonly connect: (token: string) => Promise<Client>;
   /** Runs the attack; afterwards each table must hold exactly what it held before, and the process must live. */
@@ -43,17 +41,25 @@ export type Attacked = {
   readonly expectAlive: () => Promise<void>;
   /** It answers a read; false while it refuses to. */
   readonly isServing: () => Promise<boolean>;
+  /** The status of its readiness. */
+  readonly ready: () => Promise<number>;
   /** What it has used of memory since its start, at most, bytes. */
   readonly memoryBytes: () => Promise<number>;
-  /** The longest delay of its event loop since this was asked last, s; kept for `npm run attacks` under the test's name. */
-  readonly noteLag: (test: string) => Promise<number>;
+  /** Keeps how late the event loops were since this was asked last, for `npm run attacks`, under the test's name. */
+  readonly noteLag: (test: string) => Promise<void>;
   /** All that it wrote. */
   readonly logLines: () => readonly string[];
   readonly close: () => Promise<void>;
 };
 
-/** `withNode`: a real node behind it, as in operation, in place of a stand-in that says yes. */
-export async function startAttacked({ withNode = false } = {}): Promise<Attacked> {
+/**
+ * `withNode`: a real node behind it, as in operation, in place of a stand-in that says yes. `bend`: other settings for both,
+ * made once there is a database.
+ */
+export async function startAttacked({
+  withNode = false,
+  bend = (_databaseUrl: string): Promise<Readonly<Record<string, string>>> => Promise.resolve({}),
+} = {}): Promise<Attacked> {
   const database = await testDatabase();
   await migrate(database.url);
   const prefix = testPrefix();
@@ -74,12 +80,15 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
     HEXDISPATCH_PUBLIC_PORT: String(port),
     HEXDISPATCH_ADMIN_PORT: String(adminPort),
     HEXDISPATCH_SHARDS: String(SHARDS),
-    HEXDISPATCH_LOG_LEVEL: "warn",
+    // All that it can say: the log of an attack is searched for what has no place in it.
+    HEXDISPATCH_LOG_LEVEL: "trace",
     // Where each broken frame is tried on a socket of its own, one courier comes back a thousand times.
     ...(withNode ? {} : { HEXDISPATCH_WELCOMES_PER_COURIER_PER_S: "0" }),
+    ...(await bend(database.url)),
   };
-  const node = withNode ? await startProcess(NODE, env) : null;
-  const { child, output } = await startProcess(MAIN, env);
+  const node = withNode ? await startAttackedProcess("node", env) : null;
+  const gateway = await startAttackedProcess("gateway", env);
+  const { output } = gateway;
   const url = `http://127.0.0.1:${port}`;
   const [rest, admin] = [new Rest(url), new Rest(`http://127.0.0.1:${adminPort}`)];
   const tokens = {
@@ -98,10 +107,7 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
   const delivery: string = created.body.delivery_id;
 
   const expectAlive = async (): Promise<void> => {
-    for (const one of node === null ? [child] : [child, node.child]) {
-      expect([one.exitCode, one.signalCode], output.join("")).toEqual([null, null]);
-    }
-    expect(isAlive(child.pid as number)).toBe(true);
+    for (const one of [gateway, node]) expect(one?.end() ?? null, output.join("")).toBeNull();
     expect((await admin.get("/livez")).status).toBe(200);
     const answer = await rest.get(`/v1/deliveries/${delivery}`, tokens.customer);
     expect([answer.status, answer.body.status]).toEqual([200, "pending"]);
@@ -109,6 +115,7 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
   const clients: Client[] = [];
   return {
     ...{ url, port, rest, tokens, delivery, nodes, expectAlive },
+    ...{ gateway, node, databaseUrl: database.url },
     async connect(token) {
       const client = await openClient(url);
       clients.push(client);
@@ -126,20 +133,16 @@ export async function startAttacked({ withNode = false } = {}): Promise<Attacked
       const { text } = await admin.get("/metrics");
       return Number(/^\S*process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1]);
     },
+    ready: async () => (await admin.get("/readyz")).status,
     isServing: async () =>
       (await rest.get(`/v1/deliveries/${delivery}`, tokens.customer)).status === 200,
     async noteLag(test) {
-      const { text } = await admin.get("/metrics");
-      const lagS = Number(/^hexdispatch_event_loop_lag_seconds\S* (\S+)$/m.exec(text)?.[1]);
-      const file = process.env["HEXDISPATCH_ATTACK_LAG_FILE"];
-      if (file) appendFileSync(file, `${JSON.stringify({ test, lagMs: lagS * 1_000 })}\n`);
-      return lagS;
+      await Promise.all([gateway.noteLag(test), node?.noteLag(test)]);
     },
-    logLines: () => output.join("").split("\n"),
+    logLines: () => [...output, ...(node?.output ?? [])].join("").split("\n"),
     async close() {
       for (const client of clients) client.end();
-      child.kill("SIGKILL");
-      node?.child.kill("SIGKILL");
+      await Promise.all([gateway.kill("SIGKILL"), node?.kill("SIGKILL")]);
       await nodesBus.close();
       await database.drop();
     },
@@ -151,28 +154,6 @@ async function putOnShift(url: string): Promise<void> {
   const store = openPostgresStore({ url, applicationName: "attack test" });
   await goOnShift(store, "cur_1");
   await store.close();
-}
-
-async function startProcess(
-  file: string,
-  env: Readonly<Record<string, string>>,
-): Promise<{ readonly child: ChildProcess; readonly output: readonly string[] }> {
-  const output: string[] = [];
-  let saidReady = false;
-  const child = fork(file, [], {
-    execArgv: ["--import", "tsx"],
-    stdio: ["ignore", "pipe", "pipe", "ipc"],
-    env: { ...process.env, ...env },
-  });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on("data", (data: Buffer) => void output.push(data.toString()));
-  }
-  child.on("message", (message) => {
-    saidReady ||= (message as { ready?: boolean }).ready === true;
-  });
-  await until(() => saidReady || child.exitCode !== null, "the gateway's word");
-  expect(child.exitCode, output.join("")).toBeNull();
-  return { child, output };
 }
 
 /** Number of rows and a digest of each table there is, whoever added it. */

@@ -34,6 +34,9 @@ function row(text: string): Row {
   return Object.fromEntries(STATUSES.map((status, i) => [status, at(i)])) as Row;
 }
 
+/** A link opens at the assignment; a delivery that ended without a courier never opens. */
+const closedLink = (open: Outcome): Row => row(`401 ${open} ${open} ${open} 401 401 ${open}`);
+
 const NOBODY = { nobody: row("401") };
 const NO_COURIERS = {
   carrier: row("- 403 403 403 - - 403"),
@@ -48,7 +51,7 @@ const COURIERS_ONLY = {
   partner: row("403"),
   other_partner: row("403"),
   operator: row("403"),
-  link: row("403"),
+  link: closedLink("403"),
   other_link: row("403"),
 };
 const SEEN = row("200 200+ 200+ 200 200 200 200");
@@ -68,7 +71,7 @@ export const EXPECTED: Readonly<
     offered: row("404"),
     other_courier: row("404"),
     operator: SEEN,
-    link: SEEN,
+    link: row("401 200+ 200+ 200 401 401 200"),
     other_link: row("404"),
   },
   follow: {
@@ -79,7 +82,7 @@ export const EXPECTED: Readonly<
     partner: row("200"),
     other_partner: row("404"),
     operator: row("200"),
-    link: row("200"),
+    link: closedLink("200"),
     other_link: row("404"),
   },
   accept: {
@@ -112,8 +115,17 @@ export const EXPECTED: Readonly<
     partner: row("200 200 409 409 200 409 409"),
     other_partner: row("404"),
     operator: row("200 200 200 409 200 409 409"),
-    link: row("403"),
+    link: closedLink("403"),
     other_link: row("403"),
+  },
+  update: {
+    ...COURIERS_ONLY,
+    partner: row("200 200 409 409 409 409 409"),
+    other_partner: row("404"),
+    carrier: row("- 403 403 403 - - 403"),
+    former: row("- 403 403 403 - - 403"),
+    offered: row("403"),
+    other_courier: row("403"),
   },
   ledger: {
     ...NOBODY,
@@ -123,7 +135,7 @@ export const EXPECTED: Readonly<
     partner: row("403"),
     other_partner: row("403"),
     operator: row("200"),
-    link: row("403"),
+    link: closedLink("403"),
     other_link: row("403"),
   },
 };

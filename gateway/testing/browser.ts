@@ -40,6 +40,10 @@ export type Page = {
   readonly dark: (isDark: boolean) => Promise<void>;
   /** Every address that the page asked for, and every complaint of the browser about it. */
   readonly requests: readonly string[];
+  /** Every address that it said it came from. */
+  readonly referers: readonly string[];
+  /** Another size from now on; `isPhone` also says whether it has a touch screen and tall pixels. */
+  readonly resize: (width: number, height: number, isPhone: boolean) => Promise<void>;
   readonly complaints: readonly string[];
 };
 export type Browser = { readonly page: Page; readonly close: () => Promise<void> };
@@ -48,17 +52,27 @@ type Answer = {
   id?: number;
   method?: string;
   params?: any;
+  sessionId?: string;
   result?: any;
   error?: { message: string };
 };
 
 /** Starts it with one page of `width` x `height` CSS pixels. */
-export async function startBrowser(file: string, width: number, height: number): Promise<Browser> {
+export async function startBrowser(
+  file: string,
+  width: number,
+  height: number,
+  options: { readonly hasWebGl?: boolean } = {},
+): Promise<Browser> {
   const profile = mkdtempSync(join(tmpdir(), "hexdispatch-browser-"));
   const child = spawn(
     file,
     [
-      ...["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+      ...["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
+      // WebGL by the processor alone, as there is no graphics card; or none at all.
+      ...(options.hasWebGl === false
+        ? ["--disable-gpu", "--disable-3d-apis"]
+        : ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]),
       ...["--no-first-run", "--disable-background-networking", "--disable-component-update"],
       ...["--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],
     ],
@@ -68,15 +82,32 @@ export async function startBrowser(file: string, width: number, height: number):
   const { targetId } = await wire.ask("Target.createTarget", { url: "about:blank" });
   const { sessionId } = await wire.ask("Target.attachToTarget", { targetId, flatten: true });
   const ask = (method: string, params: object = {}) => wire.ask(method, params, sessionId);
-  const [requests, complaints]: string[][] = [[], []];
-  wire.onEvent = ({ method, params }) => {
-    if (method === "Network.requestWillBeSent") requests?.push(params.request.url);
-    if (method === "Log.entryAdded") complaints?.push(params.entry.text);
-    if (method === "Runtime.exceptionThrown") complaints?.push(params.exceptionDetails.text);
+  const requests: string[] = [];
+  const referers: string[] = [];
+  const complaints: string[] = [];
+  const asked = ({ url, headers }: { url: string; headers: Record<string, string> }): void => {
+    requests.push(url);
+    const from = headers["Referer"] ?? headers["referer"];
+    if (from !== undefined) referers.push(from);
+  };
+  wire.onEvent = ({ method, params, sessionId: from }) => {
+    if (method === "Network.requestWillBeSent") asked(params.request);
+    if (method === "Log.entryAdded") complaints.push(params.entry.text);
+    if (method === "Runtime.exceptionThrown") complaints.push(params.exceptionDetails.text);
+    if (method !== "Target.attachedToTarget" || from === undefined) return;
+    // A worker of the page asks for things too; it waits until somebody listens.
+    const worker = params.sessionId as string;
+    void wire.ask("Network.enable", {}, worker);
+    void wire.ask("Runtime.runIfWaitingForDebugger", {}, worker);
   };
   for (const domain of ["Page", "Network", "Log", "Runtime"]) await ask(`${domain}.enable`);
-  const size = { width, height, deviceScaleFactor: 2, mobile: true };
-  await ask("Emulation.setDeviceMetricsOverride", size);
+  const watchWorkers = { autoAttach: true, waitForDebuggerOnStart: true, flatten: true };
+  await ask("Target.setAutoAttach", watchWorkers);
+  const resize = async (wide: number, high: number, isPhone: boolean): Promise<void> => {
+    const size = { width: wide, height: high, deviceScaleFactor: isPhone ? 2 : 1, mobile: isPhone };
+    await ask("Emulation.setDeviceMetricsOverride", size);
+  };
+  await resize(width, height, true);
   const page: Page = {
     open: async (url) => void (await ask("Page.navigate", { url })),
     async read(expression) {
@@ -94,8 +125,7 @@ export async function startBrowser(file: string, width: number, height: number):
       const features = [{ name: "prefers-color-scheme", value }];
       await ask("Emulation.setEmulatedMedia", { features });
     },
-    requests: requests ?? [],
-    complaints: complaints ?? [],
+    ...{ requests, referers, complaints, resize },
   };
   const close = async (): Promise<void> => {
     const gone = new Promise((resolve) => child.once("exit", resolve));

@@ -11,12 +11,13 @@ const WAIT_MS = 10_000;
 export async function until<T>(
   read: () => T | undefined | null | false | Promise<T | undefined | null | false>,
   what = "the condition",
+  waitMs = WAIT_MS,
 ): Promise<T> {
-  const deadline = Date.now() + WAIT_MS;
+  const deadline = Date.now() + waitMs;
   for (;;) {
     const value = await read();
     if (value !== undefined && value !== null && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`${what} did not come within ${WAIT_MS} ms`);
+    if (Date.now() > deadline) throw new Error(`${what} did not come within ${waitMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

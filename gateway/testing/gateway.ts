@@ -27,6 +27,7 @@ import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/ser
 import type { TestDatabase } from "../../scripts/testing/services.ts";
 import type { Deps, GatewayConfig } from "../deps.ts";
 import type { AdmissionLimits } from "../admission.ts";
+import type { CityMap } from "../city-map.ts";
 import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
@@ -34,6 +35,7 @@ import type { Gateway } from "../gateway.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import { signToken } from "../token.ts";
 import type { TokenRole } from "../token.ts";
+import { keepLog } from "./attacked-process.ts";
 import { Rest, openClient } from "./clients.ts";
 import type { Client } from "./clients.ts";
 import { FakeNodes } from "./nodes.ts";
@@ -90,6 +92,8 @@ export type TestChange = {
   readonly admission?: AdmissionLimits;
   /** Put around the store that the gateway gets. */
   readonly wrap?: (store: PostgresStore) => Store;
+  /** Streets for its tracking pages. */
+  readonly map?: CityMap | null;
   /** Over the settings of all tests. */
   readonly config?: Partial<GatewayConfig>;
   /** With the outward parts; `natsUrl` and `credentials` where the run's server will not do. */
@@ -151,6 +155,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     metrics: gatewayMetrics(metrics),
     geocoder: createCityGeocoder(CITY),
     travel: createGreatCircleTravel(),
+    map: change.map ?? null,
     ledger: change.ledger ?? (() => Promise.resolve([])),
     ...(change.outward === undefined
       ? {}
@@ -199,6 +204,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
       await bus.close();
       await nodesBus.close();
       await database.drop();
+      keepLog("gateway", logLines);
     },
   };
 }

@@ -1,16 +1,22 @@
 // `npm run attacks`: runs the tests of all numbered attacks (list.ts) against gateways and nodes that they start, and
-// prints one line for each attack: how it was tried, what became of it, and how late the event loop of the attacked
-// gateway was meanwhile. The exit code is 1 when an attack succeeded, a process exited, or an attack was not tried.
+// prints one line for each attack: what was expected, what became of it and was seen, how late the event loops of the
+// attacked gateway and node were meanwhile. The logs of all attacked processes are searched for what has no place in them.
+// The exit code is 1 when an attack succeeded, a process exited, or an attack was not tried. With `--docs` the table also
+// goes to docs/attacks.md. With `--part 1/3` the first third of the test files runs, and adds to what is there already;
+// the last part judges, and `--part 3/3 --report` judges alone; `--part 4/4 --only FILE,FILE` runs those again.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../run/state.ts";
 import { sweepTestFolders } from "../testing/folder.ts";
 import { startTestServices } from "../testing/services.ts";
-import { ATTACKS } from "./list.ts";
-import { judge, tableOf } from "./table.ts";
-import type { Lag, TestResult } from "./table.ts";
+import { ATTACKS, LOGS_ATTACK } from "./list.ts";
+import { readRecords, searchLogs } from "./records.ts";
+import type { LogSearch } from "./records.ts";
+import { judge, summaryOf, tableOf, withLogs } from "./table.ts";
+import type { TestResult, Verdict } from "./table.ts";
 
 type Report = {
   readonly testResults: readonly {
@@ -22,40 +28,95 @@ type Report = {
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-export async function main(): Promise<void> {
+export async function main(args: readonly string[] = process.argv.slice(2)): Promise<void> {
   const root = projectRoot();
-  const folder = join(root, "reports");
+  const folder = join(root, "reports", "attacks");
+  const [part, parts] = partOf(args);
+  if (part === 1) rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const [reportFile, lagFile] = [join(folder, "attacks.json"), join(folder, "attacks-lag.jsonl")];
-  for (const file of [reportFile, lagFile]) rmSync(file, { force: true });
+  const files = [
+    ...new Set(ATTACKS.flatMap(({ tests }) => tests.map(([file]) => file))),
+  ].toSorted();
+  const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;
+  const mine = only?.split(",") ?? files.filter((_, i) => i % parts === part - 1);
+  const isOnlyReport = args.includes("--report");
+  const code = isOnlyReport ? 0 : await attack(root, mine, folder, part);
+  if (part < parts) process.exit(code);
+
+  const results = Array.from({ length: parts }, (_, i) => join(folder, `results-${i + 1}.json`));
+  const isGood = report(root, folder, results.filter(existsSync), args.includes("--docs"));
+  process.exit(isGood && code === 0 ? 0 : 1);
+}
+
+/** Runs those files on servers of their own; the exit code of the tests. */
+async function attack(
+  root: string,
+  files: readonly string[],
+  folder: string,
+  part: number,
+): Promise<number> {
   const stop = await startTestServices(say);
-  const files = [...new Set(ATTACKS.flatMap(({ tests }) => tests.map(([file]) => file)))];
-  const present = files.filter((file) => existsSync(join(root, file)));
-  const code = await runVitest(root, present, reportFile, lagFile);
+  const code = await runVitest(root, files, folder, join(folder, `results-${part}.json`));
   await stop();
   await sweepTestFolders(root);
+  return code;
+}
 
-  const results = existsSync(reportFile) ? resultsOf(root, reportFile) : [];
-  const verdicts = ATTACKS.map((attack) =>
-    judge(attack, results, lagsOf(lagFile), (file) => existsSync(join(root, file))),
-  );
-  say(`\n${tableOf(verdicts)}`);
-  const bad = verdicts.filter(
-    ({ outcome }) => outcome !== "blocked" && outcome !== "not applicable",
-  );
-  say(`\n${ATTACKS.length} attacks, ${bad.length} that were not blocked; tests ended with ${code}`);
-  process.exit(bad.length === 0 && code === 0 ? 0 : 1);
+/** `--part 2/3` is the second of three. */
+function partOf(args: readonly string[]): readonly [number, number] {
+  const text = args[args.indexOf("--part") + 1] ?? "";
+  const match = args.includes("--part") ? /^(\d)\/(\d)$/.exec(text) : null;
+  return match === null ? [1, 1] : [Number(match[1]), Number(match[2])];
+}
+
+/** Prints the table and what is under it; whether every attack was tried and blocked, and nobody died of it. */
+function report(root: string, folder: string, files: readonly string[], toDocs: boolean): boolean {
+  // A file that was run again counts as it ended last.
+  const results = files.reduce<readonly TestResult[]>((before, file) => {
+    const later = resultsOf(root, file);
+    const again = new Set(later.map((one) => one.file));
+    return [...before.filter((one) => !again.has(one.file)), ...later];
+  }, []);
+  const records = readRecords(folder);
+  const logs = searchLogs(folder);
+  const verdicts = ATTACKS.map((attack): Verdict => {
+    const verdict = judge(attack, results, records);
+    return attack.number === LOGS_ATTACK ? withLogs(verdict, logs) : verdict;
+  });
+  const table = tableOf(verdicts);
+  const summary = summaryOf(verdicts, records);
+  say(`\n${table}\n\n${summary}`);
+  for (const { what, file, line } of logs.leaks) say(`in the log ${file}:${line}: ${what}`);
+  if (toDocs) writeFileSync(join(root, "docs", "attacks.md"), pageOf(table, summary, logs));
+  const isBlocked = verdicts.every(({ outcome }) => outcome === "blocked");
+  return isBlocked && !records.some(({ type }) => type === "exit");
+}
+
+function pageOf(table: string, summary: string, { files, lines }: LogSearch): string {
+  const date = new Date().toISOString().slice(0, 10);
+  const head = `<!-- Generated by \`npm run attacks -- --docs\`; changes here are lost. -->
+
+# The attacks, tried
+
+Run of ${date} on ${cpus().length} processors (${cpus()[0]?.model ?? "unknown"}), Node ${process.version}. What stops each
+attack is in [threat-model.md](threat-model.md), which tests try it in \`scripts/attacks/list.ts\`. "live": processes of our
+own, attacked through real sockets; "inside": a gateway in the test's own process, also through real sockets.
+Event loop delays are p50 / p99 / max in ms, measured every 10 ms inside the attacked process during that attack's tests
+(\`-\`: no process of its own). All processes and the attackers shared the machine.
+`;
+  const foot = `- ${lines} lines of ${files} logs were searched for phones, names, addresses, notes and credentials.`;
+  return `${head}\n${table}\n\n${summary}\n${foot}\n`;
 }
 
 function runVitest(
   root: string,
   files: readonly string[],
+  folder: string,
   reportFile: string,
-  lagFile: string,
 ): Promise<number> {
   const vitest = join(root, "node_modules", ".bin", "vitest");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-  const env = { ...process.env, HEXDISPATCH_ATTACK_LAG_FILE: lagFile };
+  const env = { ...process.env, HEXDISPATCH_ATTACK_FOLDER: folder };
   return new Promise((resolve) => {
     const child = spawn(vitest, ["run", ...reporters, ...files], {
       cwd: root,
@@ -78,12 +139,3 @@ function resultsOf(root: string, file: string): readonly TestResult[] {
     return assertionResults.map((one) => ({ file: path, name: one.fullName, status: one.status }));
   });
 }
-
-const lagsOf = (file: string): readonly Lag[] =>
-  existsSync(file)
-    ? readFileSync(file, "utf8")
-        .trim()
-        .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => JSON.parse(line) as Lag)
-    : [];

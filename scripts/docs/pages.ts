@@ -107,7 +107,7 @@ export function authorizationPage(source: string): string {
   return page(
     "# Authorization",
     openingComment(source),
-    "The numbers are HTTP statuses; over the socket the same refusals come as error codes ([errors](errors.md)). `200+` shows where " +
+    "The numbers are HTTP statuses; over the socket the same refusals come as error codes ([errors](errors.md)), and partners get them over NATS. `200+` shows where " +
       "the courier is. `-`: there is nobody of that kind. 401 no valid token, 403 not in this role, 404 does not exist for you, " +
       "409 the status of the delivery does not allow it.",
     ...sections,
