@@ -16,8 +16,10 @@ import { DispatchError } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { LngLat } from "../proto/geo.ts";
 import type { Millis, PrincipalId } from "../proto/ids.ts";
-import { searchStart } from "../proto/limits.ts";
+import { TEST_UNFILLED_AFTER_MS, searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
+import { isTestPrincipal } from "../proto/test-mode.ts";
+import type { TestScenario } from "../proto/test-mode.ts";
 import { trackingHash } from "./auth.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Deps } from "./deps.ts";
@@ -107,6 +109,7 @@ function commandOf(
   const { body, owner, key } = request;
   const [pickup, dropoff] = stopsOf(deps, body);
   const readyAt = readyAtOf(body, now);
+  const test = testOf(owner, body);
   const vehicle = body.vehicle ?? null;
   const estimates = promise(deps.travel, { pickup, dropoff, vehicle, readyAt }, now);
   const { settings, shards, authKey } = deps.config;
@@ -115,7 +118,10 @@ function commandOf(
   const secret = Buffer.from(secretBytes).toString("base64url");
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: made === null ? newDeliveryId(shard, now, deps.random) : keyedDeliveryId(shard, made.id),
+    id:
+      made === null
+        ? newDeliveryId(shard, now, deps.random, test)
+        : keyedDeliveryId(shard, made.id, test),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
@@ -126,7 +132,9 @@ function commandOf(
     size: body.package_size,
     vehicle,
     createdAt: now,
-    searchUntil: Math.max(now, readyAt ?? 0) + settings.SEARCH_DEADLINE_MS,
+    searchUntil:
+      Math.max(now, readyAt ?? 0) +
+      (test === "unfilled" ? TEST_UNFILLED_AFTER_MS : settings.SEARCH_DEADLINE_MS),
     receivedAtUs: request.receivedAtUs,
   };
   const command: CreateCommand = {
@@ -213,6 +221,20 @@ function stopOf(
 
 const codeOf = (result: Extract<GeocodeResult, { found: false }>): ErrorCode =>
   result.reason === "no_city_data" ? "city_not_loaded" : "address_not_found";
+
+/** The scenario of a test; null when it is none. Whoever's name says that it only tests cannot ask for more. */
+export function testOf(
+  owner: PrincipalId,
+  body: Pick<CreateBody, "test" | "test_scenario">,
+): TestScenario | null {
+  const isTester = isTestPrincipal(owner);
+  if (isTester && body.test === false) {
+    throw fieldProblem("/test", "invalid_field", "These credentials are for tests only.");
+  }
+  if (isTester || body.test === true) return body.test_scenario ?? "delivered";
+  if (body.test_scenario === undefined) return null;
+  throw fieldProblem("/test_scenario", "invalid_field", "is for tests: give `test` as well");
+}
 
 /** Null when it is ready now, or was before. */
 function readyAtOf(body: CreateBody, now: Millis): Millis | null {

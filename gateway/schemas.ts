@@ -25,6 +25,7 @@ import {
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
+import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
 
 /** Metres of uncertainty above which a fix says nothing. */
 const ACCURACY_MAX_M = 10_000;
@@ -102,6 +103,9 @@ const createShape = {
     .refine((text) => !NOT_A_TEXT.test(text), "must be text")
     .optional(),
   vehicle: vehicle.optional(),
+  /** Served by a robot and told to nobody else. A `test_` principal need not say it. */
+  test: z.boolean().optional().meta({ example: true }),
+  test_scenario: z.enum(TEST_SCENARIO_NAMES).optional().meta({ example: "returned" }),
 };
 export const createBody = z
   .strictObject(createShape)

@@ -83,6 +83,18 @@ export const NOTICE_ATTEMPTS_MAX = 8;
 export const NOTICE_AGE_MAX_MS = 3_600_000;
 export const NOTICES_KEPT_H = 336;
 
+/** Test mode. */
+/** Deliveries of tests that the robots of one node serve at a time; more wait. */
+export const TESTS_SERVED_MAX = 500;
+/** Robots of one test: the first, and those who replace it. */
+export const ROBOTS_PER_TEST_MAX = 9;
+/** How often a robot acts and says where it is. */
+export const ROBOT_STEP_MS = 1_000;
+/** A test that nobody is to accept becomes unfilled after this. */
+export const TEST_UNFILLED_AFTER_MS = 15_000;
+/** Tests and their robots are deleted so long after they ended; the event stream keeps as much. */
+export const TESTS_KEPT_H = 168;
+
 /** The runtime. */
 export const MAILBOX_MAX_MSGS = 1_024;
 export const ACTORS_MAX = 1_000_000;
