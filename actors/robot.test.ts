@@ -149,6 +149,19 @@ describe("a test", () => {
     expect(at(77)).toEqual(at(77));
   });
 
+  it("goes ten times as fast where that is set, but never faster than is believed", () => {
+    const settings = { ...DISPATCH_DEFAULTS, ROBOT_PACE: 10 };
+    const robot = robotOf(idOf("delivered"), 1);
+    const test = testOf("delivered", { status: "assigned", courier: robot, assignedAt: T0 });
+    expect(robotDeeds(test, T0 + 2_000, settings)).toMatchObject([
+      { do: "ride" },
+      { do: "report", status: "picked_up" },
+    ]);
+    const picked = { ...test, status: "picked_up" } as const;
+    expect(robotDeeds(picked, T0 + 6_000, settings)).toHaveLength(1);
+    expect(robotDeeds(picked, T0 + 20_000, settings)).toHaveLength(2);
+  });
+
   it("does nothing about a courier who is no robot, which there cannot be", () => {
     const odd = { status: "pending", asked: ["cur_1" as CourierId] } as const;
     expect(deedsOf(testOf("delivered", odd), T0)).toMatchObject([

@@ -88,7 +88,7 @@ function carry(
   if (robot === null || assignedAt === null) return [];
   const number = robotNumber(robot);
   const scenario = scenarioOf(job.id);
-  const sinceMs = now - assignedAt;
+  const sinceMs = (now - assignedAt) * settings.ROBOT_PACE;
   const before: readonly RobotDeed[] =
     number > 1 ? [{ do: "leave", robot: robotOf(job.id, number - 1) }] : [];
   if (status === "assigned" && scenario === "canceled" && sinceMs >= CANCELED_AFTER_MS) {
@@ -117,12 +117,14 @@ type Ride = {
   readonly at: LngLat;
 };
 
-/** Where the robot is so long after the accept, if all went by the clock. */
+/** Where the robot is so long after the accept by its own clock, if all went by that. */
 function rideAt(job: Job, sinceMs: number, slow: number, settings: DispatchSettings): Ride {
   const pickup = pickupOf(job);
   const dropoff = dropoffOf(job);
   const fastestMs =
-    (distanceM(pickup, dropoff) / (settings.PING_SPEED_MAX_MPS * SPEED_SHARE)) * 1_000;
+    (distanceM(pickup, dropoff) / (settings.PING_SPEED_MAX_MPS * SPEED_SHARE)) *
+    1_000 *
+    settings.ROBOT_PACE;
   const firstMs = TO_PICKUP_MS * slow;
   const secondMs = Math.max(TO_DROPOFF_MS, fastestMs) * slow;
   const from = northOf(pickup, START_M);

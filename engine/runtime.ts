@@ -309,7 +309,7 @@ export class Runtime {
       clock,
       store,
       subjects: this.subjects,
-      publish: (subject, data, id) => publisher.publish(subject, data, id),
+      publish: (subject, data, id, headers) => publisher.publish(subject, data, id, headers),
       onPublished: (event) => {
         meters.events.inc();
         this.#hint(event);

@@ -207,6 +207,8 @@ export const DISPATCH_DEFAULTS = {
   PING_AHEAD_MAX_MS: 30_000,
   /** How old a ping may be to move the position; older ones are history. */
   PING_AGE_MAX_MS: 60_000,
+  /** How many times as fast as usual the robots of tests are. 1: a test takes about a minute. */
+  ROBOT_PACE: 1,
   /** How often a courier app should ping. */
   PING_INTERVAL_MS: 10_000,
   /** The same while it has an offer to answer or carries something. */

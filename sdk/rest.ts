@@ -8,6 +8,7 @@ import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { ReportedStatus } from "../proto/frames.ts";
 import type { PackageSize, Vehicle } from "../proto/geo.ts";
 import type { Status } from "../proto/status.ts";
+import type { TestScenario } from "../proto/test-mode.ts";
 import type { AvailableView, CourierView, DeliveryView, LedgerEntry } from "../proto/views.ts";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
@@ -30,6 +31,9 @@ export type NewDelivery = {
   readonly ready_at?: string;
   readonly notes?: string;
   readonly vehicle?: Vehicle;
+  /** A robot carries it, and no courier or customer hears of it. */
+  readonly test?: boolean;
+  readonly test_scenario?: TestScenario;
 };
 export type CreatedDelivery = {
   readonly delivery_id: string;
