@@ -92,6 +92,20 @@ afterAll(async () => {
   await t.close();
 });
 
+/** An example of the SDK, as it would be started by hand. */
+function run(name: string, token: string) {
+  const file = fileURLToPath(new URL(`../sdk/examples/${name}`, import.meta.url));
+  const child = fork(file, [], {
+    execArgv: ["--import", "tsx"],
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
+    env: { ...process.env, GATEWAY: t.url, TOKEN: token },
+  });
+  let output = "";
+  child.stdout?.on("data", (data: Buffer) => void (output += data.toString()));
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  return { child, gone, lines: () => output.split("\n") };
+}
+
 const read = async (id: string) => (await t.rest.get(`/v1/deliveries/${id}`, customer)).body;
 const typesOf = (id: string): string[] =>
   told.filter((event) => event.delivery_id === id).map(({ type }) => type);
@@ -164,6 +178,28 @@ describe("test mode", () => {
     await expect.poll(() => noticed, { timeout: ENDS_MS }).toEqual([real]);
     expect(await read(real)).toMatchObject({ test: false });
   });
+
+  it(
+    "the examples of twenty lines run: a customer of a test, and a courier",
+    async () => {
+      const track = run("track.ts", customer);
+      expect(await track.gone).toBe(0);
+      const statuses = track.lines().filter((line) => /^[a-z]/.test(line));
+      expect([...new Set(statuses)]).toEqual(["pending", "assigned", "picked_up", "delivered"]);
+      expect(track.lines().some((line) => line.startsWith("  at 37."))).toBe(true);
+      await t.rest.put("/v1/couriers/cur_2", operator, {
+        ...{ name: "Bob", phone: "+1-555-0102", vehicle: "bike", capacity: 1 },
+      });
+      const ride = run("courier.ts", await tokenOf("courier", "cur_2"));
+      await expect.poll(ride.lines, { timeout: ENDS_MS }).toContain("on shift");
+      const { body } = await t.rest.post("/v1/deliveries", customer, BODY);
+      await expect
+        .poll(ride.lines, { timeout: ENDS_MS })
+        .toContain(`delivered ${body.delivery_id}`);
+      ride.child.kill();
+    },
+    ENDS_MS,
+  );
 
   it("a robot goes home: off shift, and carrying nothing", async () => {
     const robots = async () => (await t.store.couriers()).filter(({ id }) => id.startsWith("bot_"));

@@ -53,6 +53,10 @@ export const REVOCATIONS_KEPT_H = 8_808;
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
+export const PARTNER_CONNECTIONS_MAX = 64;
+export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
+export const PARTNER_MESSAGE_MAX_BYTES = 131_072;
 /** How long the gateways believe what they know of the partners. */
 export const PARTNERS_KNOWN_MS = 2_000;
 export const QUOTE_TTL_MS = 900_000;

@@ -37,9 +37,9 @@ export type NewDelivery = {
 };
 export type CreatedDelivery = {
   readonly delivery_id: string;
-  readonly status: Status;
-  readonly estimated_pickup_time: string | null;
-  readonly estimated_arrival: string | null;
+  readonly status: "pending";
+  readonly estimated_pickup_time: string;
+  readonly estimated_arrival: string;
   readonly tracking_url: string;
 };
 export type CourierProfile = {
