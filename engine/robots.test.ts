@@ -63,7 +63,7 @@ describe("the robots of a node", () => {
     expect(said()).toEqual(["courier shift", "courier ping"]);
     await one.once();
     expect(said()).toEqual(["courier shift", "courier ping", "delivery wake"]);
-    expect((await store.couriers()).map((row) => row.id)).toEqual([robotOf(id, 1)]);
+    expect(await store.courier(robotOf(id, 1))).toMatchObject({ vehicle: "bike", load: 0 });
   });
 
   it("may be run by two nodes at once: the test is accepted and ended once", async () => {

@@ -96,8 +96,8 @@ export const ROBOTS_PER_TEST_MAX = 9;
 export const ROBOT_STEP_MS = 1_000;
 /** A test that nobody is to accept becomes unfilled after this. */
 export const TEST_UNFILLED_AFTER_MS = 15_000;
-/** Tests and their robots are deleted so long after they ended; the event stream keeps as much. */
-export const TESTS_KEPT_H = 168;
+/** Tests and their robots are deleted so long after they ended, as their keys are. */
+export const TESTS_KEPT_H = 48;
 
 /** The runtime. */
 export const MAILBOX_MAX_MSGS = 1_024;

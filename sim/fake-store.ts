@@ -339,10 +339,14 @@ export class FakeStore {
   }
 
   courier(id: CourierId): CourierRow | null {
-    return this.couriers().find((courier) => courier.id === id) ?? null;
+    return this.#courierRows().find((courier) => courier.id === id) ?? null;
   }
 
   couriers(): CourierRow[] {
+    return this.#courierRows().filter((courier) => !isRobot(courier.id));
+  }
+
+  #courierRows(): CourierRow[] {
     return [...this.#couriers.values()]
       .sort((a, b) => byText(a.id, b.id))
       .map(({ epoch: _epoch, shard: _shard, ...courier }) => courier);

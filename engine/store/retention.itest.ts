@@ -120,7 +120,7 @@ it("tests that ended long ago are deleted with their robots; nothing else is", a
         ended_at = now() - make_interval(hours => ${endedHoursAgo}) where id = ${id}`;
     return id;
   };
-  const [old, recent, open] = [await make(200), await make(100), await make(null)];
+  const [old, recent, open] = [await make(50), await make(40), await make(null)];
   const real = await delivery(300);
   await keepHouse(store, DISPATCH_DEFAULTS, log);
   const left = async (id: DeliveryId) => [

@@ -72,6 +72,8 @@ export function acceptContract(f: Fixtures): void {
         refused("not_found"),
       );
       expect([await f.loadOf(robot), await f.loadOf(person)]).toEqual([1, 0]);
+      const shown = (await f.store().couriers()).map(({ id }) => id);
+      expect([shown.includes(robot), shown.includes(person)]).toEqual([false, true]);
       expect(await f.eventsOf(test)).toMatchObject([{ test: true }, { test: true }]);
       expect(await f.eventsOf(real)).toMatchObject([{ test: false }]);
     });
