@@ -129,6 +129,8 @@ test("a kill -9 of the partner and of NATS loses no event and doubles none", asy
 
 test("the example of twenty lines asks for a delivery and reads its events to the end", async () => {
   const { prefix, natsUrl, t } = system;
+  // Two programs with one consumer would share the events.
+  await killExample();
   const example = join(import.meta.dirname, "partner-small.ts");
   const env = { SERVER: natsUrl, KEY: join(folder, "acme.nk"), NAME: "acme", PREFIX: prefix };
   const small = spawn(process.execPath, ["--import", "tsx", example], {
