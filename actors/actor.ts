@@ -87,3 +87,24 @@ export type Actor<S, M> = {
 
 /** The alarm of the host. */
 export type Woke = { readonly type: "woke" };
+
+/** What a robot of test mode does (`robot.ts`); the engine does it for it. */
+export type RobotDeed =
+  /** Be there, on shift, at a place, and have the delivery look for couriers. */
+  | {
+      readonly do: "stand";
+      readonly robot: CourierId;
+      readonly at: LngLat;
+      readonly vehicle: Vehicle;
+    }
+  | { readonly do: "accept"; readonly robot: CourierId }
+  | { readonly do: "ride"; readonly robot: CourierId; readonly at: LngLat }
+  | {
+      readonly do: "report";
+      readonly robot: CourierId;
+      readonly status: "picked_up" | "delivered" | "returned";
+    }
+  /** Go off shift: another has it. */
+  | { readonly do: "leave"; readonly robot: CourierId }
+  /** The operator cancels. */
+  | { readonly do: "cancel" };

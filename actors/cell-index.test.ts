@@ -170,7 +170,10 @@ test("a courier who crosses a border is found from its new cell and counted ther
   const moved = { lng: PICKUP.lng + 0.02, lat: PICKUP.lat };
   couriers.upsert(record(1, { no: 2, ...moved }));
   expect(couriers.cellOfCourier(idOf(1))).toBe(cellOf(moved));
+  // A robot of a test is no supply.
+  couriers.upsert({ ...record(2), courier: "bot_005d0000000000000000001_1" as CourierId });
   expect([...couriers.supplyByCell(NOW, STALE_MS)]).toEqual([[cellOf(moved), 1]]);
+  couriers.remove("bot_005d0000000000000000001_1" as CourierId);
   expect(search(couriers, PICKUP, 500)).toEqual([]);
   expect(search(couriers, moved, 500)).toHaveLength(1);
 });

@@ -10,6 +10,7 @@ import { VEHICLES } from "../proto/geo.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { CellId, CourierId, Millis } from "../proto/ids.ts";
 import type { CourierRecord } from "../proto/messages.ts";
+import { isRobot } from "../proto/test-mode.ts";
 import { CellTable } from "./cell-table.ts";
 import { DEGREE_RAD } from "./geo.ts";
 import type { NearestResult } from "./nearest-result.ts";
@@ -163,7 +164,7 @@ export class CellIndex {
     this.#freshFrom = now - staleMs;
     for (let ordinal = 0; ordinal < this.#ids.length; ordinal++) {
       const cell = this.#of.cell[ordinal]!;
-      if (cell === ABSENT || !this.#isFree(ordinal)) continue;
+      if (cell === ABSENT || !this.#isFree(ordinal) || isRobot(this.idAt(ordinal))) continue;
       const name = this.#cells.nameOf(cell);
       supply.set(name, (supply.get(name) ?? 0) + 1);
     }

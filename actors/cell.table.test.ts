@@ -1,6 +1,7 @@
 /** The full table of the cell's backlog, and its order, bound and fit. Cells as in `delivery.table.test.ts`. */
 import { describe, expect, it } from "vitest";
 import { T0, courierId, deliveryId, drive, outcomeOf } from "../sim/drive.ts";
+import type { DeliveryId } from "../proto/ids.ts";
 import { BACKLOG_MAX_DELIVERIES } from "../proto/limits.ts";
 import { cellActor, emptyCell } from "./cell.ts";
 import type { Cell, CellMessage } from "./cell.ts";
@@ -110,5 +111,10 @@ describe("the cell's backlog", () => {
     const [older, dropped] = actor.step(cell, wait(0), T0);
     expect(older.at === "backlog" && older.waiting[0]?.delivery).toBe(deliveryId(0));
     expect(dropped).toMatchObject({ do: "ledger", delivery: deliveryId(BACKLOG_MAX_DELIVERIES) });
+  });
+
+  it("keeps no tests: neither couriers nor room are theirs", () => {
+    const test = wait(1, { delivery: "tst_005d0000000000000000001" as DeliveryId });
+    expect(actor.step(emptyCell("cell"), test, T0)).toEqual([emptyCell("cell")]);
   });
 });

@@ -7,6 +7,7 @@
 import type { DeliveryId } from "../proto/ids.ts";
 import { BACKLOG_MAX_DELIVERIES } from "../proto/limits.ts";
 import type { ToCell } from "../proto/messages.ts";
+import { isTestDelivery } from "../proto/test-mode.ts";
 import type { Actor, Step } from "./actor.ts";
 import { note } from "./ledger.ts";
 import { canCarry } from "./matching.ts";
@@ -35,7 +36,7 @@ export const cellActor = (): Actor<Cell, CellMessage> => ({
 function step(state: Cell, m: CellMessage): Step<Cell> {
   switch (m.type) {
     case "wait":
-      return wait(state, m);
+      return isForPeople(m) ? wait(state, m) : [state];
     case "leave":
       return [leave(state, m.delivery)];
     case "free":
@@ -50,6 +51,9 @@ const withWaiting = (id: string, waiting: readonly Waiting[]): Cell =>
 
 const isOlder = (a: Waiting, b: Waiting): boolean =>
   a.since < b.since || (a.since === b.since && a.delivery < b.delivery);
+
+/** Tests do not wait here: no courier who becomes free is for them, and no room is theirs. Their robots wake them. */
+const isForPeople = (m: Extract<ToCell, { type: "wait" }>): boolean => !isTestDelivery(m.delivery);
 
 /** The newer entry of a delivery replaces the older one. Beyond the bound the newest deliveries are not kept. */
 function wait(state: Cell, m: Extract<ToCell, { type: "wait" }>): Step<Cell> {

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { CourierId, DeliveryId } from "../proto/ids.ts";
+import { robotOf } from "../proto/test-mode.ts";
 import type { SearchQuery } from "./actor.ts";
 import { CellIndex } from "./cell-index.ts";
 import { distanceM } from "./geo.ts";
@@ -113,6 +114,12 @@ test("a search ranks the candidates and counts who was removed by which gate", (
     asked_before: 1,
     package: 1,
   });
+  // Robots are no candidates, however near; for a test nobody else is. Neither counts as removed.
+  const robot = robotOf("tst_005d0000000000000000001" as DeliveryId, 1);
+  put(robot, "van", 5);
+  expect(search(query, NOW)).toEqual(result);
+  const ofTest = search({ ...query, delivery: "tst_005d0000000000000000001" as DeliveryId }, NOW);
+  expect(ofTest.candidates.map((c) => c.courier)).toEqual([robot]);
   const onlyVans = search({ ...query, vehicle: "van", radiusM: 2_000 }, NOW);
   expect(onlyVans.candidates).toEqual([]);
   expect(onlyVans.gates["vehicle"]).toBe(4);

@@ -7,6 +7,7 @@
 import { CARRIES } from "../proto/geo.ts";
 import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
+import { isRobot, isTestDelivery } from "../proto/test-mode.ts";
 import type { Candidate, SearchQuery, SearchResult } from "./actor.ts";
 import type { CellIndex } from "./cell-index.ts";
 import { NearestResult } from "./nearest-result.ts";
@@ -107,8 +108,12 @@ export function createSearch(
     const count = (gate: Gate, times = 1): void => {
       if (times > 0) gates[gate] = (gates[gate] ?? 0) + times;
     };
+    const isTest = isTestDelivery(query.delivery);
     const accept = (ordinal: number): boolean => {
-      const gate = fitGate(index.vehicleAt(ordinal), asked.has(index.idAt(ordinal)), query);
+      const id = index.idAt(ordinal);
+      // Robots are there for tests alone, and nobody else is. Not counted: there was no such candidate.
+      if (isRobot(id) !== isTest) return false;
+      const gate = fitGate(index.vehicleAt(ordinal), asked.has(id), query);
       if (gate !== null) count(gate);
       return gate === null;
     };

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { DELIVERY_ID_PATTERN, NAME_PATTERN, shardOfDelivery } from "../proto/ids.ts";
-import type { ShardId } from "../proto/ids.ts";
+import { DELIVERY_ID_PATTERN, NAME_PATTERN, isCarrierId, isCourierId } from "../proto/ids.ts";
+import { shardOfDelivery } from "../proto/ids.ts";
+import type { CourierId, ShardId } from "../proto/ids.ts";
+import { TEST_SCENARIO_NAMES, isTestDelivery, robotNumber } from "../proto/test-mode.ts";
+import { robotOf, scenarioOf } from "../proto/test-mode.ts";
 import { keyedDeliveryId, newDeliveryId, newNodeId, newSessionId } from "./ids.ts";
 
 describe("a delivery id", () => {
@@ -18,6 +21,25 @@ describe("a delivery id", () => {
     const late = newDeliveryId(7 as ShardId, 1_764_000_000_001, zeros);
     expect(early < late).toBe(true);
     expect(early).toBe("del_00701kav9ft000000000000");
+  });
+
+  it("of a test says so, and how it goes", () => {
+    for (const scenario of TEST_SCENARIO_NAMES) {
+      const byTime = newDeliveryId(63 as ShardId, 1_764_000_000_000, undefined, scenario);
+      const byKey = keyedDeliveryId(63 as ShardId, new Uint8Array(32), scenario);
+      for (const id of [byTime, byKey]) {
+        expect(id).toMatch(DELIVERY_ID_PATTERN);
+        expect([isTestDelivery(id), scenarioOf(id), shardOfDelivery(id)]).toEqual([
+          ...[true, scenario, 63],
+        ]);
+        const robot = robotOf(id, 2);
+        expect([isCarrierId(robot), isCourierId(robot), robotNumber(robot)]).toEqual([
+          ...[true, false, 2],
+        ]);
+      }
+    }
+    expect(isTestDelivery(newDeliveryId(63 as ShardId, 1))).toBe(false);
+    expect(robotNumber("cur_x_2" as CourierId)).toBe(0);
   });
 
   it("is another one each time", () => {

@@ -5,6 +5,8 @@
  */
 import type { DeliveryId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
 import { SHARDS_MAX } from "../proto/limits.ts";
+import { TEST_DELIVERY_PREFIX, TEST_SCENARIOS } from "../proto/test-mode.ts";
+import type { TestScenario } from "../proto/test-mode.ts";
 import { systemRandom } from "./io/random.ts";
 import type { Random } from "./io/random.ts";
 
@@ -14,29 +16,37 @@ const TIME_CHARS = 10;
 const RANDOM_CHARS = 10;
 const NAME_CHARS = 12;
 
-/** `del_`, the shard as 3 hex digits, 10 characters of time, 10 of randomness (50 bits). */
+/** `del_`, the shard as 3 hex digits, 10 characters of time, 10 of randomness (50 bits). `test`: the scenario of a test. */
 export function newDeliveryId(
   shard: ShardId,
   now: Millis,
   random: Random = systemRandom,
+  test: TestScenario | null = null,
 ): DeliveryId {
-  return `${headOf(shard)}${timePart(now)}${randomPart(RANDOM_CHARS, random)}` as DeliveryId;
+  return idOf(shard, timePart(now) + randomPart(RANDOM_CHARS, random), test);
 }
 
-function headOf(shard: ShardId): string {
+/** The scenario's letter stands where the time has its first character, a zero for the next thousand years. */
+function idOf(shard: ShardId, tail: string, test: TestScenario | null): DeliveryId {
   if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS_MAX) {
     throw new Error(`shard ${shard} has no place in a delivery id`);
   }
-  return `del_${shard.toString(16).padStart(3, "0")}`;
+  const at = shard.toString(16).padStart(3, "0");
+  if (test === null) return `del_${at}${tail}` as DeliveryId;
+  return `${TEST_DELIVERY_PREFIX}${at}${TEST_SCENARIOS[test]}${tail.slice(1)}` as DeliveryId;
 }
 
 /**
  * The id of a create that has an idempotency key: its tail is made of `digest` (at least 20 bytes of a keyed hash of
  * the key), so that every attempt has the same id wherever and whenever it is made. It carries no time.
  */
-export function keyedDeliveryId(shard: ShardId, digest: Uint8Array): DeliveryId {
+export function keyedDeliveryId(
+  shard: ShardId,
+  digest: Uint8Array,
+  test: TestScenario | null = null,
+): DeliveryId {
   if (digest.length < TIME_CHARS + RANDOM_CHARS) throw new Error("the digest is too short");
-  return `${headOf(shard)}${base32(digest.subarray(0, TIME_CHARS + RANDOM_CHARS))}` as DeliveryId;
+  return idOf(shard, base32(digest.subarray(0, TIME_CHARS + RANDOM_CHARS)), test);
 }
 
 /** A fresh name for one run of a node or gateway. */

@@ -15,8 +15,10 @@ import { courierActor, emptyCourier } from "../actors/courier.ts";
 import { emptyDelivery } from "../actors/delivery-state.ts";
 import { deliveryActor } from "../actors/delivery.ts";
 import { createSearch } from "../actors/matching.ts";
+import { robotDeeds } from "../actors/robot.ts";
 import type { CourierId, DeliveryId, Epoch } from "../proto/ids.ts";
-import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H } from "../proto/limits.ts";
+import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H, TESTS_KEPT_H } from "../proto/limits.ts";
+import { ROBOT_STEP_MS } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
 import { streamCellsLog } from "./cells-reader.ts";
@@ -35,9 +37,11 @@ import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
 import { connectNats, natsBus } from "./io/nats.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
+import { Robots } from "./robots.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
+import { shardOfCourier } from "./shards.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
@@ -136,10 +140,12 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const admin = await openAdmin(config, metrics, runtime, state);
     if (admin !== null) closes.push(() => admin.close());
     const { stop, ...found } = await start(runtime, () => keepHouse(store, config.settings, log));
+    const stopRobots = runRobots(runtime, store);
     state.isReady = true;
     log.info({ node, ...found, admin: admin?.port ?? null }, "ready");
     const stopNode = async (): Promise<void> => {
       state.isReady = false;
+      await stopRobots();
       await stop();
       await closeAll();
     };
@@ -148,6 +154,23 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     await closeAll();
     throw error;
   }
+}
+
+/** The robots of the tests in this node's shards; the function ends them. */
+function runRobots(runtime: Runtime, store: PostgresStore): () => Promise<void> {
+  const { clock, config, node } = runtime.options;
+  const robots = new Robots({
+    clock,
+    node,
+    store,
+    owned: () => runtime.ownership.owned(),
+    shardOf: (courier) => shardOfCourier(courier, config.shards),
+    send: (post) => runtime.router.send(post, null),
+    nudge: () => runtime.relay.nudge(),
+    deeds: (test, now) => robotDeeds(test, now, config.settings),
+    onFailed: runtime.failing("running the robots of tests"),
+  });
+  return repeat(clock, ROBOT_STEP_MS, () => robots.once());
 }
 
 /** While JetStream elects a leader it refuses everything; anything else is final. */
@@ -251,6 +274,7 @@ export async function keepHouse(
     while ((await store.purgeHistory(TRACKS_KEPT_H)) > 0);
     while ((await store.purgeRevocations(REVOCATIONS_KEPT_H)) > 0);
     while ((await store.forgetPeople(PERSONAL_KEPT_H)) > 0);
+    while ((await store.purgeTests(TESTS_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
   }

@@ -22,6 +22,7 @@ const row = (id: number, delivery: number, number: number): OutboxRow => ({
     courier_id: null,
     external_id: null,
     at: "2026-01-01T00:00:00.000Z",
+    test: false,
   },
 });
 

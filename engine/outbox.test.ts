@@ -24,6 +24,7 @@ const row = (
     courier_id: null,
     external_id: null,
     at,
+    test: false,
   },
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { CellId, CourierId, NodeId, ShardId } from "../proto/ids.ts";
+import type { CellId, CourierId, DeliveryId, NodeId, ShardId } from "../proto/ids.ts";
+import { robotOf } from "../proto/test-mode.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord } from "../proto/messages.ts";
 import { subjectsFor } from "../proto/subjects.ts";
@@ -73,6 +74,7 @@ function drive(epochs = new Map<ShardId, number>([[SHARD, 7]])) {
         records.set(r.courier, r);
         return true;
       },
+      remove: (courier) => records.delete(courier),
       get: (courier) => records.get(courier) ?? null,
       cellOfCourier: (courier) => (records.get(courier)?.lng.toFixed(1) as CellId) ?? null,
     },
@@ -119,6 +121,19 @@ describe("publishing", () => {
       await clock.advance(50);
     }
     expect(published.map((p) => [p.epoch, p.number])).toEqual([[7, 1], [7, 2], [8, 1]]); // prettier-ignore
+  });
+
+  it("forgets robots that go off shift, everywhere: their tests are over, and the room is for people", async () => {
+    const { clock, replica, records, published } = drive();
+    const courier = robotOf("tst_005d0000000000000000001" as DeliveryId, 1);
+    replica.publish(record("a", 1, { courier }), SHARD);
+    expect(records.size).toBe(1);
+    replica.publish(record("a", 2, { courier, online: false }), SHARD);
+    expect(records.size).toBe(0);
+    await clock.advance(50);
+    expect(published[0]?.records).toMatchObject([{ courier, no: 2, online: false }]);
+    replica.publish(record("b", 1, { online: false }), SHARD);
+    expect(records.size).toBe(1);
   });
 
   it("says nothing about a shard that is no longer its own", async () => {

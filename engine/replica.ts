@@ -14,6 +14,7 @@ import type { CellId, CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts"
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import { isRobot } from "../proto/test-mode.ts";
 import type { Clock } from "./io/clock.ts";
 import type { StreamPublisher } from "./stream-publisher.ts";
 
@@ -46,6 +47,8 @@ export function foldBatch(
 /** The cell index, as far as the replica needs it. */
 export type FleetIndex = {
   readonly upsert: (record: CourierRecord) => boolean;
+  /** Unless its record is newer than `no`. */
+  readonly remove: (courier: CourierId, no: number) => boolean;
   readonly get: (courier: CourierId) => CourierRecord | null;
   readonly cellOfCourier: (courier: CourierId) => CellId | null;
 };
@@ -153,6 +156,11 @@ export class Replica {
   /** Into the index of this node. */
   apply(record: CourierRecord): void {
     const { index, onApplied } = this.#ports;
+    // A robot whose test is over never comes back: however many tests there were, the room is there for people.
+    if (isRobot(record.courier) && !record.online) {
+      index.remove(record.courier, record.no);
+      return;
+    }
     const before = index.get(record.courier);
     const cellBefore = index.cellOfCourier(record.courier);
     if (!index.upsert(record)) return;

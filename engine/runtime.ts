@@ -14,6 +14,7 @@ import type { ToDelivery } from "../proto/messages.ts";
 import type { Status } from "../proto/status.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import { isRobot } from "../proto/test-mode.ts";
 import type { CellsLog } from "./cells-reader.ts";
 import type { Config } from "./config.ts";
 import type { Digests } from "./digests.ts";
@@ -239,14 +240,17 @@ export class Runtime {
       search: searchWhileConnected(this.bus, domain.search),
       onLedger: (delivery, lines, now) => this.ledger.add(delivery, lines, now),
       onIndex: (record, shard) => {
-        this.tracks.onRecord(record);
+        if (!isRobot(record.courier)) this.tracks.onRecord(record);
         this.replica.publish(record, shard);
       },
       onNotify: (effect, shard) => {
         const epoch = this.ownership.epochOf(shard);
         if (epoch !== null) this.sessions.notify(effect, { shard, epoch });
       },
-      onHistory: (effect) => this.tracks.onHistory(effect),
+      onHistory: (effect) => {
+        // What a robot pretends is no track that anybody looks up.
+        if (!isRobot(effect.courier)) this.tracks.onHistory(effect);
+      },
       onRecorded: (write) => {
         if (write.kind === "unfilled") this.relay.nudge();
       },

@@ -6,7 +6,7 @@
  */
 import { cellOf, shardCell } from "../actors/geo.ts";
 import type { LngLat } from "../proto/geo.ts";
-import { isCourierId, isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
+import { isCarrierId, isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
 import type { CellId, CourierId, ShardId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
 import type { Kind } from "../proto/posts.ts";
@@ -66,7 +66,7 @@ export function shardOfActor(
       return shard < shards ? shard : null;
     }
     case "courier":
-      return isCourierId(id) ? shardOfCourier(id, shards) : null;
+      return isCarrierId(id) ? shardOfCourier(id, shards) : null;
     case "cell":
       return CELL_PATTERN.test(id) ? shardOfCell(id as CellId, shards, resolution) : null;
   }

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { cellOf } from "../actors/geo.ts";
-import type { CellId, CourierId } from "../proto/ids.ts";
+import type { CellId, CourierId, DeliveryId } from "../proto/ids.ts";
 import type { CourierRecord } from "../proto/messages.ts";
+import { robotOf } from "../proto/test-mode.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 import { CELLS_TOLD_MAX, Supply } from "./supply.ts";
 
@@ -42,6 +43,14 @@ describe("a waiting cell", () => {
     supply.onRecord(courier({ online: false }), courier(), false);
     supply.onRecord(null, courier(), true);
     expect(told.length).toBe(2);
+  });
+
+  it("hears nothing of robots", () => {
+    supply.backlog(cellAt(1), 100);
+    const robot = robotOf("tst_005d0000000000000000001" as DeliveryId, 1);
+    supply.onRecord(null, courier({ courier: robot }), true);
+    supply.backlog(cellAt(1), 99);
+    expect(told).toEqual([]);
   });
 
   it("hears of a free courier who enters another cell, not of each ping", () => {

@@ -11,6 +11,7 @@ import { cellCentre, distanceM } from "../actors/geo.ts";
 import type { LngLat } from "../proto/geo.ts";
 import type { CellId, Millis } from "../proto/ids.ts";
 import type { CourierRecord, ToCell } from "../proto/messages.ts";
+import { isRobot } from "../proto/test-mode.ts";
 import type { Clock } from "./io/clock.ts";
 
 export type SupplyPorts = {
@@ -36,8 +37,9 @@ type Freed = {
   readonly told: Set<CellId>;
 };
 
+/** Robots are no supply: those who wait for one are told by it (`robots.ts`). */
 const isFree = (record: CourierRecord): boolean =>
-  record.online && record.slots > 0 && record.at > 0;
+  record.online && record.slots > 0 && record.at > 0 && !isRobot(record.courier);
 
 export class Supply {
   readonly #ports: SupplyPorts;

@@ -239,6 +239,7 @@ function eventsChannel(prefix: string): Json {
           "ce-subject": text("The delivery's id."),
           "ce-time": text("RFC 3339."),
           "ce-sequence": text("The event's number in its delivery."),
+          "ce-test": text("Only on events of tests: `true`."),
         },
       },
       payload: schemaOf(eventAnswer, "output"),

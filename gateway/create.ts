@@ -16,8 +16,10 @@ import { DispatchError } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { LngLat } from "../proto/geo.ts";
 import type { Millis, PrincipalId } from "../proto/ids.ts";
-import { searchStart } from "../proto/limits.ts";
+import { TEST_UNFILLED_AFTER_MS, searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
+import { isTestPrincipal } from "../proto/test-mode.ts";
+import type { TestScenario } from "../proto/test-mode.ts";
 import { trackingHash } from "./auth.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Deps } from "./deps.ts";
@@ -111,13 +113,17 @@ function commandOf(
   const trip = tripOf(deps, body, now);
   const { pickup, dropoff, vehicle, readyAt } = trip;
   const estimates = promised({ deps, outlook }, trip, now);
+  const test = testOf(owner, body);
   const { settings, shards, authKey } = deps.config;
   const made = key === null ? null : keyDigests(authKey, key);
   const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
   const secret = Buffer.from(secretBytes).toString("base64url");
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
   const job: Job = {
-    id: made === null ? newDeliveryId(shard, now, deps.random) : keyedDeliveryId(shard, made.id),
+    id:
+      made === null
+        ? newDeliveryId(shard, now, deps.random, test)
+        : keyedDeliveryId(shard, made.id, test),
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
@@ -128,7 +134,9 @@ function commandOf(
     size: body.package_size,
     vehicle,
     createdAt: now,
-    searchUntil: Math.max(now, readyAt ?? 0) + settings.SEARCH_DEADLINE_MS,
+    searchUntil:
+      Math.max(now, readyAt ?? 0) +
+      (test === "unfilled" ? TEST_UNFILLED_AFTER_MS : settings.SEARCH_DEADLINE_MS),
     receivedAtUs: request.receivedAtUs,
   };
   const command: CreateCommand = {
@@ -230,6 +238,20 @@ function stopOf(
 
 const codeOf = (result: Extract<GeocodeResult, { found: false }>): ErrorCode =>
   result.reason === "no_city_data" ? "city_not_loaded" : "address_not_found";
+
+/** The scenario of a test; null when it is none. Whoever's name says that it only tests cannot ask for more. */
+export function testOf(
+  owner: PrincipalId,
+  body: Pick<CreateBody, "test" | "test_scenario">,
+): TestScenario | null {
+  const isTester = isTestPrincipal(owner);
+  if (isTester && body.test === false) {
+    throw fieldProblem("/test", "invalid_field", "These credentials are for tests only.");
+  }
+  if (isTester || body.test === true) return body.test_scenario ?? "delivered";
+  if (body.test_scenario === undefined) return null;
+  throw fieldProblem("/test_scenario", "invalid_field", "is for tests: give `test` as well");
+}
 
 /** Null when it is ready now, or was before. */
 function readyAtOf(body: CreateBody, now: Millis): Millis | null {

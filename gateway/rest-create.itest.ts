@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as answers from "./schemas-answers.ts";
 import { until } from "./testing/clients.ts";
+import { expectAsDescribed } from "./testing/described.ts";
 import { fits, refused } from "./testing/expect.ts";
 import { BODY, HERE } from "./testing/gateway.ts";
 import type { TestGateway } from "./testing/gateway.ts";
@@ -210,4 +211,8 @@ describe("Idempotency-Key", () => {
       refused(await t.rest.post("/v1/deliveries", customer, BODY, key(bad)), 422, "invalid_field");
     }
   });
+});
+
+it("every answer in this file was as the OpenAPI page says", async () => {
+  await expectAsDescribed(t.rest);
 });

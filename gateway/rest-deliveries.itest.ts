@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CourierId } from "../proto/ids.ts";
 import * as answers from "./schemas-answers.ts";
 import { until } from "./testing/clients.ts";
+import { expectAsDescribed } from "./testing/described.ts";
 import { fits, refused } from "./testing/expect.ts";
 import { HERE, tokenOf } from "./testing/gateway.ts";
 import type { TestGateway } from "./testing/gateway.ts";
@@ -282,4 +283,8 @@ describe("a courier", () => {
     });
     expect(ping).toMatchObject({ session: null, seq: 0, ...HERE, newest: true });
   });
+});
+
+it("every answer in this file was as the OpenAPI page says", async () => {
+  await expectAsDescribed(t.rest);
 });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CourierId } from "../proto/ids.ts";
 import * as answers from "./schemas-answers.ts";
 import { until } from "./testing/clients.ts";
+import { expectAsDescribed } from "./testing/described.ts";
 import { fits, refused } from "./testing/expect.ts";
 import { BODY, tokenOf } from "./testing/gateway.ts";
 import type { TestGateway } from "./testing/gateway.ts";
@@ -166,4 +167,8 @@ describe("the door itself", () => {
   it("broke nothing on the way: no line of the log is an error", () => {
     expect(t.logLines.filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
   });
+});
+
+it("every answer in this file was as the OpenAPI page says", async () => {
+  await expectAsDescribed(t.rest);
 });

@@ -75,6 +75,7 @@ export const deliveryAnswer = z
     picked_up_at: time.nullable(),
     delivered_at: time.nullable(),
     ended_at: time.nullable(),
+    test: z.boolean().meta({ example: false }),
   })
   .meta({ id: "Delivery" });
 
@@ -137,6 +138,7 @@ export const eventAnswer = z
     courier_id: z.string().nullable().meta({ example: "cur_1" }),
     external_id: z.string().nullable().meta({ example: "order-7" }),
     at: time,
+    test: z.boolean().meta({ example: false }),
   })
   .meta({ id: "Event" });
 

@@ -25,6 +25,7 @@ import {
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
+import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
 
 /** Metres of uncertainty above which a fix says nothing. */
 const ACCURACY_MAX_M = 10_000;
@@ -102,6 +103,9 @@ const createShape = {
     .refine((text) => !NOT_A_TEXT.test(text), "must be text")
     .optional(),
   vehicle: vehicle.optional(),
+  /** Served by a robot and told to nobody else. A `test_` principal need not say it. */
+  test: z.boolean().optional().meta({ example: true }),
+  test_scenario: z.enum(TEST_SCENARIO_NAMES).optional().meta({ example: "returned" }),
 };
 export const createBody = z
   .strictObject(createShape)
@@ -113,23 +117,22 @@ export const partnerCreateBody = z
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
 export type PartnerCreateBody = z.infer<typeof partnerCreateBody>;
-const { notes, recipient_phone: recipientPhone } = createShape;
+const { notes, recipient_phone: recipientPhone, destination_address: door } = createShape;
 const deliveryId = z
   .string()
   .regex(DELIVERY_ID_PATTERN)
   .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
-/** What may change before the pickup; null takes it away. */
+/** What may change before the pickup; null takes it away. The address is for people: the point stays. */
 export const partnerUpdateBody = z
   .strictObject({
     delivery_id: deliveryId,
     notes: notes.unwrap().nullable().optional(),
     recipient_phone: recipientPhone.unwrap().nullable().optional(),
+    phone: phone.optional(),
+    destination_address: door.unwrap().optional(),
   })
-  .refine(
-    (body) => body.notes !== undefined || body.recipient_phone !== undefined,
-    "must change something",
-  );
+  .refine((body) => Object.keys(body).length > 1, "must change something");
 export type CreateBody = z.infer<typeof createBody>;
 
 export const acceptBody = z.strictObject({ courier_id: courierId.optional() });

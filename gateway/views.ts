@@ -5,6 +5,7 @@
 import type { CourierRow, DeliveryRow, Position } from "../engine/store/port.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { AssignmentView, AvailableView, CourierView, DeliveryView } from "../proto/views.ts";
+import { isTestDelivery } from "../proto/test-mode.ts";
 import type { Principal } from "./principal.ts";
 import type { CurrentEstimates } from "./estimates.ts";
 import { isCarried } from "./policy.ts";
@@ -53,6 +54,7 @@ export function deliveryView(
     picked_up_at: maybeTime(row.pickedUpAt),
     delivered_at: maybeTime(row.deliveredAt),
     ended_at: maybeTime(row.endedAt),
+    test: isTestDelivery(row.id),
   };
 }
 

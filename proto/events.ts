@@ -19,6 +19,8 @@ export type DeliveryEvent = {
   readonly external_id: string | null;
   /** RFC 3339, the server's own time of the commit's statement. */
   readonly at: string;
+  /** Of a test: nobody carries anything (`proto/test-mode.ts`). */
+  readonly test: boolean;
 };
 
 /** The name of an event wherever repeats are dropped: a delivery never has two of one number (D5). */
@@ -44,6 +46,7 @@ export const cloudEventHeaders = (
   "ce-subject": event.delivery_id,
   "ce-time": event.at,
   "ce-sequence": String(event.number),
+  ...(event.test ? { "ce-test": "true" } : {}),
   "content-type": "application/json",
 });
 

@@ -3,7 +3,7 @@
  * throws and never trusts: what does not fit gives `INVALID`, and the whole frame is refused.
  */
 import {
-  COURIER_ID_PATTERN,
+  CARRIER_ID_PATTERN,
   DELIVERY_ID_PATTERN,
   PRINCIPAL_ID_PATTERN,
   NAME_PATTERN,
@@ -99,7 +99,7 @@ const pattern = <T extends string>(name: string, regex: RegExp): Field<T> => ({
   unpack: (raw) => (typeof raw === "string" && regex.test(raw) ? (raw as T) : INVALID),
 });
 export const deliveryId = pattern<DeliveryId>("delivery id", DELIVERY_ID_PATTERN);
-export const courierId = pattern<CourierId>("courier id", COURIER_ID_PATTERN);
+export const courierId = pattern<CourierId>("courier id", CARRIER_ID_PATTERN);
 export const principalId = pattern<PrincipalId>("principal id", PRINCIPAL_ID_PATTERN);
 export const nodeId = pattern<NodeId>("node id", NAME_PATTERN);
 export const sessionId = pattern<SessionId>("session id", NAME_PATTERN);

@@ -7,9 +7,9 @@
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 
-/** `del_` + shard as 3 hex digits + 20 characters of time and randomness. Routing reads the shard off it. */
+/** `del_` (`tst_`: a test) + shard as 3 hex digits + 20 characters of time and randomness. Routing reads the shard off it. */
 export type DeliveryId = Branded<string, "DeliveryId">;
-/** `cur_` + what the operator chose. */
+/** `cur_` + what the operator chose; the robots of test mode have `bot_`, and come in by no door. */
 export type CourierId = Branded<string, "CourierId">;
 /** Subject of a token: a customer, partner or operator. It owns the deliveries that it created. */
 export type PrincipalId = Branded<string, "PrincipalId">;
@@ -26,14 +26,18 @@ export type SessionId = Branded<string, "SessionId">;
 /** Milliseconds since 1970-01-01 UTC. */
 export type Millis = number;
 
-export const DELIVERY_ID_PATTERN = /^del_[0-9a-f]{3}[0-9a-z]{20}$/;
+export const DELIVERY_ID_PATTERN = /^(?:del|tst)_[0-9a-f]{3}[0-9a-z]{20}$/;
+/** Of people. */
 export const COURIER_ID_PATTERN = /^cur_[A-Za-z0-9_-]{1,40}$/;
+/** Of everybody who carries: people, and the robots of test mode. */
+export const CARRIER_ID_PATTERN = /^(?:cur_[A-Za-z0-9_-]{1,40}|bot_[0-9a-f]{3}[0-9a-z]{20}_[1-9])$/;
 export const PRINCIPAL_ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 /** Names of nodes and sessions: our own, short, random. */
 export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const isDeliveryId = (text: string): text is DeliveryId => DELIVERY_ID_PATTERN.test(text);
 export const isCourierId = (text: string): text is CourierId => COURIER_ID_PATTERN.test(text);
+export const isCarrierId = (text: string): text is CourierId => CARRIER_ID_PATTERN.test(text);
 export const isPrincipalId = (text: string): text is PrincipalId => PRINCIPAL_ID_PATTERN.test(text);
 
 /** The shard that a delivery id carries. The id must have passed `isDeliveryId`. */

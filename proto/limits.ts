@@ -53,6 +53,10 @@ export const REVOCATIONS_KEPT_H = 8_808;
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
+export const PARTNER_CONNECTIONS_MAX = 64;
+export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
+export const PARTNER_MESSAGE_MAX_BYTES = 131_072;
 /** How long the gateways believe what they know of the partners. */
 export const PARTNERS_KNOWN_MS = 2_000;
 export const QUOTE_TTL_MS = 900_000;
@@ -85,6 +89,18 @@ export const NOTICE_ATTEMPTS_MAX = 8;
 /** Of what is older, customers are not told any more. */
 export const NOTICE_AGE_MAX_MS = 3_600_000;
 export const NOTICES_KEPT_H = 336;
+
+/** Test mode. */
+/** Deliveries of tests that the robots of one node serve at a time; more wait. */
+export const TESTS_SERVED_MAX = 500;
+/** Robots of one test: the first, and those who replace it. */
+export const ROBOTS_PER_TEST_MAX = 9;
+/** How often a robot acts and says where it is. */
+export const ROBOT_STEP_MS = 1_000;
+/** A test that nobody is to accept becomes unfilled after this. */
+export const TEST_UNFILLED_AFTER_MS = 15_000;
+/** Tests and their robots are deleted so long after they ended, as their keys are. */
+export const TESTS_KEPT_H = 48;
 
 /** The runtime. */
 export const MAILBOX_MAX_MSGS = 1_024;
@@ -204,6 +220,8 @@ export const DISPATCH_DEFAULTS = {
   PING_AHEAD_MAX_MS: 30_000,
   /** How old a ping may be to move the position; older ones are history. */
   PING_AGE_MAX_MS: 60_000,
+  /** How many times as fast as usual the robots of tests are. 1: a test takes about a minute. */
+  ROBOT_PACE: 1,
   /** How often a courier app should ping. */
   PING_INTERVAL_MS: 10_000,
   /** The same while it has an offer to answer or carries something. */

@@ -44,6 +44,8 @@ export type DeliveryView = {
   readonly delivered_at: string | null;
   /** When it reached any terminal status. */
   readonly ended_at: string | null;
+  /** Of a test: a robot carries it, nobody else ever hears of it. */
+  readonly test: boolean;
 };
 
 /** What the courier who carries a delivery needs to know of it. */

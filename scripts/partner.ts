@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { connectNats } from "../engine/io/nats.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { subjectsFor } from "../proto/subjects.ts";
+import { isTestPrincipal } from "../proto/test-mode.ts";
 import { findSystem } from "./replay/system.ts";
 import type { System } from "./replay/system.ts";
 import { ACCOUNTS_FILE, localAccountsFile, ownSeedFile, publicKeyOf } from "./run/nats-keys.ts";
@@ -88,6 +89,7 @@ async function main(): Promise<void> {
       process.stdout.write(`${seed}\n`);
       const subjects = subjectsFor(system.natsPrefix);
       say(`partner ${name}: ${system.natsUrl}, requests on ${subjects.partnerRequests(name)}`);
+      if (isTestPrincipal(name)) say("everything it asks for is a test, carried by robots");
       say("this key is shown once and kept nowhere; see docs/partners.md");
     }
     if (reload === null) say(`now bring ${accountsFile} to the NATS servers and reload them twice`);

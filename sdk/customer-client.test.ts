@@ -170,6 +170,7 @@ describe("over a socket that breaks", () => {
     courier_id: null,
     external_id: null,
     at: "2026-05-03T14:00:00Z",
+    test: false,
   });
 
   test("following goes on from the last status that was told, and none is told twice", async () => {

@@ -8,6 +8,7 @@ import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { ReportedStatus } from "../proto/frames.ts";
 import type { PackageSize, Vehicle } from "../proto/geo.ts";
 import type { Status } from "../proto/status.ts";
+import type { TestScenario } from "../proto/test-mode.ts";
 import type { AvailableView, CourierView, DeliveryView, LedgerEntry } from "../proto/views.ts";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
@@ -30,12 +31,15 @@ export type NewDelivery = {
   readonly ready_at?: string;
   readonly notes?: string;
   readonly vehicle?: Vehicle;
+  /** A robot carries it, and no courier or customer hears of it. */
+  readonly test?: boolean;
+  readonly test_scenario?: TestScenario;
 };
 export type CreatedDelivery = {
   readonly delivery_id: string;
-  readonly status: Status;
-  readonly estimated_pickup_time: string | null;
-  readonly estimated_arrival: string | null;
+  readonly status: "pending";
+  readonly estimated_pickup_time: string;
+  readonly estimated_arrival: string;
   readonly tracking_url: string;
 };
 export type CourierProfile = {

@@ -8,6 +8,7 @@ import { distanceM } from "../actors/geo.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
+import { isRobot, isTestDelivery } from "../proto/test-mode.ts";
 import type { EventType, Status } from "../proto/status.ts";
 import type { ActorWrite, CourierSnapshot, DeliverySnapshot } from "../proto/writes.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
@@ -74,6 +75,7 @@ export class FakeStore {
     const row = this.#deliveries.get(delivery);
     const courier = this.#couriers.get(courierId);
     if (row === undefined || courier === undefined) return refused("not_found");
+    if (isTestDelivery(delivery) !== isRobot(courierId)) return refused("not_found");
     const hadIt = row.courierId === courierId;
     if (hadIt && row.status !== "pending" && !["canceled", "unfilled"].includes(row.status)) {
       return { outcome: "accepted", changed: false, row: this.#full(row) };
@@ -172,6 +174,7 @@ export class FakeStore {
         courier_id: row.courierId,
         external_id: row.externalId,
         at: new Date(this.#now()).toISOString(),
+        test: isTestDelivery(row.id),
       },
     });
   }
@@ -329,16 +332,21 @@ export class FakeStore {
     const awayM = (row: Row): number => distanceM(near, { lng: row.pickupLng, lat: row.pickupLat });
     return [...this.#deliveries.values()]
       .filter((row) => row.status === "pending" && awayM(row) <= radiusM)
+      .filter((row) => !isTestDelivery(row.id))
       .sort((a, b) => awayM(a) - awayM(b) || byText(a.id, b.id))
       .slice(0, max)
       .map((row) => this.#full(row));
   }
 
   courier(id: CourierId): CourierRow | null {
-    return this.couriers().find((courier) => courier.id === id) ?? null;
+    return this.#courierRows().find((courier) => courier.id === id) ?? null;
   }
 
   couriers(): CourierRow[] {
+    return this.#courierRows().filter((courier) => !isRobot(courier.id));
+  }
+
+  #courierRows(): CourierRow[] {
     return [...this.#couriers.values()]
       .sort((a, b) => byText(a.id, b.id))
       .map(({ epoch: _epoch, shard: _shard, ...courier }) => courier);

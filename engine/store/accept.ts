@@ -43,6 +43,8 @@ decided as materialized (
     l.version + 1 as number, ${NOW_SQL} as at,
     case
       when l.id is null or c.id is null then 'not_found'
+      -- Tests are for robots and nobody else, and robots for nothing else (proto/test-mode.ts).
+      when (left(l.id, 4) = 'tst_') <> (left(c.id, 4) = 'bot_') then 'not_found'
       -- Asked again by the courier who has it, or had it to the end: the same answer (D4).
       when l.courier_id = c.id and l.status in ('assigned', 'picked_up', 'delivered', 'returned')
         then 'same'

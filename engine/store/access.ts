@@ -56,6 +56,24 @@ with old as materialized (
 )
 select count(*)::int as gone from done`;
 
+/**
+ * Tests that ended so long ago, whole, and robots whose test is gone. Both stand together at the end of their index, so
+ * however many real deliveries there are, they are not looked at.
+ */
+const PURGE_TESTS = `
+with old as materialized (
+  select id from deliveries
+  where id > 'tst_' and ended_at < now() - make_interval(hours => $1)
+  order by id limit $2
+  for update skip locked
+), gone as (
+  delete from deliveries where id in (select id from old) returning id
+), robots as (
+  delete from couriers where id > 'bot_' and id < 'bot~' and load = 0
+    and 'tst_' || substr(id, 5, 23) in (select id from gone)
+)
+select count(*)::int as gone from gone`;
+
 export async function revoke(db: Database, subject: string): Promise<void> {
   await db.query(REVOKE, [subject]);
 }
@@ -72,5 +90,11 @@ export async function purgeRevocations(db: Database, hours: number): Promise<num
 /** Forgets the people of some deliveries that ended more than `hours` ago; resolves to how many, 0 at the end. */
 export async function forgetPeople(db: Database, hours: number): Promise<number> {
   const [row] = await db.query<{ gone: number }>(FORGET, [hours, PERSONAL_BATCH_MAX_ROWS]);
+  return row?.gone ?? 0;
+}
+
+/** Deletes some tests that ended more than `hours` ago, with their robots; resolves to how many, 0 at the end. */
+export async function purgeTests(db: Database, hours: number): Promise<number> {
+  const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [hours, PERSONAL_BATCH_MAX_ROWS]);
   return row?.gone ?? 0;
 }

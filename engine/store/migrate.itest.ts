@@ -37,6 +37,7 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     "0001_init.sql",
     "0002_partners.sql",
     "0003_security.sql",
+    "0004_test_mode.sql",
   ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
@@ -48,7 +49,12 @@ test("an empty database gets everything, a migrated one nothing", async () => {
 
 test("processes that start together migrate once", async () => {
   const applied = await Promise.all([1, 2, 3, 4, 5].map(() => migrate(database.url)));
-  expect(applied.flat()).toEqual(["0001_init.sql", "0002_partners.sql", "0003_security.sql"]);
+  expect(applied.flat()).toEqual([
+    "0001_init.sql",
+    "0002_partners.sql",
+    "0003_security.sql",
+    "0004_test_mode.sql",
+  ]);
 });
 
 test("a migration that fails leaves nothing behind, and those before it stand", async () => {

@@ -7,6 +7,7 @@
  */
 import type { PrincipalId } from "../../proto/ids.ts";
 import { textArray } from "../io/postgres.ts";
+import { isTestDelivery } from "../../proto/test-mode.ts";
 import type { Database } from "../io/postgres.ts";
 import type { OutboxRow } from "./port.ts";
 import { isoTime } from "./rows.ts";
@@ -35,7 +36,7 @@ export async function outboxBatch(db: Database, limit: number): Promise<readonly
   const rows = await db.query<RawEvent>(BATCH, [limit]);
   return rows.map(({ owner, at, ...event }) => ({
     owner: owner as PrincipalId,
-    event: { ...event, at: isoTime(at) },
+    event: { ...event, at: isoTime(at), test: isTestDelivery(event.delivery_id) },
   }));
 }
 

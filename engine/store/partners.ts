@@ -21,6 +21,9 @@ export type DetailsChange = {
   readonly owner: PrincipalId;
   readonly notes?: string | null | undefined;
   readonly recipientPhone?: string | null | undefined;
+  readonly phone?: string | undefined;
+  /** The words for people; where the dropoff is stays. */
+  readonly dropoffAddress?: string | undefined;
 };
 
 export type PartnerStore = {
@@ -50,7 +53,9 @@ with found as materialized (
 ), changed as (
   update deliveries d set
     notes = case when $3::boolean then $4 else d.notes end,
-    recipient_phone = case when $5::boolean then $6 else d.recipient_phone end
+    recipient_phone = case when $5::boolean then $6 else d.recipient_phone end,
+    phone = coalesce($7, d.phone),
+    dropoff_address = coalesce($8, d.dropoff_address)
   from found f where d.id = f.id and f.status in ('pending', 'assigned')
   returning d.id
 )
@@ -74,7 +79,7 @@ export function openPartnerStore(options: DatabaseOptions): PartnerStore {
 }
 
 async function changeDetails(db: Database, change: DetailsChange): Promise<void> {
-  const { delivery, owner, notes, recipientPhone } = change;
+  const { delivery, owner, notes, recipientPhone, phone, dropoffAddress } = change;
   const [row] = await db.query<{ changed: boolean }>(CHANGE_DETAILS, [
     delivery,
     owner,
@@ -82,6 +87,8 @@ async function changeDetails(db: Database, change: DetailsChange): Promise<void>
     notes ?? null,
     recipientPhone !== undefined,
     recipientPhone ?? null,
+    phone ?? null,
+    dropoffAddress ?? null,
   ]);
   if (row === undefined) throw new DispatchError("not_found");
   if (!row.changed) throw new DispatchError("wrong_status");

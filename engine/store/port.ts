@@ -207,6 +207,7 @@ export type Store = {
     max: number,
   ): Promise<readonly DeliveryRow[]>;
   courier(id: CourierId): Promise<CourierRow | null>;
+  /** All people; no robots of tests. */
   couriers(): Promise<readonly CourierRow[]>;
   activeOfCourier(id: CourierId): Promise<readonly DeliveryRow[]>;
   lastKnown(id: CourierId): Promise<Position | null>;

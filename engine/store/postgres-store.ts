@@ -47,6 +47,8 @@ export type PostgresStore = Store &
     readonly purgeRevocations: (olderThanH: number) => Promise<number>;
     /** The same for the people in deliveries that ended so long ago. */
     readonly forgetPeople: (endedBeforeH: number) => Promise<number>;
+    /** The same for tests that ended so long ago, and their robots. */
+    readonly purgeTests: (endedBeforeH: number) => Promise<number>;
     /** Commands that wait, by queue. */
     readonly waiting: () => Readonly<Record<string, number>>;
   };
@@ -104,6 +106,7 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     revocations: (since) => access.revocations(db, since),
     purgeRevocations: (olderThanH) => access.purgeRevocations(db, olderThanH),
     forgetPeople: (endedBeforeH) => access.forgetPeople(db, endedBeforeH),
+    purgeTests: (hours) => access.purgeTests(db, hours),
     purgeHistory: (olderThanH) => positions.purgeHistory(db, olderThanH),
     waiting: () =>
       Object.fromEntries(Object.entries(queues).map(([name, queue]) => [name, queue.waiting()])),

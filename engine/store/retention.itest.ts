@@ -2,12 +2,21 @@
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { DISPATCH_DEFAULTS, PERSONAL_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import type { CourierId, DeliveryId } from "../../proto/ids.ts";
+import { robotOf } from "../../proto/test-mode.ts";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { testDatabase } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
 import { createLog } from "../io/log.ts";
 import { keepHouse } from "../node.ts";
-import { createOf, newCourierId, newDeliveryId, upTo } from "./contract/world.ts";
+import {
+  SHIFT_SHARD,
+  createOf,
+  newCourierId,
+  newDeliveryId,
+  newTestId,
+  upTo,
+} from "./contract/world.ts";
 import { migrate } from "./migrate.ts";
 import { openPostgresStore } from "./postgres-store.ts";
 import type { PostgresStore } from "./postgres-store.ts";
@@ -96,4 +105,40 @@ it("a revocation is kept a little longer than the longest token lives, and moves
   await admin`update revocations set not_before = now() - interval '368 days'`;
   await keepHouse(store, DISPATCH_DEFAULTS, log);
   expect(await store.revocations(0)).toHaveLength(0);
+});
+
+it("tests that ended long ago are deleted with their robots; nothing else is", async () => {
+  const make = async (endedHoursAgo: number | null): Promise<DeliveryId> => {
+    const id = newTestId();
+    await store.create(createOf({ id }, PERSONAL));
+    const robot = robotOf(id, 1);
+    const profile = { name: "Robo", phone: "+1-555-0100", vehicle: "bike", capacity: 1 } as const;
+    await store.putCourier({ id: robot, shard: SHIFT_SHARD, ...profile });
+    if (endedHoursAgo === null) return id;
+    await admin`
+      update deliveries set status = 'canceled',
+        ended_at = now() - make_interval(hours => ${endedHoursAgo}) where id = ${id}`;
+    return id;
+  };
+  const [old, recent, open] = [await make(50), await make(40), await make(null)];
+  const real = await delivery(300);
+  await keepHouse(store, DISPATCH_DEFAULTS, log);
+  const left = async (id: DeliveryId) => [
+    (await store.delivery(id)) !== null,
+    (await store.courier(robotOf(id, 1))) !== null,
+  ];
+  expect(await left(old)).toEqual([false, false]);
+  expect(await left(recent)).toEqual([true, true]);
+  expect(await left(open)).toEqual([true, true]);
+  expect(await rowText(real)).not.toBe("");
+});
+
+it("whatever is written, a test cannot have a courier, nor a parcel a robot", async () => {
+  const [test, real] = [newTestId(), newDeliveryId()];
+  for (const id of [test, real]) await store.create(createOf({ id }));
+  const give = (id: DeliveryId, courier: CourierId) => admin`
+    update deliveries set status = 'assigned', courier_id = ${courier} where id = ${id}`;
+  await expect(give(test, newCourierId())).rejects.toThrow("a_test_is_carried_by_a_robot");
+  await expect(give(real, robotOf(test, 1))).rejects.toThrow("a_test_is_carried_by_a_robot");
+  expect((await give(test, robotOf(test, 1))).count).toBe(1);
 });

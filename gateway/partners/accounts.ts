@@ -8,6 +8,11 @@
  * configuration of each server and reloads them twice (`nats-server --signal reload`): what a new account imports is
  * there only after the second time (seen on 2.15.1).
  */
+import {
+  PARTNER_CONNECTIONS_MAX,
+  PARTNER_MESSAGE_MAX_BYTES,
+  PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX,
+} from "../../proto/limits.ts";
 import { streamName, partnerAccount, partnerConsumer, subjectsFor } from "../../proto/subjects.ts";
 
 export type AccountsOptions = {
@@ -24,6 +29,13 @@ const DISCOVERY = ["PING", "INFO"].flatMap((verb) => [
   `$SRV.${verb}.${SERVICE_NAME}`,
 ]);
 const KEY_PATTERN = /^U[A-Z2-7]{55}$/;
+
+/** One partner's flood must not take the server's connections from the others. */
+const LIMITS = [
+  ["max_connections", PARTNER_CONNECTIONS_MAX],
+  ["max_subscriptions", PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX],
+  ["max_payload", PARTNER_MESSAGE_MAX_BYTES],
+] as const;
 
 /** Our account is named after the prefix, so that two clusters may share a server. */
 export const ownAccount = (prefix: string): string => prefix.toUpperCase();
@@ -100,6 +112,7 @@ function accountOf(
   const may = `permissions: { publish: { allow: ${publish} }, subscribe: { allow: ${subscribe} } }`;
   return [
     `  ${quoted(partnerAccount(name))}: {`,
+    `    limits: { ${LIMITS.map(([limit, value]) => `${limit}: ${value}`).join(", ")} }`,
     "    users: [",
     ...keys.map((key) => `      { nkey: ${checked(key)}, ${may} }`),
     "    ]",

@@ -108,19 +108,22 @@ export const PARTNER_CALLS: Readonly<Record<PartnerAction, PartnerRow>> = {
     run: runCreate,
   }),
   update: row({
-    summary: "Change the notes or the recipient's number before the pickup. Null takes it away.",
+    summary:
+      "Change notes, numbers or the words of the destination before the pickup. Null takes notes or the recipient's number away.",
     route: "update",
     body: partnerUpdateBody,
     answer: deliveryAnswer,
     errors: ["not_found", "wrong_status", ...OF_KEYS],
     run: (parts, call) =>
       kept(parts, call, async () => {
-        const { delivery_id: id, notes, recipient_phone: recipientPhone } = call.body;
+        const { delivery_id: id, notes, recipient_phone: recipientPhone, phone } = call.body;
+        const { destination_address: dropoffAddress } = call.body;
         const delivery = id as DeliveryId;
         const owner = call.principal.subject;
         const { store, clock } = parts.deps;
         permitted(call.principal, "update", await store.delivery(delivery), clock.now());
-        await parts.partners.changeDetails({ delivery, owner, notes, recipientPhone });
+        const change = { notes, recipientPhone, phone, dropoffAddress };
+        await parts.partners.changeDetails({ delivery, owner, ...change });
         return viewOf(parts, call.principal, delivery);
       }),
   }),

@@ -7,6 +7,7 @@ import { headers } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { jetstream } from "@nats-io/jetstream";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { PARTNER_CONNECTIONS_MAX, PARTNER_MESSAGE_MAX_BYTES } from "../../proto/limits.ts";
 import { partnerConsumer, streamName } from "../../proto/subjects.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
 import { BODY, goOnShift, tokenOf } from "../testing/gateway.ts";
@@ -19,11 +20,12 @@ let system: PartnerSystem;
 let acme: NatsConnection;
 let beta: NatsConnection;
 let acmeSeed: string;
+let betaSeed: string;
 
 beforeAll(async () => {
   system = await startPartnerSystem();
   acmeSeed = await system.admin.add("acme");
-  const betaSeed = await system.admin.add("beta");
+  betaSeed = await system.admin.add("beta");
   // The server reloads in its own time.
   acme = await vi.waitFor(() => system.connectAs("acme", acmeSeed), WAIT);
   beta = await vi.waitFor(() => system.connectAs("beta", betaSeed), WAIT);
@@ -68,6 +70,13 @@ test("a partner quotes, creates, reads, changes and cancels by the rules of REST
   expect((await ask(acme, "acme", "update", change)).status).toBe(200);
   const row = await system.t.store.delivery(id as never);
   expect(row).toMatchObject({ notes: "ring twice", recipientPhone: "+1-415-555-0199", version: 1 });
+  const door = { phone: "+1-415-555-0177", destination_address: "456 Valencia St, flat 3" };
+  const moved = await ask(acme, "acme", "update", { delivery_id: id, ...door });
+  const at = { address: door.destination_address, ...BODY.destination };
+  expect(moved.body.destination).toEqual(at);
+  expect(await system.t.store.delivery(id as never)).toMatchObject({ phone: door.phone });
+  const nothing = await ask(acme, "acme", "update", { delivery_id: id });
+  expect(nothing.status).toBe(422);
   const taken = { delivery_id: id, notes: null };
   expect((await ask(acme, "acme", "update", taken)).status).toBe(200);
   expect(await system.t.store.delivery(id as never)).toMatchObject({
@@ -273,4 +282,19 @@ test("a rotated key works beside the old one until the rotation ends; a removed 
   await still.closed();
   await expect(system.connectAs("gamma", second)).rejects.toThrow();
   if (!fresh.isClosed()) await fresh.close();
+});
+
+test("one partner cannot take all of the server: its connections and messages have bounds", async () => {
+  const subject = system.t.subjects.partnerRequest("acme", "get");
+  const big = new Uint8Array(PARTNER_MESSAGE_MAX_BYTES + 1);
+  await expect(acme.request(subject, big, { timeout: 2_000 })).rejects.toThrow();
+  const opened: NatsConnection[] = [];
+  const fill = async (): Promise<void> => {
+    for (;;) opened.push(await system.connectAs("beta", betaSeed));
+  };
+  // The server says why and hangs up; which of the two the client sees first is chance.
+  await expect(fill()).rejects.toThrow();
+  // `beta` itself is one of them.
+  expect(opened.length).toBe(PARTNER_CONNECTIONS_MAX - 1);
+  await Promise.all(opened.map((nc) => nc.close()));
 });

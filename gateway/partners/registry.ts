@@ -70,6 +70,12 @@ export class PartnerRegistry {
     return this.#names.has(name);
   }
 
+  /** Reads them, and looks whether each has its consumer still: a stream that was made anew has none. */
+  recheck(): Promise<void> {
+    this.#ensured.clear();
+    return this.refresh();
+  }
+
   /** Reads them now, unless that is under way. */
   refresh(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {

@@ -17,6 +17,7 @@ import { createQuotes } from "./quote.ts";
 import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
+const RECHECK_MS = 60_000;
 
 export type OutwardRunning = { readonly stop: () => Promise<void> };
 
@@ -40,10 +41,10 @@ async function forget({ notices, webhooks }: Outward["store"], log: Log): Promis
   }
 }
 
-function everyHour(clock: Clock, work: () => Promise<void>): () => void {
+function every(intervalMs: number, clock: Clock, work: () => Promise<void>): () => void {
   let cancel = (): void => undefined;
   const arm = (): void => {
-    cancel = clock.after(HOUR_MS, () => {
+    cancel = clock.after(intervalMs, () => {
       arm();
       void work();
     });
@@ -81,9 +82,11 @@ function start(
     log.warn("the NATS server asks nobody who they are: anyone who reaches it can be any partner");
   }
   door.open(nats);
-  registry.refresh().catch((error: unknown) => {
-    log.warn(errorFields(error), "the partners could not be read yet");
-  });
+  const recheck = (): Promise<void> =>
+    registry.recheck().catch((error: unknown) => {
+      log.warn(errorFields(error), "the partners could not be read; it is repeated");
+    });
+  void recheck();
   const sender = new WebhookSender({
     store: store.webhooks,
     clock,
@@ -105,10 +108,13 @@ function start(
       Promise.all(events.map((event) => notify(ports, event)));
     feeds.push(new EventFeed({ ...feed, name: "notices", onBatch }));
   }
-  const stopKeeping = everyHour(clock, () => forget(store, log));
+  const loops = [
+    every(HOUR_MS, clock, () => forget(store, log)),
+    every(RECHECK_MS, clock, recheck),
+  ];
   return {
     async stop() {
-      stopKeeping();
+      for (const stopLoop of loops) stopLoop();
       await door.close();
       await Promise.all(feeds.map((each) => each.stop()));
       await sender.stop();

@@ -30,8 +30,18 @@ export type RestAnswer = {
   readonly body: any;
 };
 
+export type Asked = {
+  readonly method: string;
+  readonly path: string;
+  readonly answer: RestAnswer;
+};
+/** Answers that are kept to be held against the description; those of a flood are not. */
+const KEPT_MAX = 2_000;
+
 export class Rest {
   readonly #url: string;
+  /** The first answers, in their order. */
+  readonly asked: Asked[] = [];
 
   constructor(url: string) {
     this.#url = url;
@@ -65,7 +75,9 @@ export class Rest {
     const text = await answer.text();
     const isJson = /json/.test(answer.headers.get("content-type") ?? "") && text !== "";
     const { status, headers: out } = answer;
-    return { status, headers: out, text, body: isJson ? JSON.parse(text) : null };
+    const told = { status, headers: out, text, body: isJson ? JSON.parse(text) : null };
+    if (this.asked.length < KEPT_MAX) this.asked.push({ method, path, answer: told });
+    return told;
   }
 }
 

@@ -96,6 +96,8 @@ export type TestChange = {
   readonly map?: CityMap | null;
   /** Over the settings of all tests. */
   readonly config?: Partial<GatewayConfig>;
+  /** Real nodes are behind it: nobody answers in their place. */
+  readonly withNodes?: boolean;
   /** With the outward parts; `natsUrl` and `credentials` where the run's server will not do. */
   readonly outward?: {
     readonly natsUrl?: string;
@@ -169,7 +171,8 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
           },
         }),
   };
-  const nodes = new FakeNodes(nodesBus, subjects, config.shards);
+  const { withNodes = false } = change;
+  const nodes = new FakeNodes(nodesBus, subjects, withNodes ? 0 : config.shards, !withNodes);
   await nodesBus.flush();
   const gateway = await startGateway(deps, "0.0.0-test");
   await bus.flush();

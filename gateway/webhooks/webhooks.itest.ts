@@ -80,6 +80,7 @@ async function publish(delivery: string, number: number, owner = "acme"): Promis
     courier_id: null,
     external_id: null,
     at: new Date(Date.now() + 1_000).toISOString(),
+    test: false,
   };
   const all = headers();
   for (const [k, v] of Object.entries(cloudEventHeaders(event, t.subjects.eventSource)))

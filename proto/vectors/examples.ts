@@ -88,6 +88,7 @@ const view: DeliveryView = {
   picked_up_at: null,
   delivered_at: null,
   ended_at: null,
+  test: false,
 };
 
 export const clientExamples: readonly ClientFrame[] = [
@@ -114,6 +115,7 @@ const event = {
   courier_id: courier,
   external_id: null,
   at: "2026-05-03T14:08:30Z",
+  test: false,
 } as const;
 
 export const serverExamples: readonly ServerFrame[] = [

@@ -11,6 +11,7 @@ const event = (delivery_id: string, number: number, at = 1_000): DeliveryEvent =
   reason: null,
   courier_id: null,
   external_id: null,
+  test: false,
   at: new Date(at).toISOString(),
 });
 

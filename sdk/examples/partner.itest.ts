@@ -126,3 +126,38 @@ test("a kill -9 of the partner and of NATS loses no event and doubles none", asy
     expect(written.get(row.id), row.id).toEqual([1, 2, 3, 4]);
   }
 });
+
+test("the example of twenty lines asks for a delivery and reads its events to the end", async () => {
+  const { prefix, natsUrl, t } = system;
+  // Two programs with one consumer would share the events.
+  await killExample();
+  const example = join(import.meta.dirname, "partner-small.ts");
+  const env = { SERVER: natsUrl, KEY: join(folder, "acme.nk"), NAME: "acme", PREFIX: prefix };
+  const small = spawn(process.execPath, ["--import", "tsx", example], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
+  });
+  let output = "";
+  small.stdout.on("data", (data: Buffer) => void (output += data.toString()));
+  const gone = new Promise((resolve) => small.once("exit", resolve));
+  const query = {
+    owner: "acme",
+    courier: null,
+    status: "pending",
+    before: null,
+    limit: 1,
+  } as const;
+  const id = await vi.waitFor(async () => {
+    const [row] = await t.store.deliveries(query as never);
+    expect(row).toBeDefined();
+    return row?.id as string;
+  }, WAIT);
+  await carry(id, await tokenOf("courier", "cur_1"));
+  expect(await gone).toBe(0);
+  expect(output.split("\n").filter((line) => line.startsWith(id))).toEqual([
+    `${id} 1 pending`,
+    `${id} 2 assigned`,
+    `${id} 3 picked_up`,
+    `${id} 4 delivered`,
+  ]);
+});

@@ -174,6 +174,7 @@ export function deliveryView(more: Partial<DeliveryView> = {}): DeliveryView {
     picked_up_at: null,
     delivered_at: null,
     ended_at: null,
+    test: false,
     ...more,
   };
 }

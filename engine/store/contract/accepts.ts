@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { PACKAGE_SIZES, VEHICLES } from "../../../proto/geo.ts";
 import type { CourierId } from "../../../proto/ids.ts";
-import { newCourierId, newDeliveryId, statusOf, upTo } from "./world.ts";
+import { newCourierId, newDeliveryId, newRobotId, newTestId, statusOf, upTo } from "./world.ts";
 import type { Fixtures } from "./world.ts";
 
 const refused = (code: string): object => ({ outcome: "refused", code });
@@ -53,6 +53,29 @@ export function acceptContract(f: Fixtures): void {
       expect(await accept(taken)).toEqual(refused("delivery_taken"));
       expect(await accept(over)).toEqual(refused("delivery_over"));
       expect(await f.loadOf(courier)).toBe(0);
+    });
+
+    test("tests exist for robots alone, and for robots there is nothing else", async () => {
+      const [robot, person] = [await f.courier({ id: newRobotId() }), await f.courier()];
+      const [test, real] = [await f.created({ id: newTestId() }), await f.created()];
+      expect(await f.store().accept({ delivery: test, courier: person })).toEqual(
+        refused("not_found"),
+      );
+      expect(await f.other().accept({ delivery: real, courier: robot })).toEqual(
+        refused("not_found"),
+      );
+      const taken = await f.store().accept({ delivery: test, courier: robot });
+      expect(taken).toMatchObject({ outcome: "accepted", changed: true });
+      // Nor as a replacement.
+      await f.round(test, { replacing: true });
+      expect(await f.store().accept({ delivery: test, courier: person })).toEqual(
+        refused("not_found"),
+      );
+      expect([await f.loadOf(robot), await f.loadOf(person)]).toEqual([1, 0]);
+      const shown = (await f.store().couriers()).map(({ id }) => id);
+      expect([shown.includes(robot), shown.includes(person)]).toEqual([false, true]);
+      expect(await f.eventsOf(test)).toMatchObject([{ test: true }, { test: true }]);
+      expect(await f.eventsOf(real)).toMatchObject([{ test: false }]);
     });
 
     test("refuses a courier who is off shift or carries as much as it can", async () => {

@@ -2,7 +2,16 @@
 import { describe, expect, test } from "vitest";
 import type { PrincipalId } from "../../../proto/ids.ts";
 import type { ListQuery } from "../port.ts";
-import { NOW, SHIFT_SHARD, newCourierId, newDeliveryId, next, statusOf, upTo } from "./world.ts";
+import {
+  NOW,
+  SHIFT_SHARD,
+  newCourierId,
+  newDeliveryId,
+  newTestId,
+  next,
+  statusOf,
+  upTo,
+} from "./world.ts";
 import type { Fixtures } from "./world.ts";
 
 const EVERYTHING: ListQuery = {
@@ -61,7 +70,7 @@ export function listContract(f: Fixtures): void {
       expect(rows.map((row) => row?.id)).toEqual([...ids, undefined, ids[0]]);
     });
 
-    test("available: what is pending within reach, nearest first", async () => {
+    test("available: what is pending within reach, nearest first, and no tests", async () => {
       // A place of its own, so that no other test's deliveries are near.
       const at = { lng: 13.4, lat: 52.5 };
       const north = (km: number) => ({ pickupLng: at.lng, pickupLat: at.lat + km / 111.195 });
@@ -70,6 +79,7 @@ export function listContract(f: Fixtures): void {
         [north(2), north(1), north(6), east, north(0.5)].map((pickup) => f.created(pickup)),
       );
       await f.store().accept({ delivery: gone!, courier: await f.courier() });
+      await f.created({ ...north(1), id: newTestId() });
       const near = async (radiusM: number, max = 20) =>
         (await f.store().available(at, radiusM, max)).map((row) => row.id);
       expect(await near(5_000)).toEqual([one, side, two]);

@@ -9,6 +9,7 @@ import { shardOfDelivery } from "../../../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, PrincipalId, ShardId } from "../../../proto/ids.ts";
 import type { DeliveryEvent } from "../../../proto/events.ts";
 import type { Job } from "../../../proto/messages.ts";
+import { TEST_DELIVERY_PREFIX, robotOf } from "../../../proto/test-mode.ts";
 import type { ActorWrite, WriteOutcome } from "../../../proto/writes.ts";
 import type { CreateCommand, Store } from "../port.ts";
 
@@ -32,6 +33,10 @@ export const next = (): number => ++count;
 
 export const newDeliveryId = (shard = 5): DeliveryId =>
   `del_${shard.toString(16).padStart(3, "0")}${String(next()).padStart(20, "0")}` as DeliveryId;
+/** A test's delivery, and its first robot. */
+export const newTestId = (shard = 5): DeliveryId =>
+  newDeliveryId(shard).replace("del_", TEST_DELIVERY_PREFIX) as DeliveryId;
+export const newRobotId = (): CourierId => robotOf(newTestId(), 1);
 export const newCourierId = (): CourierId => `cur_${next()}` as CourierId;
 
 /** A create of a small parcel by `OWNER`, with all that is given put over it. */
@@ -106,10 +111,16 @@ export function fixtures(ask: () => StorePair) {
   /** One owner of all couriers' shifts: two that take the same shard would fence each other. */
   let shiftEpoch: Promise<Epoch> | undefined;
   const courier = async (
-    more: { shard?: ShardId; vehicle?: Vehicle; capacity?: number; online?: boolean } = {},
+    more: {
+      id?: CourierId;
+      shard?: ShardId;
+      vehicle?: Vehicle;
+      capacity?: number;
+      online?: boolean;
+    } = {},
   ): Promise<CourierId> => {
     const { shard = SHIFT_SHARD, vehicle = "bike", capacity = 1, online = true } = more;
-    const id = newCourierId();
+    const id = more.id ?? newCourierId();
     const alice = { name: "Alice", phone: "+1-555-0101", vehicle, capacity };
     await store().putCourier({ id, shard, ...alice });
     const write = { kind: "shift", courier: id, online } as const;
