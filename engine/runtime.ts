@@ -237,6 +237,7 @@ export class Runtime {
       onIndex: (record, shard) => {
         this.tracks.onRecord(record);
         this.replica.publish(record, shard);
+        this.positions.moved(record.courier);
       },
       onNotify: (effect, shard) => {
         const epoch = this.ownership.epochOf(shard);

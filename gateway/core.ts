@@ -104,7 +104,7 @@ export function createCore(
       ingest.flush();
     },
     stop: () => {
-      for (const part of [following, intake, circuit, doorkeeper]) part.stop();
+      for (const part of [connections, following, intake, circuit, doorkeeper]) part.stop();
     },
   };
 }
