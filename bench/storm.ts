@@ -4,7 +4,7 @@
  * flow, and somebody asks by REST. It shows how fast they came back, what the others noticed of it (their requests, their
  * positions), and that no follower missed a status: each is told every number up to the present one.
  *
- * Run: npx tsx bench/storm.ts [--sockets 20000] [--deliveries 1000] [--statuses-per-s 15] [--per-s 600]
+ * Run: npx tsx bench/storm.ts [--sockets 20000] [--deliveries 2000] [--ends-per-s 30] [--per-s 600]
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -19,14 +19,14 @@ import type { StormOrder, StormWord } from "./storm-loader.ts";
 const { values } = parseArgs({
   options: {
     sockets: { type: "string", default: "20000" },
-    deliveries: { type: "string", default: "1000" },
-    "statuses-per-s": { type: "string", default: "15" },
+    deliveries: { type: "string", default: "2000" },
+    "ends-per-s": { type: "string", default: "30" },
     "per-s": { type: "string", default: "600" },
   },
 });
 const SOCKETS = Number(values.sockets);
 const DELIVERIES = Number(values.deliveries);
-const STATUSES_PER_S = Number(values["statuses-per-s"]);
+const ENDS_PER_S = Number(values["ends-per-s"]);
 const PER_S = Number(values["per-s"]);
 const GATEWAYS = 3;
 const LOADERS = 4;
@@ -35,6 +35,8 @@ const WITNESSES = 150;
 const QUIET_S = 10;
 const PROBE_MS = 40;
 const MOVE_MS = 200;
+/** Between two statuses of a delivery: both happen while a follower is away. */
+const STATUSES_APART_MS = 300;
 /** Each courier moves once in so long. */
 const MOVE_EVERY_MS = 5_000;
 const BACK_DEADLINE_MS = 60_000;
@@ -146,7 +148,7 @@ class Life {
   #asked: Asked[] = [];
   #moved = 0;
   #next = 0;
-  #reporting = new Set<Promise<void>>();
+  readonly #ending = new Set<Promise<void>>();
 
   constructor(world: World) {
     this.#world = world;
@@ -154,20 +156,21 @@ class Life {
     this.#timers.push(setInterval(() => void this.#probe(), PROBE_MS));
   }
 
-  /** Couriers report: each delivery is picked up, and in a second turn delivered. */
+  /** Couriers pick up and deliver, one delivery after the other. */
   startStatuses(): void {
     this.#timers.push(
       setInterval(() => {
-        const report = this.#status(this.#next++);
-        this.#reporting.add(report);
-        void report.finally(() => this.#reporting.delete(report));
-      }, 1_000 / STATUSES_PER_S),
+        if (this.#next >= DELIVERIES) return;
+        const ending = this.#endOf(this.#next++);
+        this.#ending.add(ending);
+        void ending.finally(() => this.#ending.delete(ending));
+      }, 1_000 / ENDS_PER_S),
     );
   }
 
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await Promise.all(this.#reporting);
+    await Promise.all(this.#ending);
   }
 
   /** Times of the requests since the last call, milliseconds. */
@@ -191,10 +194,14 @@ class Life {
     this.#asked.push(await rest(port, "GET", `/v1/deliveries/${delivery}`, token));
   }
 
+  async #endOf(n: number): Promise<void> {
+    await this.#status(n, "picked_up");
+    await sleep(STATUSES_APART_MS);
+    await this.#status(n, "delivered");
+  }
+
   /** As a courier's app does: until it is answered. */
-  async #status(turn: number): Promise<void> {
-    const n = turn % DELIVERIES;
-    const status = turn < DELIVERIES ? "picked_up" : "delivered";
+  async #status(n: number, status: string): Promise<void> {
     const token = await tokenFor("courier", `cur_${n}`);
     const path = `/v1/deliveries/${this.#world.follow[n]?.delivery ?? ""}/status`;
     for (let attempt = 0; attempt < 100; attempt++) {

@@ -21,10 +21,11 @@ import type { Whereabouts } from "./whereabouts.ts";
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;
 /**
- * A frame may come so much before its turn, in slices, and the next turn is no later for it: a courier who moves once in
- * a period, give or take a little, is shown without a wait that would grow each time it is early.
+ * A frame may come so much before its turn, and turns are a little less than a period apart, in slices: a courier who
+ * moves once in a period, give or take, is shown without a wait, and whoever had to wait once waits less each time.
  */
 const EARLY_SLICES = 10;
+const TURN_SLICES = 48;
 /** A slice sends at least so many: about 5 ms of work. */
 const SLICE_SENDS_MIN = 400;
 /** What the field can say. */
@@ -116,7 +117,8 @@ export class FanOut implements CourierNeeds {
     // Not before what is done, should the clock have stepped back; not beyond one turn.
     const earliest = Math.max(now, this.#done) + 1;
     const turn = Math.min(watcher.turn - EARLY_SLICES, earliest + SLICES - 1);
-    (this.#ring[Math.max(earliest, turn) % this.#ring.length] as Watcher[]).push(watcher);
+    watcher.due = Math.max(earliest, turn);
+    (this.#ring[watcher.due % this.#ring.length] as Watcher[]).push(watcher);
     this.#arm();
   }
 
@@ -139,7 +141,7 @@ export class FanOut implements CourierNeeds {
     const share = Math.max(SLICE_SENDS_MIN, Math.ceil(this.#waiting / SLICES));
     const frames: Frames = new Map();
     const count = Math.min(share, due.length);
-    for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, slice, now, frames);
+    for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, now, frames);
     this.#waiting -= count;
     this.#late = count < due.length ? due.slice(count) : [];
   }
@@ -159,7 +161,7 @@ export class FanOut implements CourierNeeds {
     return due;
   }
 
-  #sendTo(watcher: Watcher, slice: number, now: Millis, frames: Frames): void {
+  #sendTo(watcher: Watcher, now: Millis, frames: Frames): void {
     watcher.isQueued = false;
     const { link, window, follows } = watcher;
     if (!link.isOpen()) return;
@@ -173,7 +175,8 @@ export class FanOut implements CourierNeeds {
         ? this.#frameOfOne(only, now, frames)
         : this.#frameOfMany(watcher, now);
     if (bytes === null) return;
-    watcher.turn = Math.max(slice, watcher.turn) + SLICES;
+    // By when it was due: that we were late is no reason to be late the next time.
+    watcher.turn = Math.max(watcher.due, watcher.turn) + TURN_SLICES;
     window.sent(now);
     link.sendBytes(bytes);
   }

@@ -44,6 +44,8 @@ export type Watcher = {
   isBehind: boolean;
   /** Its next turn at the rate of one frame in POSITIONS_MS, in slices. */
   turn: number;
+  /** The slice that it was queued for last. */
+  due: number;
 };
 
 /** One follower of one delivery. `positionAt`: time of the last position that it was sent. */
@@ -201,7 +203,7 @@ export class Tracking {
     let watcher = this.#watchers.get(link.id);
     if (watcher === undefined) {
       const window = new SeenWindow();
-      watcher = { link, follows: [], window, isQueued: false, isBehind: false, turn: 0 };
+      watcher = { link, follows: [], window, isQueued: false, isBehind: false, turn: 0, due: 0 };
       this.#watchers.set(link.id, watcher);
     }
     let follower = followOf(watcher, followed.id);
