@@ -2,14 +2,16 @@
  * What it costs to show positions to many: N followers (50,000) over three gateway processes on one port, each following
  * one of 2,000 couriers, (a) with a new position of each every second, (b) with one every ten. Beside it, alternated in the
  * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets from as many
- * processes: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read.
+ * processes: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
+ * couriers ping over sockets of their own and a real node stands between: lag is then from the ping sent to the frame read.
  *
  * Last, some followers stop reading for a while: what they then read first, and what it cost the gateways in memory.
  *
  * Run: npx tsx bench/fanout.ts [--sockets 50000] [--gateways 3] [--couriers 2000] [--rounds 2] [--seconds 8] [--stall 60]
- *   [--peers uws,ws,socket.io] [--per-s 1500]
+ *   [--peers uws,ws,socket.io] [--per-s 1500] [--whole]
  */
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { freePort } from "../scripts/services/ports.ts";
@@ -17,7 +19,8 @@ import { Load, measure, mediansOf, memoryOf, round, say } from "./fanout-load.ts
 import type { Measured } from "./fanout-load.ts";
 import { SLICE_MS } from "./fanout-wire.ts";
 import type { PeerOrder } from "./fanout-wire.ts";
-import { startChild, startWorld } from "./fanout-world.ts";
+import type { RiderOrder } from "./fanout-riders.ts";
+import { startChild, startWorld, tokenFor } from "./fanout-world.ts";
 import type { World } from "./fanout-world.ts";
 import { median, report } from "./report.ts";
 
@@ -31,6 +34,7 @@ const { values } = parseArgs({
     stall: { type: "string", default: "60" },
     peers: { type: "string", default: "uws,ws,socket.io" },
     "per-s": { type: "string", default: "1500" },
+    whole: { type: "boolean", default: false },
   },
 });
 const GATEWAYS = Number(values.gateways);
@@ -39,6 +43,7 @@ const ROUNDS = Number(values.rounds);
 const SECONDS = Number(values.seconds);
 const STALL_S = Number(values.stall);
 const PER_S = Number(values["per-s"]);
+const WHOLE = values.whole;
 const PEERS = values.peers.split(",").filter((name) => name !== "");
 const PER_GATEWAY = Math.ceil(Number(values.sockets) / GATEWAYS);
 const SOCKETS = PER_GATEWAY * GATEWAYS;
@@ -105,6 +110,30 @@ async function peer(name: string): Promise<Candidate> {
   return { name, load, servers, run, bytesPerSocket: (memoryOf(servers) - before) / SOCKETS };
 }
 
+type Run = Candidate["run"];
+
+function played(world: World): Run {
+  const movement = new Movement(world);
+  return (isOn, mode) => {
+    movement.everySlices = MODES[mode];
+    movement.isOn = isOn;
+  };
+}
+
+/** Couriers with sockets of their own. */
+async function riding({ port }: World): Promise<Run> {
+  const all = Array.from({ length: COURIERS }, (_, n) => tokenFor("courier", `cur_${n}`));
+  const tokens = await Promise.all(all);
+  const riders = await startChild("./fanout-riders.ts", []);
+  const tell = (order: RiderOrder): void => void riders.send(order);
+  tell({ do: "connect", port, tokens });
+  await once(riders, "message");
+  say(`${COURIERS} couriers are connected`);
+  return (isOn, mode) => {
+    tell(isOn ? { do: "ride", everyMs: MODES[mode] * SLICE_MS } : { do: "stop" });
+  };
+}
+
 async function ourselves(world: World): Promise<Candidate> {
   const { gateways: servers, follow } = world;
   const before = memoryOf(servers);
@@ -113,11 +142,7 @@ async function ourselves(world: World): Promise<Candidate> {
   const rest = { ports, perLoader: PER_GATEWAY, follow, perS: PER_S };
   const load = await Load.open({ name, speaks: "hexdispatch", ...rest });
   say(`${world.asking()} gateways ask for positions`);
-  const movement = new Movement(world);
-  const run = (isOn: boolean, mode: Mode): void => {
-    movement.everySlices = MODES[mode];
-    movement.isOn = isOn;
-  };
+  const run = WHOLE ? await riding(world) : played(world);
   return { name, load, servers, run, bytesPerSocket: (memoryOf(servers) - before) / SOCKETS };
 }
 
@@ -150,7 +175,7 @@ async function stall({ load, servers, run }: Candidate) {
 
 async function main(): Promise<void> {
   say(`${SOCKETS} sockets, ${GATEWAYS} gateways, ${COURIERS} couriers`);
-  const world = await startWorld({ gateways: GATEWAYS, couriers: COURIERS, hasNode: false });
+  const world = await startWorld({ gateways: GATEWAYS, couriers: COURIERS, hasNode: WHOLE });
   try {
     const ours = await ourselves(world);
     const candidates = [ours];
@@ -178,6 +203,7 @@ async function main(): Promise<void> {
       sockets: SOCKETS,
       gateways: GATEWAYS,
       couriers: COURIERS,
+      whole: WHOLE,
       openedPerS: each(({ load }) => Math.round(SOCKETS / load.openedInS)),
       bytesPerSocket: each(({ bytesPerSocket }) => Math.round(bytesPerSocket)),
       a: medians,
