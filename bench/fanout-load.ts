@@ -37,11 +37,13 @@ let loads = 0;
 
 export class Load {
   readonly #loaders: readonly ChildProcess[];
+  readonly sockets: number;
   /** How long it took to open them all. */
   readonly openedInS: number;
 
-  private constructor(loaders: readonly ChildProcess[], openedInS: number) {
+  private constructor(loaders: readonly ChildProcess[], sockets: number, openedInS: number) {
     this.#loaders = loaders;
+    this.sockets = sockets;
     this.openedInS = openedInS;
   }
 
@@ -69,12 +71,13 @@ export class Load {
       const rest = { speaks, follow, count, perS: perS / ports.length };
       loader.send({ do: "connect", port, from, ...rest } satisfies LoaderOrder);
       const failed = once(loader, "exit").then(() => Promise.reject(new Error("a loader ended")));
+      failed.catch(() => undefined); // After it was open its end is ours.
       await Promise.race([isOpen, failed]);
     });
     await Promise.all(opening).finally(() => clearInterval(timer));
     const openedInS = (performance.now() - since) / 1_000;
     say(`${name}: ${total} sockets in ${openedInS.toFixed(1)} s`);
-    return new Load(loaders, openedInS);
+    return new Load(loaders, total, openedInS);
   }
 
   tell(order: LoaderOrder): void {
@@ -90,6 +93,11 @@ export class Load {
     }
     const frames = words.reduce((sum, word) => sum + word.frames, 0);
     return { frames, bins, resumed: words.flatMap((word) => word.resumed) };
+  }
+
+  /** The sockets are gone with their processes. */
+  close(): void {
+    for (const loader of this.#loaders) loader.kill("SIGKILL");
   }
 
   /** CPU of the loaders so far, seconds. */

@@ -1,8 +1,8 @@
 /**
  * What it costs to show positions to many: N followers (50,000) over three gateway processes on one port, each following
  * one of 2,000 couriers, (a) with a new position of each every second, (b) with one every ten. Beside it, alternated in the
- * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets from as many
- * processes: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
+ * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets as one gateway
+ * has: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
  * couriers ping over sockets of their own and a real node stands between: lag is then from the ping sent to the frame read.
  *
  * Last, some followers stop reading for a while: what they then read first, and what it cost the gateways in memory.
@@ -90,24 +90,24 @@ type Candidate = {
   readonly run: (isOn: boolean, mode: Mode) => void;
 };
 
-/** As many processes of a bare loop as there are gateways, each with as many sockets. */
-async function peer(name: string): Promise<Candidate> {
-  const ports: number[] = [];
-  const servers: ChildProcess[] = [];
-  for (let i = 0; i < GATEWAYS; i++) {
-    const port = await freePort();
-    ports.push(port);
-    servers.push(await startChild("./fanout-peer.ts", [name, String(port)]));
-  }
-  const before = memoryOf(servers);
+/** A bare loop with as many sockets as one gateway has; beside those of the gateways more would be too many for one machine. */
+async function peer(name: string): Promise<Candidate & { readonly close: () => void }> {
+  const port = await freePort();
+  const server = await startChild("./fanout-peer.ts", [name, String(port)]);
+  const before = memoryOf([server]);
   const speaks = name === "socket.io" ? "socket.io" : "bare";
-  const rest = { ports, perLoader: PER_GATEWAY, follow: [], perS: 2 * PER_S };
+  const rest = { ports: [port], perLoader: PER_GATEWAY, follow: [], perS: 2 * PER_S };
   const load = await Load.open({ name, speaks, ...rest });
+  const bytesPerSocket = (memoryOf([server]) - before) / PER_GATEWAY;
   const run = (isOn: boolean, mode: Mode): void => {
     const order: PeerOrder = { isOn, couriers: COURIERS, everySlices: MODES[mode] };
-    for (const server of servers) server.send(order);
+    server.send(order);
   };
-  return { name, load, servers, run, bytesPerSocket: (memoryOf(servers) - before) / SOCKETS };
+  const close = (): void => {
+    server.kill("SIGKILL");
+    load.close();
+  };
+  return { name, load, servers: [server], run, bytesPerSocket, close };
 }
 
 type Run = Candidate["run"];
@@ -173,47 +173,61 @@ async function stall({ load, servers, run }: Candidate) {
   };
 }
 
+/** Figures by candidate and mode. */
+class Book {
+  readonly #all = new Map<string, Measured[]>();
+  readonly bytesPerSocket: Record<string, number> = {};
+  readonly openedPerS: Record<string, number> = {};
+
+  async measure({ name, load, servers, run, bytesPerSocket }: Candidate, mode: Mode) {
+    const figures = await measure(load, servers, (isOn) => run(isOn, mode), SECONDS);
+    const key = `${name} ${mode}`;
+    this.#all.set(key, [...(this.#all.get(key) ?? []), figures]);
+    this.bytesPerSocket[name] = Math.round(bytesPerSocket);
+    this.openedPerS[name] = Math.round(load.sockets / load.openedInS);
+    say(`${key}: ${JSON.stringify(figures)}`);
+  }
+
+  medians(mode: Mode): Record<string, Measured> {
+    const keys = [...this.#all.keys()].filter((key) => key.endsWith(` ${mode}`));
+    return Object.fromEntries(
+      keys.map((key) => [key.slice(0, -2), mediansOf(this.#all.get(key) ?? [])]),
+    );
+  }
+}
+
+/** In turn: the gateways, then each bare loop, opened for it and closed again. */
+async function rounds(ours: Candidate, book: Book): Promise<void> {
+  for (let no = 1; no <= ROUNDS; no++) {
+    await book.measure(ours, "a");
+    for (const name of PEERS) {
+      const other = await peer(name);
+      await book.measure(other, "a");
+      if (no === 1) await book.measure(other, "b");
+      other.close();
+      await sleep(1_000);
+    }
+    await book.measure(ours, "b");
+  }
+}
+
 async function main(): Promise<void> {
   say(`${SOCKETS} sockets, ${GATEWAYS} gateways, ${COURIERS} couriers`);
   const world = await startWorld({ gateways: GATEWAYS, couriers: COURIERS, hasNode: WHOLE });
   try {
     const ours = await ourselves(world);
-    const candidates = [ours];
-    for (const name of PEERS) candidates.push(await peer(name));
-    const rounds = new Map<string, Measured[]>();
-    for (let no = 1; no <= ROUNDS; no++) {
-      for (const { name, load, servers, run } of candidates) {
-        const figures = await measure(load, servers, (isOn) => run(isOn, "a"), SECONDS);
-        rounds.set(name, [...(rounds.get(name) ?? []), figures]);
-        say(`round ${no} ${name} (a): ${JSON.stringify(figures)}`);
-      }
-    }
-    const b = new Map<string, Measured>();
-    for (const { name, load, servers, run } of candidates) {
-      b.set(name, await measure(load, servers, (isOn) => run(isOn, "b"), 2 * SECONDS));
-      say(`${name} (b): ${JSON.stringify(b.get(name))}`);
-    }
+    const book = new Book();
+    await rounds(ours, book);
     const idle = await measure(ours.load, ours.servers, () => undefined, SECONDS);
     const stalled = STALL_S > 0 ? await stall(ours) : null;
-    const each = <T>(of: (candidate: Candidate) => T): Record<string, T> =>
-      Object.fromEntries(candidates.map((candidate) => [candidate.name, of(candidate)]));
-    const medians = each(({ name }) => mediansOf(rounds.get(name) ?? []));
-    const [gateways, bare] = [medians["gateways"], medians["uws"]];
+    const a = book.medians("a");
+    const [gateways, bare] = [a["gateways"], a["uws"]];
+    const over = (gateways?.cpuUsPerFrame ?? Number.NaN) / (bare?.cpuUsPerFrame ?? Number.NaN);
+    const { openedPerS, bytesPerSocket } = book;
     report("fanout", {
-      sockets: SOCKETS,
-      gateways: GATEWAYS,
-      couriers: COURIERS,
-      whole: WHOLE,
-      openedPerS: each(({ load }) => Math.round(SOCKETS / load.openedInS)),
-      bytesPerSocket: each(({ bytesPerSocket }) => Math.round(bytesPerSocket)),
-      a: medians,
-      aOverBareLoop:
-        bare === undefined
-          ? null
-          : round((gateways?.cpuUsPerFrame ?? Number.NaN) / bare.cpuUsPerFrame, 2),
-      b: Object.fromEntries(b),
-      idleCores: idle.cores,
-      stalled,
+      ...{ sockets: SOCKETS, gateways: GATEWAYS, couriers: COURIERS, whole: WHOLE },
+      ...{ openedPerS, bytesPerSocket, a, aOverBareLoop: round(over, 2), b: book.medians("b") },
+      ...{ idleCores: idle.cores, stalled },
     });
   } finally {
     await world.close();

@@ -20,6 +20,7 @@ import type { Link } from "./link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
 import { allowed, isCarried, permitted } from "./policy.ts";
+import type { Principal } from "./principal.ts";
 import type { Reader } from "./reader.ts";
 import { SeenWindow } from "./seen-window.ts";
 import { audienceOf } from "./views.ts";
@@ -131,7 +132,7 @@ export class Tracking {
       if (found === null) await this.#intake.refuseIfTaken(link.principal, id);
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
-      const view = await this.#reader.view(followed.row ?? row, link.principal);
+      const view = await this.#viewFor(followed, link.principal, row);
       const passed = await this.#passed.between(followed, after, view.version);
       if (!link.isOpen()) return;
       link.send({ type: "ok", ref, result: { recovered: passed?.recovered ?? null } });
@@ -144,6 +145,13 @@ export class Tracking {
       followed.joining--;
       this.#closeIfUnused(followed);
     }
+  }
+
+  /** Where somebody follows it already, its position is pushed here: when thousands come back, nobody need be asked. */
+  #viewFor(followed: Followed, principal: Principal, read: DeliveryRow): Promise<DeliveryView> {
+    const row = followed.row ?? read;
+    if (followed.followers.size === 0) return this.#reader.view(row, principal);
+    return Promise.resolve(this.#reader.viewNow(row, principal));
   }
 
   untrack(session: SessionId, id: DeliveryId): void {
