@@ -1,6 +1,6 @@
 /**
  * What the gateways' fan-out is measured against: a bare loop that sends the same bytes to the same number of sockets in
- * the same slices, on uWebSockets.js or on `ws`. No session, no policy, nothing but the loop.
+ * the same slices, on uWebSockets.js, on `ws` or on Socket.IO. No session, no policy, nothing but the loop.
  *
  * Run by bench/fanout.ts with the name of the library and the port.
  */
@@ -8,10 +8,14 @@ import { createServer } from "node:http";
 // The bare loop is what our own socket adapter is measured against.
 // oxlint-disable-next-line no-restricted-imports
 import * as uws from "uWebSockets.js";
+import { Server as SocketIoServer } from "socket.io";
 import { WebSocketServer } from "ws";
 import type { DeliveryId } from "../proto/ids.ts";
 import { SLICE_MS, positionBytes } from "./fanout-wire.ts";
 import type { PeerOrder } from "./fanout-wire.ts";
+
+const QUIET_MS = 3_600_000;
+const BEHIND_MAX_MS = 1_000;
 
 type Send = (bytes: Uint8Array) => void;
 const sends: Send[] = [];
@@ -32,6 +36,16 @@ if (library === "uws") {
   };
   app.ws("/*", options as uws.WebSocketBehavior<unknown>);
   app.listen("127.0.0.1", port, ready);
+} else if (library === "socket.io") {
+  const http = createServer();
+  const server = new SocketIoServer(http, {
+    transports: ["websocket"],
+    serveClient: false,
+    perMessageDeflate: false,
+    pingInterval: QUIET_MS, // Our followers answer no pings of its own kind.
+  });
+  server.on("connection", (socket) => void sends.push((bytes) => socket.emit("position", bytes)));
+  http.listen(port, "127.0.0.1", 4_096, ready);
 } else {
   const http = createServer();
   const server = new WebSocketServer({ server: http, perMessageDeflate: false });
@@ -52,9 +66,15 @@ function sendSlice(): void {
 }
 
 let next = Date.now();
+/** One slice, then whatever else there is to do: who cannot keep up leaves slices out, but never stops reading. */
 const tick = (): void => {
-  for (; next <= Date.now(); next += SLICE_MS) if (order.isOn) sendSlice();
-  setTimeout(tick, Math.max(0, next - Date.now()));
+  const now = Date.now();
+  if (next <= now) {
+    if (order.isOn) sendSlice();
+    next = Math.max(next + SLICE_MS, now - BEHIND_MAX_MS);
+  }
+  if (next <= Date.now()) setImmediate(tick);
+  else setTimeout(tick, next - Date.now());
 };
 tick();
 process.on("message", (word: PeerOrder) => {

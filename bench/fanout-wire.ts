@@ -15,16 +15,16 @@ export type PeerOrder = {
   readonly everySlices: number;
 };
 
-/** The request that opens a WebSocket. */
-export const upgradeRequest = (host: string): string =>
+/** The request that opens a WebSocket; Socket.IO has a path of its own. */
+export const upgradeRequest = (host: string, speaks: string): string =>
   [
-    "GET /v1/socket HTTP/1.1",
+    `GET ${speaks === "socket.io" ? "/socket.io/?EIO=4&transport=websocket" : "/v1/socket"} HTTP/1.1`,
     `Host: ${host}`,
     "Connection: Upgrade",
     "Upgrade: websocket",
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Protocol: hexdispatch.v1.msgpack",
+    ...(speaks === "socket.io" ? [] : ["Sec-WebSocket-Protocol: hexdispatch.v1.msgpack"]),
     "\r\n",
   ].join("\r\n");
 
@@ -39,13 +39,16 @@ export function clientBytes(frame: ClientFrame): Buffer {
   return Buffer.concat([head, payload]);
 }
 
+/** A client of Socket.IO asks for the main namespace: the text "40". */
+export const SOCKET_IO_JOIN = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30]);
+
 /** An empty pong: who never answers a ping is closed as idle. */
 export const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
 
-/** Calls back for each whole binary frame in `bytes`; gives what is left of the last one. */
+/** Calls back for each whole frame of data in `bytes`; gives what is left of the last one. */
 export function eachFrame(
   bytes: Buffer,
-  fn: (bytes: Buffer, from: number, to: number) => void,
+  fn: (bytes: Buffer, from: number, to: number, isBinary: boolean) => void,
   onPing: () => void,
 ): Buffer | null {
   let at = 0;
@@ -57,7 +60,7 @@ export function eachFrame(
     const end = at + head + size;
     if (end > bytes.length) break;
     const opcode = (bytes[at] as number) & 0x0f;
-    if (opcode === 2) fn(bytes, at + head, end);
+    if (opcode === 1 || opcode === 2) fn(bytes, at + head, end, opcode === 2);
     else if (opcode === 9) onPing();
     at = end;
   }

@@ -159,7 +159,7 @@ function startLoops(
     runtime.ownership.owns(SINGLETON_SHARD) ? housekeeping() : Promise.resolve();
   return [
     repeat(clock, settings.SWEEP_MS, () => runtime.sweep.once()),
-    repeat(clock, settings.POSITIONS_MS, () => runtime.positions.publish()),
+    repeat(clock, settings.POSITIONS_MS, () => runtime.positions.expire()),
     repeat(clock, settings.LAST_KNOWN_MS, () => runtime.tracks.saveLastKnown()),
     repeat(clock, settings.HISTORY_MS, () => runtime.tracks.appendHistory()),
     repeat(clock, settings.DIGEST_MS, () => runtime.digests.publish()),

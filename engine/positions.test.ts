@@ -42,6 +42,11 @@ const watch = (gateway: string, names: readonly string[], shard = 1): void =>
     incoming({ type: "watch", gateway: gateway as NodeId, couriers: names.map(id), ttlMs: 3_000 }),
   );
 
+function move(name: string, no: number): void {
+  fleet.set(id(name), record(name, no));
+  positions.moved(id(name));
+}
+
 beforeEach(() => {
   clock = new VirtualClock();
   fleet = new Map([record("a", 1), record("b", 1), record("c", 1, 0)].map((r) => [r.courier, r]));
@@ -54,8 +59,9 @@ beforeEach(() => {
     bus: {
       publish: (subject, data) => {
         const message = streamMessages.decode(data);
-        if (message?.type === "positions") origins.push(`${message.shard}/${message.epoch}`);
-        const rows = message?.type === "positions" ? message.positions : [];
+        const parts = message?.type === "moved" ? message.parts : [];
+        for (const { shard, epoch } of parts) origins.push(`${shard}/${epoch}`);
+        const rows = parts.flatMap((part) => part.positions);
         sent.push(`${subject} ${rows.map((row) => `${row.courier}:${row.no}`).join(" ")}`);
         return true;
       },
@@ -73,7 +79,9 @@ describe("watched couriers", () => {
     watch("gw_2", ["a"]);
     positions.publish();
     positions.publish();
-    fleet.set(id("a"), record("a", 2));
+    move("a", 2);
+    positions.publish();
+    positions.moved(id("a")); // Only its slots changed, say.
     positions.publish();
     expect(sent).toEqual([
       "t.positions.gw_1 cur_a:1 cur_b:1",
@@ -94,13 +102,13 @@ describe("watched couriers", () => {
     watch("gw_1", ["a"], 1);
     watch("gw_1", ["b"], 2);
     positions.publish();
-    expect(sent).toEqual(["t.positions.gw_1 cur_a:1", "t.positions.gw_1 cur_b:1"]);
+    expect(sent).toEqual(["t.positions.gw_1 cur_a:1 cur_b:1"]);
     expect(origins).toEqual(["1/10", "2/20"]);
-    fleet.set(id("a"), record("a", 2));
-    fleet.set(id("b"), record("b", 2));
+    move("a", 2);
+    move("b", 2);
     epochs.delete(1 as ShardId);
     positions.publish();
-    expect(sent.slice(2)).toEqual(["t.positions.gw_1 cur_b:2"]);
+    expect(sent.slice(1)).toEqual(["t.positions.gw_1 cur_b:2"]);
   });
 
   it("are replaced by a newer list; only those new on it are sent again", () => {
@@ -109,17 +117,32 @@ describe("watched couriers", () => {
     watch("gw_1", ["a", "b"]);
     positions.publish();
     watch("gw_1", []);
-    fleet.set(id("a"), record("a", 2));
+    move("a", 2);
     positions.publish();
     expect(sent).toEqual(["t.positions.gw_1 cur_a:1", "t.positions.gw_1 cur_b:1"]);
   });
 
   it("are forgotten when the gateway does not renew its lease", async () => {
     watch("gw_1", ["a"]);
-    await clock.advance(3_000);
     positions.publish();
-    expect(sent).toEqual([]);
+    await clock.advance(3_000);
+    positions.expire();
+    move("a", 2);
+    positions.publish();
+    expect(sent).toEqual(["t.positions.gw_1 cur_a:1"]);
     expect(positions.watched()).toBe(0);
+  });
+
+  it("are sent a moment after they moved, those of one moment together", async () => {
+    watch("gw_1", ["a", "b"]);
+    await clock.advance(100);
+    sent.length = 0;
+    move("a", 2);
+    move("b", 2);
+    await clock.advance(10);
+    expect(sent).toEqual(["t.positions.gw_1 cur_a:2 cur_b:2"]);
+    await clock.advance(5_000);
+    expect(sent).toHaveLength(1);
   });
 });
 

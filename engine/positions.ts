@@ -1,7 +1,8 @@
 /**
- * Positions for those who look on: gateways name the couriers that entitled people watch, for a while (a lease), and get
- * once a second those who moved; `where` and `fleet` are answered from the index. Who may see whom is the gateway's
- * business. Positions of couriers nobody watches are not sent anywhere.
+ * Positions for those who look on: gateways name the couriers that entitled people watch, for a while (a lease), and are told
+ * a moment after one of them moved, all shards of this node in one message; `where` and `fleet` are answered from the
+ * index. Who may see whom is the gateway's business, and how often. Positions of couriers nobody watches are not sent
+ * anywhere.
  */
 import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -21,7 +22,8 @@ export type PositionsPorts = {
   readonly forEachOwned: (fn: (record: CourierRecord) => void) => void;
 };
 
-type Position = StreamMessageOf<"positions">["positions"][number];
+type Part = StreamMessageOf<"moved">["parts"][number];
+type Position = Part["positions"][number];
 
 /** What one gateway watches in one shard; the number of the record that it was sent last, for each courier. */
 type Lease = {
@@ -29,7 +31,12 @@ type Lease = {
   readonly shard: ShardId;
   readonly until: Millis;
   readonly sent: Map<CourierId, number>;
+  /** Those who may have moved since. */
+  readonly due: Set<CourierId>;
 };
+
+/** Moves of so long share a message. */
+const SETTLE_MS = 10;
 
 /** Gateways times shards. */
 const LEASES_MAX = 65_536;
@@ -41,6 +48,11 @@ const NEVER_SENT = -1;
 export class Positions {
   readonly #ports: PositionsPorts;
   readonly #leases = new Map<string, Lease>();
+  /** Who watches a courier. */
+  readonly #watching = new Map<CourierId, Set<Lease>>();
+  /** Leases with somebody due. */
+  readonly #due = new Set<Lease>();
+  #isArmed = false;
 
   constructor(ports: PositionsPorts) {
     this.#ports = ports;
@@ -60,24 +72,57 @@ export class Positions {
     const { gateway, couriers, ttlMs } = watch;
     const key = `${gateway}/${shard}`;
     const known = this.#leases.get(key);
-    if (couriers.length === 0) {
-      this.#leases.delete(key);
-      return;
-    }
     if (known === undefined && this.#leases.size >= LEASES_MAX) return;
+    if (known !== undefined) this.#end(key, known);
+    if (couriers.length === 0) return;
     const until = this.#ports.clock.now() + Math.min(ttlMs, LEASE_MAX_MS);
     // Who was watched before has been sent; who is new is sent with the next batch.
     const sent = new Map(
       couriers.map((courier) => [courier, known?.sent.get(courier) ?? NEVER_SENT]),
     );
-    this.#leases.set(key, { gateway, shard, until, sent });
+    const lease = { gateway, shard, until, sent, due: new Set(couriers) };
+    this.#leases.set(key, lease);
+    for (const courier of sent.keys()) {
+      const watching = this.#watching.get(courier);
+      if (watching === undefined) this.#watching.set(courier, new Set([lease]));
+      else watching.add(lease);
+    }
+    this.#markDue(lease);
+  }
+
+  /** A courier of ours has a newer record. */
+  moved(courier: CourierId): void {
+    const watching = this.#watching.get(courier);
+    if (watching === undefined) return;
+    for (const lease of watching) {
+      lease.due.add(courier);
+      this.#markDue(lease);
+    }
+  }
+
+  #markDue(lease: Lease): void {
+    this.#due.add(lease);
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    this.#ports.clock.after(SETTLE_MS, () => {
+      this.#isArmed = false;
+      this.publish();
+    });
+  }
+
+  #end(key: string, lease: Lease): void {
+    this.#leases.delete(key);
+    this.#due.delete(lease);
+    for (const courier of lease.sent.keys()) {
+      const watching = this.#watching.get(courier);
+      watching?.delete(lease);
+      if (watching?.size === 0) this.#watching.delete(courier);
+    }
   }
 
   /** The shard has another owner now, to whom the gateways say anew whom they watch. */
   forget(shard: ShardId): void {
-    for (const key of this.#leases.keys()) {
-      if (key.endsWith(`/${shard}`)) this.#leases.delete(key);
-    }
+    for (const [key, lease] of this.#leases) if (lease.shard === shard) this.#end(key, lease);
   }
 
   /** A `where` request. */
@@ -103,19 +148,35 @@ export class Positions {
     } while (from < records.length);
   }
 
-  /** Called once a second: sends what has moved and ends what has run out. */
-  publish(): void {
+  /** Called once in a while: ends the leases that have run out. */
+  expire(): void {
     const now = this.#ports.clock.now();
-    for (const [key, lease] of this.#leases) {
-      if (lease.until <= now) this.#leases.delete(key);
-      else this.#send(lease);
+    for (const [key, lease] of this.#leases) if (lease.until <= now) this.#end(key, lease);
+  }
+
+  /** Sends what has moved since the last time; by itself a moment after a move. */
+  publish(): void {
+    const byGateway = new Map<string, Part[]>();
+    for (const lease of this.#due) {
+      const epoch = this.#ports.epochOf(lease.shard);
+      const positions = epoch === null ? [] : this.#moved(lease);
+      lease.due.clear();
+      if (epoch === null || positions.length === 0) continue;
+      // Each shard under its own epoch: the gateway drops those of an owner whose time is over.
+      const part = { shard: lease.shard, epoch, positions };
+      const parts = byGateway.get(lease.gateway);
+      if (parts === undefined) byGateway.set(lease.gateway, [part]);
+      else parts.push(part);
     }
+    this.#due.clear();
+    for (const [gateway, parts] of byGateway) this.#send(gateway, parts);
   }
 
   #moved(lease: Lease): readonly Position[] {
     const moved: Position[] = [];
-    for (const [courier, sentNo] of lease.sent) {
+    for (const courier of lease.due) {
       const record = this.#ports.get(courier);
+      const sentNo = lease.sent.get(courier) ?? NEVER_SENT;
       if (record === null || record.at === 0 || record.no <= sentNo) continue;
       lease.sent.set(courier, record.no);
       const { no, at, lng, lat } = record;
@@ -124,18 +185,25 @@ export class Positions {
     return moved;
   }
 
-  /** Each shard in messages of its own, under its own epoch: the gateway drops those of an owner whose time is over. */
-  #send(lease: Lease): void {
-    const { bus, subjects, epochOf } = this.#ports;
-    const { gateway, shard } = lease;
-    const epoch = epochOf(shard);
-    if (epoch === null) return;
-    const all = this.#moved(lease);
-    for (let from = 0; from < all.length; from += ROWS_PER_MESSAGE_MAX) {
-      const positions = all.slice(from, from + ROWS_PER_MESSAGE_MAX);
-      const message = { type: "positions", positions, shard, epoch } as const;
-      bus.publish(subjects.positions(gateway), streamMessages.encode(message));
+  /** In as many messages as it takes. */
+  #send(gateway: string, all: readonly Part[]): void {
+    const { bus, subjects } = this.#ports;
+    let parts: Part[] = [];
+    let rows = 0;
+    const flush = (): void => {
+      if (parts.length === 0) return;
+      bus.publish(subjects.positions(gateway), streamMessages.encode({ type: "moved", parts }));
+      [parts, rows] = [[], 0];
+    };
+    for (const part of all) {
+      for (let from = 0; from < part.positions.length; from += ROWS_PER_MESSAGE_MAX) {
+        const positions = part.positions.slice(from, from + ROWS_PER_MESSAGE_MAX);
+        if (rows + positions.length > ROWS_PER_MESSAGE_MAX) flush();
+        parts.push({ ...part, positions });
+        rows += positions.length;
+      }
     }
+    flush();
   }
 }
 

@@ -242,6 +242,7 @@ export class Runtime {
       onIndex: (record, shard) => {
         if (!isRobot(record.courier)) this.tracks.onRecord(record);
         this.replica.publish(record, shard);
+        this.positions.moved(record.courier);
       },
       onNotify: (effect, shard) => {
         const epoch = this.ownership.epochOf(shard);

@@ -19,6 +19,8 @@ import {
 } from "../proto/limits.ts";
 import { decodeSessionPosts } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
+import { Connection, ConnectionLink } from "./connection.ts";
+import type { ConnectionHome } from "./connection.ts";
 import type { Principal } from "./principal.ts";
 import type { Deps } from "./deps.ts";
 import { errorFrame } from "./frame-service.ts";
@@ -27,30 +29,16 @@ import type { Link } from "./link.ts";
 import type { Mail } from "./mail.ts";
 import { nowUs } from "./now-us.ts";
 import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
-import type { PingAdvice } from "./ping-advice.ts";
 import { asDispatchError } from "./problem.ts";
 import { deadline, openSession, step } from "./session.ts";
-import type { Session, SessionEffect, SessionMsg } from "./session.ts";
+import type { SessionEffect, SessionMsg } from "./session.ts";
 import type { WsPeer, WsReceiver } from "./socket.ts";
 import type { SocketCaps } from "./socket-caps.ts";
 import { assignmentView } from "./views.ts";
 
-/** A reader with more than this unsent gets no positions until it has caught up. */
-const BEHIND_BYTES = 16_384;
 const ASSIGNMENTS_MAX = 64;
-const NO_ALARM = (): void => undefined;
-
-type Connection = {
-  readonly id: SessionId;
-  readonly peer: WsPeer;
-  state: Session;
-  link: Link | null;
-  /** For which time the alarm is armed; null: for none. */
-  armedAt: Millis | null;
-  cancelAlarm: () => void;
-  /** Of a courier: how often its app should ping. */
-  advice: PingAdvice | null;
-};
+/** How often all deadlines are looked at: so late a session may end. A timer for each would cost more than the rest of it. */
+const DEADLINES_MS = 500;
 
 export type ConnectionParts = {
   readonly deps: Deps;
@@ -61,12 +49,13 @@ export type ConnectionParts = {
   readonly onLeave: (session: SessionId) => void;
 };
 
-export class Connections {
+export class Connections implements ConnectionHome {
   readonly #parts: ConnectionParts;
   readonly #deps: Deps;
   readonly #byId = new Map<SessionId, Connection>();
   readonly #byCourier = new Map<CourierId, Connection>();
   readonly #unsubscribe: () => void;
+  #cancelLook: () => void;
   #serve: ServeFrame = () => undefined;
   #isDraining = false;
 
@@ -75,6 +64,16 @@ export class Connections {
     this.#deps = parts.deps;
     const { bus, subjects, gateway } = parts.deps;
     this.#unsubscribe = bus.subscribe(subjects.gateway(gateway), ({ data }) => this.#deliver(data));
+    this.#cancelLook = parts.deps.clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
+  }
+
+  /** Looks at no deadline any more; after `drain`. */
+  stop(): void {
+    this.#cancelLook();
+  }
+
+  get metrics(): Deps["metrics"] {
+    return this.#deps.metrics;
   }
 
   /** Connects what frames do; once, before the first connection. */
@@ -89,33 +88,27 @@ export class Connections {
   /** A socket was opened. */
   open(peer: WsPeer): WsReceiver {
     const state = openSession(this.#deps.clock.now());
-    const connection: Connection = {
-      id: newSessionId(this.#deps.random),
-      peer,
-      state,
-      link: null,
-      armedAt: null,
-      cancelAlarm: NO_ALARM,
-      advice: null,
-    };
+    const connection = new Connection(this, newSessionId(this.#deps.random), peer, state);
     this.#byId.set(connection.id, connection);
     this.#parts.caps.opened(peer.remoteAddress);
-    this.#arm(connection);
-    if (this.#isDraining) {
-      this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
-    }
-    return {
-      message: (bytes, isBinary) => {
-        const frame = isBinary ? clientFrames.decode(bytes) : null;
-        this.#deps.metrics.received(frame?.type ?? "bad");
-        this.#run(connection, { type: "frame", frame });
-      },
-      closed: (code) => {
-        this.#deps.metrics.disconnects.inc({ code: String(code) });
-        this.#parts.caps.closed(peer.remoteAddress);
-        this.#run(connection, { type: "gone" });
-      },
-    };
+    if (this.#isDraining) this.#stopNow(connection);
+    return connection;
+  }
+
+  received(connection: Connection, bytes: Uint8Array, isBinary: boolean): void {
+    const frame = isBinary ? clientFrames.decode(bytes) : null;
+    this.#deps.metrics.received(frame?.type ?? "bad");
+    this.#run(connection, { type: "frame", frame });
+  }
+
+  ended(connection: Connection, code: number): void {
+    this.#deps.metrics.disconnects.inc({ code: String(code) });
+    this.#parts.caps.closed(connection.peer.remoteAddress);
+    this.#run(connection, { type: "gone" });
+  }
+
+  lagged(connection: Connection): void {
+    this.#run(connection, { type: "lagged" });
   }
 
   /** All pings of a session up to `seq` were handed on. */
@@ -141,26 +134,43 @@ export class Connections {
     }
   }
 
-  /** Says goodbye to all and closes them in batches, so that they do not all come back at one moment. */
+  /**
+   * Says goodbye to all and closes them in batches, so that they do not all come back at one moment. Each is served until
+   * its own turn.
+   */
   async drain(batch: number, pauseMs: number): Promise<void> {
     this.#isDraining = true;
     const { clock } = this.#deps;
     const all = [...this.#byId.values()];
-    for (let i = 0; i < all.length; i++) {
-      const closeAt = clock.now() + Math.floor(i / batch) * pauseMs;
-      this.#run(all[i] as Connection, { type: "stop", closeAt });
+    for (let from = 0; from < all.length; from += batch) {
+      for (const connection of all.slice(from, from + batch)) this.#stopNow(connection);
+      await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
-    const batches = Math.ceil(all.length / batch);
-    await new Promise<void>((resolve) => clock.after(batches * pauseMs, resolve));
     this.#unsubscribe();
+  }
+
+  #stopNow(connection: Connection): void {
+    this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
   }
 
   #run(connection: Connection, msg: SessionMsg): void {
     const [next, ...effects] = step(connection.state, msg, this.#deps.clock.now());
     connection.state = next;
     for (const effect of effects) this.#perform(connection, effect);
-    this.#arm(connection);
     if (next.at === "closed") this.#byId.delete(connection.id);
+    else if (next.at === "draining") this.#wakeIfDue(connection, this.#deps.clock.now());
+  }
+
+  #wakeIfDue(connection: Connection, now: Millis): void {
+    const at = deadline(connection.state);
+    if (at !== null && at <= now) this.#run(connection, { type: "woke" });
+  }
+
+  #lookAtDeadlines(): void {
+    const { clock } = this.#deps;
+    const now = clock.now();
+    for (const connection of this.#byId.values()) this.#wakeIfDue(connection, now);
+    this.#cancelLook = clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
   }
 
   #perform(connection: Connection, effect: SessionEffect): void {
@@ -173,7 +183,7 @@ export class Connections {
         return;
       case "serve":
         if (connection.link === null) return;
-        this.#advise(connection, effect.frame);
+        this.passed(connection, effect.frame);
         this.#serve(connection.link, effect.frame);
         return;
       case "send":
@@ -190,18 +200,6 @@ export class Connections {
         this.#leave(connection, effect.principal);
         return;
     }
-  }
-
-  #arm(connection: Connection): void {
-    const at = deadline(connection.state);
-    if (at === connection.armedAt) return;
-    connection.cancelAlarm();
-    connection.armedAt = at;
-    if (at === null) return;
-    connection.cancelAlarm = this.#deps.clock.after(at - this.#deps.clock.now(), () => {
-      connection.armedAt = null;
-      this.#run(connection, { type: "woke" });
-    });
   }
 
   #verify(connection: Connection, credential: string): void {
@@ -226,7 +224,7 @@ export class Connections {
   #enter(connection: Connection, principal: Principal): void {
     this.#deps.metrics.connections.inc({ session_role: principal.role });
     this.#parts.caps.enter(principal);
-    const link = this.#linkOf(connection, principal);
+    const link = new ConnectionLink(connection, principal);
     connection.link = link;
     if (principal.role !== "courier") {
       link.send(this.#welcome(connection, principal, null, []));
@@ -240,7 +238,7 @@ export class Connections {
       if (!link.isOpen()) return;
       // Without its deliveries the app would show none: it shall come back and ask again.
       link.send(errorFrame(asDispatchError(error), null));
-      this.#run(connection, { type: "stop", closeAt: this.#deps.clock.now() });
+      this.#stopNow(connection);
     });
   }
 
@@ -284,8 +282,8 @@ export class Connections {
     };
   }
 
-  /** A frame passes: tells the courier's app when it should ping more or less often from now on. */
-  #advise(connection: Connection, frame: ClientFrame | ServerFrame): void {
+  /** Tells the courier's app when it should ping more or less often from now on. */
+  passed(connection: Connection, frame: ClientFrame | ServerFrame): void {
     const { advice } = connection;
     if (advice === null) return;
     const { settings } = this.#deps.config;
@@ -309,37 +307,6 @@ export class Connections {
     // A newer connection of the courier is not ours to take away.
     if (this.#byCourier.get(courier) === connection) this.#byCourier.delete(courier);
     this.#parts.mail.tellCourier(courier, { type: "closed", session: connection.id });
-  }
-
-  #linkOf(connection: Connection, principal: Principal): Link {
-    const { peer, id } = connection;
-    const { dropped, sent } = this.#deps.metrics;
-    const sendBytes = (bytes: Uint8Array): void => {
-      if (connection.state.at === "closed") return;
-      sent(bytes);
-      if (peer.send(bytes) !== "dropped") return;
-      dropped.inc({ reason: "slow_reader" });
-      this.#run(connection, { type: "lagged" });
-    };
-    return {
-      id,
-      principal,
-      isOpen: () => connection.state.at !== "closed",
-      send: (frame) => {
-        sendBytes(serverFrames.encode(frame));
-        this.#advise(connection, frame);
-      },
-      sendBytes,
-      offer: (bytes) => {
-        if (connection.state.at === "closed") return false;
-        if (peer.bufferedBytes() > BEHIND_BYTES) {
-          dropped.inc({ reason: "behind" });
-          return false;
-        }
-        sent(bytes);
-        return peer.send(bytes) !== "dropped";
-      },
-    };
   }
 
   /** Frames from nodes, each for one session. Those for sessions that have ended are nobody's any more. */

@@ -113,7 +113,8 @@ export function createCore(
       ingest.flush();
     },
     stop: () => {
-      for (const part of [following, intake, circuit, doorkeeper, outlook]) part.stop();
+      for (const part of [connections, following, intake, circuit, doorkeeper, outlook])
+        part.stop();
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Positions to their followers. A courier's move is noted for the followers of what it carries and for nobody else; each
- * of them gets one frame with all that moved for it, at most once in POSITIONS_MS. A frame is encoded once for all who
+ * of them gets one frame with all that moved for it, on average at most once in POSITIONS_MS. A frame is encoded once for all who
  * follow the same delivery alone, which is nearly everybody.
  *
  * Time is cut into slices. Who was not sent anything lately is sent in the next slice; who was, in the slice that
@@ -20,6 +20,12 @@ import type { Whereabouts } from "./whereabouts.ts";
 
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;
+/**
+ * A frame may come so much before its turn, and turns are a little less than a period apart, in slices: a courier who
+ * moves once in a period, give or take, is shown without a wait, and whoever had to wait once waits less each time.
+ */
+const EARLY_SLICES = 10;
+const TURN_SLICES = 48;
 /** A slice sends at least so many: about 5 ms of work. */
 const SLICE_SENDS_MIN = 400;
 /** What the field can say. */
@@ -27,10 +33,12 @@ const AGE_MAX_MS = 2_147_483_647;
 
 type PositionItem = ServerFrameOf<"positions">["positions"][number];
 type Encoded = { readonly at: Millis; readonly bytes: Uint8Array };
+/** The frames of one slice, by delivery: the age in them is right for so long. Null: there is no position. */
+type Frames = Map<Followed, Encoded | null>;
 
 export type FanOutParts = {
   readonly clock: Clock;
-  /** At most one frame for a watcher in so long. */
+  /** On average at most one frame for a watcher in so long. */
   readonly periodMs: number;
   readonly whereabouts: Pick<Whereabouts, "latest">;
 };
@@ -83,7 +91,7 @@ export class FanOut implements CourierNeeds {
     const now = this.#clock.now();
     const slice = Math.floor(now / this.#sliceMs);
     for (const followed of carried) {
-      for (const { watcher } of followed.followers.values()) {
+      for (const { watcher } of followed.followers) {
         if (watcher.isBehind && watcher.window.isOpen(now)) watcher.isBehind = false;
         this.#queue(watcher, slice);
       }
@@ -108,8 +116,9 @@ export class FanOut implements CourierNeeds {
     this.#waiting++;
     // Not before what is done, should the clock have stepped back; not beyond one turn.
     const earliest = Math.max(now, this.#done) + 1;
-    const turn = Math.min(watcher.sentSlice + SLICES, earliest + SLICES - 1);
-    (this.#ring[Math.max(earliest, turn) % this.#ring.length] as Watcher[]).push(watcher);
+    const turn = Math.min(watcher.turn - EARLY_SLICES, earliest + SLICES - 1);
+    watcher.due = Math.max(earliest, turn);
+    (this.#ring[watcher.due % this.#ring.length] as Watcher[]).push(watcher);
     this.#arm();
   }
 
@@ -130,10 +139,9 @@ export class FanOut implements CourierNeeds {
     const slice = Math.max(this.#done + 1, this.#sliceNow());
     const due = this.#take(slice);
     const share = Math.max(SLICE_SENDS_MIN, Math.ceil(this.#waiting / SLICES));
-    /** Of this slice, by delivery: the age in it is right for so long. */
-    const encoded = new Map<Followed, Encoded>();
+    const frames: Frames = new Map();
     const count = Math.min(share, due.length);
-    for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, slice, now, encoded);
+    for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, now, frames);
     this.#waiting -= count;
     this.#late = count < due.length ? due.slice(count) : [];
   }
@@ -153,64 +161,67 @@ export class FanOut implements CourierNeeds {
     return due;
   }
 
-  #sendTo(watcher: Watcher, slice: number, now: Millis, encoded: Map<Followed, Encoded>): void {
+  #sendTo(watcher: Watcher, now: Millis, frames: Frames): void {
     watcher.isQueued = false;
-    if (!watcher.link.isOpen()) return;
-    if (!watcher.window.isOpen(now)) {
+    const { link, window, follows } = watcher;
+    if (!link.isOpen()) return;
+    if (!window.isOpen(now)) {
       watcher.isBehind = true;
       return;
     }
+    const [only] = follows;
     const bytes =
-      watcher.follows.size === 1
-        ? this.#frameOfOne(watcher, now, encoded)
+      follows.length === 1 && only !== undefined
+        ? this.#frameOfOne(only, now, frames)
         : this.#frameOfMany(watcher, now);
     if (bytes === null) return;
-    watcher.sentSlice = slice;
-    watcher.window.sent(now);
-    watcher.link.sendBytes(bytes);
+    // By when it was due: that we were late is no reason to be late the next time.
+    watcher.turn = Math.max(watcher.due, watcher.turn) + TURN_SLICES;
+    window.sent(now);
+    link.sendBytes(bytes);
   }
 
-  #frameOfOne(watcher: Watcher, now: Millis, encoded: Map<Followed, Encoded>): Uint8Array | null {
-    for (const follower of watcher.follows.values()) {
-      const { followed } = follower;
-      const known = encoded.get(followed);
-      const item = this.#itemFor(follower, now);
-      if (item === null) return null;
-      follower.positionAt = item.at;
-      if (known?.at === item.at) return known.bytes;
-      const bytes = serverFrames.encode({ type: "positions", positions: [item] });
-      encoded.set(followed, { at: item.at, bytes });
-      return bytes;
+  /** Looked up and encoded once in a slice, however many follow the delivery. */
+  #frameOfOne(follower: Follower, now: Millis, frames: Frames): Uint8Array | null {
+    const { followed } = follower;
+    let encoded = frames.get(followed);
+    if (encoded === undefined) {
+      const item = this.#itemOf(followed, now);
+      encoded =
+        item === null
+          ? null
+          : { at: item.at, bytes: serverFrames.encode({ type: "positions", positions: [item] }) };
+      frames.set(followed, encoded);
     }
-    return null;
+    if (encoded === null || !isFor(follower, encoded.at, now)) return null;
+    follower.positionAt = encoded.at;
+    return encoded.bytes;
   }
 
   #frameOfMany(watcher: Watcher, now: Millis): Uint8Array | null {
     const positions: PositionItem[] = [];
-    for (const follower of watcher.follows.values()) {
-      const item = this.#itemFor(follower, now);
-      if (item === null) continue;
+    for (const follower of watcher.follows) {
+      const item = this.#itemOf(follower.followed, now);
+      if (item === null || !isFor(follower, item.at, now)) continue;
       follower.positionAt = item.at;
       positions.push(item);
     }
     return positions.length === 0 ? null : serverFrames.encode({ type: "positions", positions });
   }
 
-  /** Where the courier of a followed delivery is, if that is news and theirs to know. */
-  #itemFor(follower: Follower, now: Millis): PositionItem | null {
-    const { followed, watcher, positionAt } = follower;
-    const { row } = followed;
+  /** Where the courier of a followed delivery is, as far as it is known here. */
+  #itemOf({ id, row }: Followed, now: Millis): PositionItem | null {
     if (row === null || row.courierId === null) return null;
     const position = this.#whereabouts.latest(row.courierId);
-    if (position === null || position.at <= positionAt) return null;
-    if (!allowed(watcher.link.principal, "position", row, now)) return null;
+    if (position === null) return null;
     const { lng, lat, at } = position;
-    return {
-      delivery: followed.id,
-      lng,
-      lat,
-      at,
-      ageMs: Math.min(AGE_MAX_MS, Math.max(0, now - at)),
-    };
+    return { delivery: id, lng, lat, at, ageMs: Math.min(AGE_MAX_MS, Math.max(0, now - at)) };
   }
+}
+
+/** Whether a position of that time is news for a follower, and theirs to know (D6). */
+function isFor({ followed, watcher, positionAt }: Follower, at: Millis, now: Millis): boolean {
+  const { row } = followed;
+  if (row === null || at <= positionAt) return false;
+  return allowed(watcher.link.principal, "position", row, now);
 }

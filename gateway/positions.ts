@@ -118,14 +118,15 @@ export class Positions {
 
   #learn(data: Uint8Array): void {
     const message = streamMessages.decode(data);
-    if (message?.type !== "positions") return;
-    const { shard, epoch } = message;
-    if (!this.#deps.fence.admits(shard as ShardId, epoch as Epoch)) {
-      this.#deps.metrics.fenced.inc({ what: "positions" });
-      return;
-    }
-    for (const { courier, at, lng, lat } of message.positions) {
-      if (at > 0 && this.#whereabouts.learn({ courier, at, lng, lat })) this.#onMoved(courier);
+    if (message?.type !== "moved") return;
+    for (const { shard, epoch, positions } of message.parts) {
+      if (!this.#deps.fence.admits(shard as ShardId, epoch as Epoch)) {
+        this.#deps.metrics.fenced.inc({ what: "positions" });
+        continue;
+      }
+      for (const { courier, at, lng, lat } of positions) {
+        if (at > 0 && this.#whereabouts.learn({ courier, at, lng, lat })) this.#onMoved(courier);
+      }
     }
   }
 }

@@ -6,10 +6,12 @@ import { createHash } from "node:crypto";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import type { DeliveryRow, Position } from "../engine/store/port.ts";
+import type { Millis } from "../proto/ids.ts";
 import type { DeliveryView } from "../proto/views.ts";
 import type { Principal } from "./principal.ts";
 import { current } from "./estimates.ts";
 import type { Outlook } from "./outlook.ts";
+import type { CurrentEstimates } from "./estimates.ts";
 import { allowed } from "./policy.ts";
 import { audienceOf, deliveryView, phoneSeen } from "./views.ts";
 import type { Whereabouts } from "./whereabouts.ts";
@@ -55,27 +57,34 @@ export class Reader {
     return this.#viewAt(row, principal, position);
   }
 
+  /** When the parcel of a carried delivery arrives, by what is known here; 0 when nothing is. Cheaper than a view. */
+  arrivalNow(row: DeliveryRow): Millis {
+    const { courierId } = row;
+    const position = courierId === null ? null : this.#whereabouts.latest(courierId);
+    return this.#estimates(row, position, this.#clock.now()).arrivalAt ?? 0;
+  }
+
   #viewAt(row: DeliveryRow, principal: Principal, position: Position | null): DeliveryView {
     const now = this.#clock.now();
-    const estimates = current(
-      this.#travel,
-      {
-        id: row.id,
-        status: row.status,
-        pickup: { lng: row.pickupLng, lat: row.pickupLat },
-        dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
-        vehicle: row.courierVehicle ?? row.vehicle,
-        readyAt: row.readyAt,
-        promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
-        carried: row.courierId === null ? [] : this.#outlook.carriedBy(row.courierId),
-      },
-      position,
-      now,
-    );
+    const estimates = this.#estimates(row, position, now);
     const audience = audienceOf(principal);
     const setting = audience === "operator" ? "shown" : this.#phones;
     const courierPhone = phoneSeen(row.courierPhone, setting);
     return deliveryView({ ...row, courierPhone }, audience, position, estimates, now);
+  }
+
+  #estimates(row: DeliveryRow, position: Position | null, now: Millis): CurrentEstimates {
+    const underway = {
+      id: row.id,
+      status: row.status,
+      pickup: { lng: row.pickupLng, lat: row.pickupLat },
+      dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
+      vehicle: row.courierVehicle ?? row.vehicle,
+      readyAt: row.readyAt,
+      promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
+      carried: row.courierId === null ? [] : this.#outlook.carriedBy(row.courierId),
+    };
+    return current(this.#travel, underway, position, now);
   }
 }
 

@@ -5,7 +5,7 @@
  * newest as soon as it is back. Both sides count from the first frame of the connection.
  *
  *  W1 Never more than UNSEEN_MAX_FRAMES are unseen.
- *  W2 A `seen` that is owed (protocol: with every fourth frame, and with one that comes late enough after the last `seen`)
+ *  W2 A `seen` that is owed (protocol: with every eighth frame, and with one that comes late enough after the last `seen`)
  *     and does not come closes the window sooner, so that rare positions do not pile up either.
  *  W3 A reader that owes nothing is never waited for: with rare frames and a slow clock one goes out all the same, after
  *     UNSEEN_PROBE_MS, until W1.

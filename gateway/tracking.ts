@@ -20,6 +20,7 @@ import type { Link } from "./link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
 import { allowed, isCarried, permitted } from "./policy.ts";
+import type { Principal } from "./principal.ts";
 import type { Reader } from "./reader.ts";
 import { SeenWindow } from "./seen-window.ts";
 import { audienceOf } from "./views.ts";
@@ -35,14 +36,17 @@ const ESTIMATE_MOVED_MS = 30_000;
 /** A session that follows something, and how its positions stand with it (`gateway/fan-out.ts`). */
 export type Watcher = {
   readonly link: Link;
-  readonly follows: Map<DeliveryId, Follower>;
+  /** Nearly always one: a list costs less than a map. */
+  readonly follows: Follower[];
   readonly window: SeenWindow;
   /** It waits for its turn. */
   isQueued: boolean;
   /** It has not read what it was sent, and is sent no more until it has. */
   isBehind: boolean;
-  /** The slice in which it was sent positions last. */
-  sentSlice: number;
+  /** Its next turn at the rate of one frame in POSITIONS_MS, in slices. */
+  turn: number;
+  /** The slice that it was queued for last. */
+  due: number;
 };
 
 /** One follower of one delivery. `positionAt`: time of the last position that it was sent. */
@@ -58,7 +62,7 @@ export type Follower = {
 export type Followed = {
   readonly id: DeliveryId;
   row: DeliveryRow | null;
-  readonly followers: Map<SessionId, Follower>;
+  readonly followers: Set<Follower>;
   /** The latest events that came while somebody followed it. */
   readonly events: DeliveryEvent[];
   /** Requests that are about to follow; it stays as long as there are any. */
@@ -115,8 +119,9 @@ export class Tracking {
    * with `rate_limited` when the session follows too many.
    */
   async track(link: Link, id: DeliveryId, ref: number, after: number | null): Promise<void> {
-    const mine = this.#watchers.get(link.id)?.follows;
-    if (mine?.has(id) !== true && (mine?.size ?? 0) >= TRACKS_PER_SESSION_MAX) {
+    const mine = this.#watchers.get(link.id);
+    const isKnown = mine !== undefined && followOf(mine, id) !== undefined;
+    if (!isKnown && (mine?.follows.length ?? 0) >= TRACKS_PER_SESSION_MAX) {
       const detail = `A session may follow ${TRACKS_PER_SESSION_MAX} deliveries.`;
       throw new DispatchError("rate_limited", detail);
     }
@@ -127,7 +132,7 @@ export class Tracking {
       if (found === null) await this.#intake.refuseIfTaken(link.principal, id);
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
-      const view = await this.#reader.view(followed.row ?? row, link.principal);
+      const view = await this.#viewFor(followed, link.principal, row);
       const passed = await this.#passed.between(followed, after, view.version);
       if (!link.isOpen()) return;
       link.send({ type: "ok", ref, result: { recovered: passed?.recovered ?? null } });
@@ -135,18 +140,27 @@ export class Tracking {
       // Who asks again is shown it again, unless something newer went out meanwhile.
       if (view.version === follower.version) follower.version = 0;
       if (view.version >= follower.version && passed !== null) this.#tell(follower, passed);
-      this.#show(followed, new Map([[audienceOf(link.principal), view]]), link.id);
+      this.#show([follower], new Map([[audienceOf(link.principal), view]]));
     } finally {
       followed.joining--;
       this.#closeIfUnused(followed);
     }
   }
 
+  /** Where somebody follows it already, its position is pushed here: when thousands come back, nobody need be asked. */
+  #viewFor(followed: Followed, principal: Principal, read: DeliveryRow): Promise<DeliveryView> {
+    const row = followed.row ?? read;
+    if (followed.followers.size === 0) return this.#reader.view(row, principal);
+    return Promise.resolve(this.#reader.viewNow(row, principal));
+  }
+
   untrack(session: SessionId, id: DeliveryId): void {
-    const follower = this.#watchers.get(session)?.follows.get(id);
+    const watcher = this.#watchers.get(session);
+    const follower = watcher === undefined ? undefined : followOf(watcher, id);
     if (follower === undefined) return;
-    follower.watcher.follows.delete(id);
-    follower.followed.followers.delete(session);
+    const { follows } = follower.watcher;
+    follows.splice(follows.indexOf(follower), 1);
+    follower.followed.followers.delete(follower);
     this.#closeIfUnused(follower.followed);
   }
 
@@ -155,9 +169,9 @@ export class Tracking {
     const watcher = this.#watchers.get(session);
     if (watcher === undefined) return;
     this.#watchers.delete(session);
-    for (const { followed } of watcher.follows.values()) {
-      followed.followers.delete(session);
-      this.#closeIfUnused(followed);
+    for (const follower of watcher.follows) {
+      follower.followed.followers.delete(follower);
+      this.#closeIfUnused(follower.followed);
     }
   }
 
@@ -180,7 +194,7 @@ export class Tracking {
     const followed: Followed = {
       id,
       row: null,
-      followers: new Map(),
+      followers: new Set(),
       events: [],
       joining: 0,
       unsubscribe,
@@ -197,15 +211,14 @@ export class Tracking {
     let watcher = this.#watchers.get(link.id);
     if (watcher === undefined) {
       const window = new SeenWindow();
-      const rest = { isQueued: false, isBehind: false, sentSlice: 0 };
-      watcher = { link, follows: new Map(), window, ...rest };
+      watcher = { link, follows: [], window, isQueued: false, isBehind: false, turn: 0, due: 0 };
       this.#watchers.set(link.id, watcher);
     }
-    let follower = followed.followers.get(link.id);
+    let follower = followOf(watcher, followed.id);
     if (follower === undefined) {
       follower = { watcher, followed, version: 0, arrivalAt: 0, positionAt: 0 };
-      followed.followers.set(link.id, follower);
-      watcher.follows.set(followed.id, follower);
+      followed.followers.add(follower);
+      watcher.follows.push(follower);
     }
     return follower;
   }
@@ -261,24 +274,27 @@ export class Tracking {
     if (row === null) return;
     const views = new Map<Audience, DeliveryView>();
     let least = row.version;
-    for (const follower of followed.followers.values()) {
+    for (const follower of followed.followers) {
       const { link } = follower.watcher;
       if (!allowed(link.principal, "read", row, this.#deps.clock.now())) {
         this.untrack(link.id, followed.id);
         continue;
       }
+      // Estimates are shown by themselves (`#estimate`): a row that is no newer needs no view.
+      if (follower.version >= row.version) continue;
       const audience = audienceOf(link.principal);
       if (!views.has(audience)) views.set(audience, await this.#reader.view(row, link.principal));
       if (follower.version > 0) least = Math.min(least, follower.version);
     }
+    if (views.size === 0) return;
     const passed = await this.#passed.between(followed, least, row.version);
     if (passed !== null) {
-      for (const follower of followed.followers.values()) {
+      for (const follower of followed.followers) {
         const { version } = follower;
         if (version > 0 && row.version - version > 1) this.#tell(follower, after(passed, version));
       }
     }
-    this.#show(followed, views, null);
+    this.#show(followed.followers, views);
   }
 
   /** What happened since the follower was told last, but for the latest: that comes as the delivery itself. */
@@ -289,34 +305,29 @@ export class Tracking {
     link.send({ type: "passed", delivery: followed.id, recovered, events: shown });
   }
 
-  /** Sends what is newer than what a follower has, to one session or to all. */
-  #show(
-    followed: Followed,
-    views: ReadonlyMap<Audience, DeliveryView>,
-    only: SessionId | null,
-  ): void {
-    const encoded = new Map<Audience, Uint8Array>();
+  /** Sends each follower what is newer than what it has. */
+  #show(followers: Iterable<Follower>, views: ReadonlyMap<Audience, DeliveryView>): void {
+    const shown = new Map<Audience, Shown>();
+    for (const [audience, view] of views) shown.set(audience, shownOf(view));
     const now = this.#deps.clock.now();
-    for (const follower of followed.followers.values()) {
+    for (const follower of followers) {
       const { link, window } = follower.watcher;
-      if (only !== null && link.id !== only) continue;
-      const audience = audienceOf(link.principal);
-      const view = views.get(audience);
-      if (view === undefined || !isNews(view, follower)) continue;
+      const it = shown.get(audienceOf(link.principal));
+      if (it === undefined || !isNews(it, follower)) continue;
       // A new estimate can wait until who does not read has caught up; a new status goes out at once.
+      const { view } = it;
       if (view.version === follower.version && !window.isOpen(now)) continue;
-      let bytes = encoded.get(audience);
-      if (bytes === undefined) {
-        const { version } = view;
-        bytes = serverFrames.encode({ type: "delivery", delivery: followed.id, version, view });
-        encoded.set(audience, bytes);
-      }
-      follower.version = view.version;
-      follower.arrivalAt = arrivalOf(view);
-      const seenAt = view.courier_location?.updated_at;
-      if (seenAt !== undefined)
-        follower.positionAt = Math.max(follower.positionAt, Date.parse(seenAt));
-      link.sendBytes(bytes);
+      const { id, version } = view;
+      it.bytes ??= serverFrames.encode({
+        type: "delivery",
+        delivery: id as DeliveryId,
+        version,
+        view,
+      });
+      follower.version = version;
+      follower.arrivalAt = it.arrivalAt;
+      follower.positionAt = Math.max(follower.positionAt, it.positionAt);
+      link.sendBytes(it.bytes);
     }
   }
 
@@ -335,14 +346,16 @@ export class Tracking {
     followed.estimateAt = now + ESTIMATE_MS;
     const { row } = followed;
     if (row === null || !isCarried(row.status)) return;
+    const arrivalAt = this.#reader.arrivalNow(row);
     const views = new Map<Audience, DeliveryView>();
-    for (const { watcher } of followed.followers.values()) {
-      const { principal } = watcher.link;
+    for (const follower of followed.followers) {
+      if (!hasMoved(arrivalAt, follower)) continue;
+      const { principal } = follower.watcher.link;
       const audience = audienceOf(principal);
       if (views.has(audience) || !allowed(principal, "read", row, now)) continue;
       views.set(audience, this.#reader.viewNow(row, principal));
     }
-    this.#show(followed, views, null);
+    this.#show(followed.followers, views);
   }
 
   #tick(): void {
@@ -355,15 +368,32 @@ export class Tracking {
   }
 }
 
-const arrivalOf = (view: DeliveryView): Millis =>
-  view.estimated_arrival === null ? 0 : Date.parse(view.estimated_arrival);
+const followOf = (watcher: Watcher, id: DeliveryId): Follower | undefined =>
+  watcher.follows.find(({ followed }) => followed.id === id);
+
+/** A view, with what is compared for each follower, and its frame once somebody needs it. */
+type Shown = {
+  readonly view: DeliveryView;
+  readonly arrivalAt: Millis;
+  readonly positionAt: Millis;
+  bytes: Uint8Array | null;
+};
+
+function shownOf(view: DeliveryView): Shown {
+  const { estimated_arrival: arrival, courier_location: location } = view;
+  const arrivalAt = arrival === null ? 0 : Date.parse(arrival);
+  const positionAt = location === null ? 0 : Date.parse(location.updated_at);
+  return { view, arrivalAt, positionAt, bytes: null };
+}
+
+const hasMoved = (arrivalAt: Millis, follower: Follower): boolean =>
+  Math.abs(arrivalAt - follower.arrivalAt) >= ESTIMATE_MOVED_MS;
 
 /** A newer version, or the same one with another estimate and no older position. */
-function isNews(view: DeliveryView, follower: Follower): boolean {
+function isNews({ view, arrivalAt, positionAt }: Shown, follower: Follower): boolean {
   if (view.version !== follower.version) return view.version > follower.version;
-  if (Math.abs(arrivalOf(view) - follower.arrivalAt) < ESTIMATE_MOVED_MS) return false;
-  const seenAt = view.courier_location === null ? 0 : Date.parse(view.courier_location.updated_at);
-  return seenAt >= follower.positionAt;
+  if (!hasMoved(arrivalAt, follower)) return false;
+  return positionAt >= follower.positionAt;
 }
 
 const neededCourier = (row: DeliveryRow | null): CourierId | null =>

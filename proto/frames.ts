@@ -91,7 +91,7 @@ export const clientTable = {
   },
   seen: {
     code: 10,
-    doc: "How many `positions` frames this connection has brought so far. Due with every `seenEvery`th of them (see `welcome`), and with any that comes 4 s or more after the last `seen`; without it positions stop until it comes.",
+    doc: "How many `positions` frames this connection has brought so far. Due with every `seenEvery`th of them (see `welcome`), and with any that comes 20 s or more after the last `seen`; without it positions stop until it comes.",
     fields: { frames: u32 },
   },
 } as const satisfies Table;
@@ -176,7 +176,7 @@ export const serverTable = {
   },
   positions: {
     code: 74,
-    doc: "At most once a second, all in one frame, for those who moved: where the couriers of followed deliveries are. `ageMs` is the age when it was sent. Never older after newer; a reader who is behind is sent the newest when it has caught up. Acknowledge with `seen`.",
+    doc: "On average at most once a second, all in one frame, for those who moved: where the couriers of followed deliveries are. `ageMs` is the age when it was sent. Never older after newer; a reader who is behind is sent the newest when it has caught up. Acknowledge with `seen`.",
     fields: {
       positions: list(
         struct("position", { delivery: deliveryId, lng, lat, at: millis, ageMs: durationMs }),

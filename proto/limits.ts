@@ -34,10 +34,10 @@ export const SOCKET_BUFFER_MAX_BYTES = 262_144;
 export const TRACKS_PER_SESSION_MAX = 128;
 export const FRAMES_PER_SESSION_PER_S_MAX = 50;
 /** Positions: a reader says with every so many frames that it has seen them, and with any that comes so late after that. */
-export const SEEN_EVERY_FRAMES = 4;
-export const SEEN_EVERY_MS = 4_000;
+export const SEEN_EVERY_FRAMES = 8;
+export const SEEN_EVERY_MS = 20_000;
 /** Frames of positions under way to a reader who has not said that it saw them: then it gets no more. */
-export const UNSEEN_MAX_FRAMES = 8;
+export const UNSEEN_MAX_FRAMES = 12;
 /** The same sooner, when what it should have said has not come for so long; after the second span it is tried once more. */
 export const UNSEEN_MAX_MS = 3_000;
 export const UNSEEN_PROBE_MS = 15_000;
@@ -231,7 +231,7 @@ export const DISPATCH_DEFAULTS = {
   /** What counts as near the door. */
   PING_NEAR_M: 300,
   /** Pings are batched at the gateway for so long. */
-  PING_BATCH_MS: 50,
+  PING_BATCH_MS: 10,
   /** Courier records are batched at the node for so long. */
   CELLS_BATCH_MS: 50,
   /** Positions go to watchers once in so long. */

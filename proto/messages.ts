@@ -290,6 +290,15 @@ export const courierRecord = struct("courier record", {
 });
 export type CourierRecord = ValueOf<typeof courierRecord>;
 
+/** Where a watched courier is, for a gateway. */
+const courierPosition = struct("courier position", {
+  courier: courierId,
+  no: u53,
+  at: millis,
+  lng,
+  lat,
+});
+
 /** Batches on the CELLS subjects, and the small messages between nodes and gateways. */
 export const streamTable = {
   records: {
@@ -310,12 +319,9 @@ export const streamTable = {
   },
   positions: {
     code: 3,
-    doc: "Owner of a courier shard to a gateway, once a second: the watched couriers that moved.",
+    doc: "Retired: one message for each shard, once a second. `moved` took its place.",
     fields: {
-      positions: list(
-        struct("courier position", { courier: courierId, no: u53, at: millis, lng, lat }),
-        50_000,
-      ),
+      positions: list(courierPosition, 50_000),
       shard: u16,
       epoch: u53,
     },
@@ -367,6 +373,20 @@ export const streamTable = {
     code: 11,
     doc: "Request to the owner of a courier shard: all its records, answered with `records` under the number of the last batch.",
     fields: { shard: u16 },
+  },
+  moved: {
+    code: 12,
+    doc: "A node to a gateway, a moment after they moved: where the watched couriers are, those of each shard under the epoch that it is owned by.",
+    fields: {
+      parts: list(
+        struct("moved couriers of a shard", {
+          shard: u16,
+          epoch: u53,
+          positions: list(courierPosition, 50_000),
+        }),
+        4_096,
+      ),
+    },
   },
 } as const satisfies Table;
 export const streamMessages = tableCodec(streamTable, { ...INTERNAL_BOUNDS, bytesMax: 8_388_608 });

@@ -198,19 +198,53 @@ describe("over a socket that breaks", () => {
     expect(seen.map((e) => (e as { type: string }).type)).toEqual(["gap", "delivery"]);
   });
 
-  test("positions are acknowledged by count: the first at once, then every fourth or after 4 s", async () => {
+  test("positions are acknowledged by count: the first at once, then every eighth or after 20 s", async () => {
     read(customer.track(DELIVERY));
     await clock.advance(100);
     const told = (): number[] => gateway.sent("seen").map(({ frames }) => frames);
     const move = (n: number) => gateway.send({ type: "positions", positions: [position(n)] });
-    for (let n = 1; n <= 6; n++) move(n);
-    expect(told()).toEqual([1, 5]);
-    await clock.advance(4_000);
-    move(7);
-    expect(told()).toEqual([1, 5, 7]);
+    for (let n = 1; n <= 10; n++) move(n);
+    expect(told()).toEqual([1, 9]);
+    await clock.advance(20_000);
+    move(11);
+    expect(told()).toEqual([1, 9, 11]);
     gateway.drop(1006);
     await clock.advance(1_000);
-    move(8); // A new connection counts anew.
-    expect(told()).toEqual([1, 5, 7, 1]);
+    move(12); // A new connection counts anew.
+    expect(told()).toEqual([1, 9, 11, 1]);
+  });
+
+  test("of positions that lay in the pipe while nobody read only the newest is shown", async () => {
+    gateway.now = () => clock.now();
+    const seen = read(customer.track(DELIVERY));
+    await clock.advance(100);
+    push(assigned);
+    const stalledAt = clock.now();
+    await clock.advance(60_000);
+    const was = (n: number) => ({ ...position(stalledAt + n * 1_000), ageMs: 20 });
+    for (let n = 1; n <= 12; n++) gateway.send({ type: "positions", positions: [was(n)] });
+    await settle();
+    expect(seen.slice(1)).toEqual([]);
+    const fresh = { ...position(clock.now() - 20), ageMs: 20 };
+    gateway.send({ type: "positions", positions: [fresh] });
+    await clock.advance(1_000);
+    const shown = seen.slice(1) as { position: { at: number } }[];
+    expect(shown.map((event) => event.position.at)).toEqual([fresh.at]);
+    gateway.send({ type: "positions", positions: [was(58)] });
+    gateway.send({ type: "positions", positions: [{ ...was(61), ageMs: 20 }] });
+    await clock.advance(5_000);
+    expect(shown).toHaveLength(1);
+  });
+
+  test("an old position with nothing newer behind it is shown all the same, a moment later", async () => {
+    gateway.now = () => clock.now();
+    const seen = read(customer.track(DELIVERY));
+    await clock.advance(100);
+    push(assigned);
+    const old = { ...position(clock.now()), ageMs: 20 };
+    await clock.advance(10_000);
+    gateway.send({ type: "positions", positions: [old] });
+    await clock.advance(100);
+    expect(seen).toMatchObject([{ type: "delivery" }, { type: "position" }]);
   });
 });

@@ -19,6 +19,7 @@ import { COMMAND_DEADLINE_MS, untilAnswered } from "./retry.ts";
 import { Session, errorOf, hurryWithPage } from "./session.ts";
 import type { SessionOptions } from "./session.ts";
 import { Tracking } from "./tracking.ts";
+import type { TrackedPosition } from "./tracking.ts";
 
 export type CustomerOptions = SessionOptions & {
   readonly fetch?: typeof globalThis.fetch | undefined;
@@ -38,6 +39,11 @@ export const POLL_MS = 5_000;
 /** A socket that is there but refuses to follow this delivery for now is asked again after this. */
 const TRACK_AGAIN_MS = 10_000;
 
+/** A position that was under way for so long lay in a pipe that nobody read: newer ones may be right behind it. */
+const LAIN_MS = 1_500;
+/** Time for those to be read, too: then the newest is shown, and the older ones never. */
+const LAIN_SETTLE_MS = 50;
+
 /** How one followed delivery is fed at the moment. */
 type Feed = {
   readonly tracking: Tracking;
@@ -46,6 +52,8 @@ type Feed = {
   timer: Timer | null;
   /** Counts the feed's changes, so that an answer of an abandoned poll starts nothing. */
   turn: number;
+  /** A position that may not be the newest. */
+  lain: TrackedPosition | null;
 };
 
 export class CustomerClient {
@@ -130,7 +138,7 @@ export class CustomerClient {
     const known = this.#feeds.get(id);
     if (known !== undefined) throw new Error(`${id} is followed already`);
     const tracking = new Tracking(id, () => this.#unsubscribe(id));
-    const feed: Feed = { tracking, bySocket: false, etag: null, timer: null, turn: 0 };
+    const feed: Feed = { tracking, bySocket: false, etag: null, timer: null, turn: 0, lain: null };
     this.#feeds.set(id, feed);
     this.#session.start();
     if (this.#session.isConnected) void this.#subscribe(feed);
@@ -244,8 +252,25 @@ export class CustomerClient {
         const trueAgeMs = Math.max(ageMs, now + this.#aheadMs - at);
         const position = { lng, lat, at, ageMs: trueAgeMs, receivedAt: now };
         if (feed === undefined) this.#foreign++;
-        else feed.tracking.moved(position, "socket");
+        else this.#move(feed, position, trueAgeMs - ageMs > LAIN_MS);
       }
     } else if (frame.type === "error") this.#events.emit("error", errorOf(frame));
+  }
+
+  /** The first that an app sees after it did not read for a while is the newest. */
+  #move(feed: Feed, position: TrackedPosition, hasLain: boolean): void {
+    if (!hasLain) {
+      feed.lain = null;
+      feed.tracking.moved(position, "socket");
+      return;
+    }
+    if (feed.lain === null) {
+      this.#clock.setTimer(() => {
+        const { lain } = feed;
+        feed.lain = null;
+        if (lain !== null) feed.tracking.moved(lain, "socket");
+      }, LAIN_SETTLE_MS);
+    }
+    if (position.at > (feed.lain?.at ?? 0)) feed.lain = position;
   }
 }

@@ -67,7 +67,7 @@ export class FakeNodes {
   /** A watched courier moved, says the owner of shard 0 under that epoch. */
   move(gateway: string, courier: string, at: number, lng: number, lat: number, epoch = 1): void {
     const positions = [{ courier: courier as CourierId, no: 1, at, lng, lat }];
-    const bytes = streamMessages.encode({ type: "positions", positions, shard: 0, epoch });
+    const bytes = streamMessages.encode({ type: "moved", parts: [{ shard: 0, epoch, positions }] });
     this.#bus.publish(this.#subjects.positions(gateway), bytes);
   }
 

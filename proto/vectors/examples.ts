@@ -254,6 +254,12 @@ export const streamExamples: readonly StreamMessage[] = [
     shards: [{ shard: 42, epoch: 7, number: 1_001, couriers: 31, digest: 3_735_928_559 }],
   },
   { type: "snapshot", shard: 42 },
+  {
+    type: "moved",
+    parts: [
+      { shard: 42, epoch: 3, positions: [{ courier, no: 17, at, lng: -122.41, lat: 37.77 }] },
+    ],
+  },
 ];
 
 export const intakeExamples: readonly IntakeMessage[] = [

@@ -45,6 +45,8 @@ export class FakeGateway {
   /** False: the greeting is left without an answer. */
   welcomes = true;
   online: boolean | null = null;
+  /** The server's clock. */
+  now: () => number = () => 0;
   idleMs = 60_000;
   comeBackWithinMs: number | null = null;
   assignments: AssignmentView[] = [];
@@ -119,13 +121,13 @@ export class FakeGateway {
       session: "ses_1" as SessionId,
       role: "courier",
       subject: "cur_1",
-      now: 0,
+      now: this.now(),
       pingIntervalMs: 10_000,
       idleMs: this.idleMs,
       pingSpeedMaxMps: 278,
       online: this.online,
       assignments: this.assignments,
-      seenEvery: 4,
+      seenEvery: 8,
       comeBackWithinMs: this.comeBackWithinMs,
     };
   }
