@@ -13,6 +13,7 @@ import type { DeliveryEvent } from "../proto/events.ts";
 import { NEXT_STATUSES } from "../proto/status.ts";
 import type { Status } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
+import type { CreateCommand, CreateOutcome } from "../engine/store/port.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
 import type { Message } from "./subject.ts";
@@ -20,8 +21,8 @@ import type { Message } from "./subject.ts";
 /** Clocks of two processes differ by so much at most. */
 const SKEW_MAX_MS = 6_000;
 /**
- * Rows are read again every few seconds by a gateway that heard of nothing; while Postgres is away for up to 30 s it goes by
- * the one it has (docs/architecture.md: positions go on).
+ * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS) and, where that fails, soon after.
+ * While Postgres is away it goes by the one it has (docs/architecture.md: positions go on): that time is added.
  */
 const STALE_ROW_MS = 45_000;
 const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
@@ -37,10 +38,13 @@ export class Checks {
   /** Acknowledged creates by id, and what each key was answered. */
   readonly #created = new Set<DeliveryId>();
   readonly #byKey = new Map<string, string>();
+  readonly #keys = new Map<string, DeliveryId>();
   readonly #accepted = new Map<string, string>();
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
+  /** For how long since then Postgres could not be read. */
+  awayMsSince: (at: Millis) => number = () => 0;
   readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0, later: 0 };
 
   constructor(history: History, store: FakeStore, settings: DispatchSettings) {
@@ -71,10 +75,28 @@ export class Checks {
     }
     if (!CHANGES.has(method)) return;
     if (method === "write") this.#wrote(who, args, result as WriteOutcome);
+    if (method === "create") this.#kept(args[0] as CreateCommand, result as CreateOutcome);
     const rows = this.#store.outboxBatch(Number.MAX_SAFE_INTEGER);
     let from = rows.length;
     while (from > 0 && Number(rows[from - 1]?.event.id) > this.#lastEvent) from -= 1;
     for (const { event } of rows.slice(from)) this.#event(who, event);
+  }
+
+  /** D4: one key makes one delivery, whatever its client hears of it. */
+  #kept({ job, idempotency }: CreateCommand, { outcome }: CreateOutcome): void {
+    if (outcome !== "created" || idempotency === null) return;
+    const key = `${idempotency.principal} ${idempotency.key}`;
+    const before = this.#keys.get(key) ?? job.id;
+    const text = `key ${key} made ${before}, then ${job.id}`;
+    this.#history.demand(before === job.id, "D4", text, [before, job.id]);
+    this.#keys.set(key, before);
+  }
+
+  /** D3: who waits is told why. */
+  #waits(id: string): void {
+    const row = this.#store.delivery(id as DeliveryId);
+    const isTold = row?.status !== "pending" || row.statusReason !== null;
+    this.#history.demand(isTold, "D3", `${id} waits without a reason`, [id]);
   }
 
   /** D8: epochs of a shard only rise; who asks twice is told the same twice. */
@@ -105,6 +127,7 @@ export class Checks {
     );
     if (outcome === "fenced") this.counts.fenced += 1;
     if (outcome === "superseded") this.counts.superseded += 1;
+    if (write.delivery !== undefined) this.#waits(write.delivery);
     const newest = this.#epochs.get(shard);
     const isAllowed = outcome === "fenced" || epoch === newest;
     const text = `${who} wrote in epoch ${epoch} of shard ${shard} after ${newest}`;
@@ -131,11 +154,11 @@ export class Checks {
     const isReplaced = event.type === "reassigned" && event.reason !== null;
     const isKept = had === null || had === event.courier_id || isReplaced;
     demand(isKept, "D1", `${had} lost it silently`);
+    this.#waits(event.delivery_id);
     all.push(event);
     this.#events.set(event.delivery_id, all);
     for (const { id, load, capacity } of this.#store.couriers()) {
-      const carried =
-        load === 0 && id !== event.courier_id ? 0 : this.#store.activeOfCourier(id).length;
+      const carried = load === 0 && id !== event.courier_id ? 0 : this.#store.carriedCount(id);
       this.#history.demand(load === carried, "D2", `${id} has load ${load} of ${carried}`, [id]);
       this.#history.demand(carried <= capacity, "D2", `${id} carries ${carried}`, [id]);
     }
@@ -227,7 +250,8 @@ export class Checks {
     this.#history.demand(isCarrier, "D6", `${text} that none of its couriers had`, [delivery]);
     const row = this.#store.delivery(delivery as DeliveryId);
     const endedAt = row?.endedAt ?? null;
-    const isAfter = endedAt !== null && at > endedAt + STALE_ROW_MS + SKEW_MAX_MS;
+    if (endedAt === null || at <= endedAt + STALE_ROW_MS + SKEW_MAX_MS) return;
+    const isAfter = at > endedAt + STALE_ROW_MS + SKEW_MAX_MS + this.awayMsSince(endedAt);
     this.#history.demand(!isAfter, "D6", `${text}, after it had ended at ${endedAt}`, [delivery]);
   }
 

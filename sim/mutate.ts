@@ -82,6 +82,7 @@ async function hunt(
     minutes,
     // Plenty of couriers, or too few: some bugs need one, some the other.
     couriers: (from + i) % 2 === 1 ? couriers : Math.ceil(couriers / 2),
+    draw: "some" as const,
     only: isCalm ? [] : null,
     without: isCalm ? NOISES : [],
   }));

@@ -14,6 +14,7 @@ const optionsOf = (seed: number, more: Partial<SeedOptions> = {}): SeedOptions =
   seed,
   minutes: MINUTES,
   couriers: seed % 2 === 0 ? 15 : 25,
+  draw: "some",
   only: null,
   without: [],
   ...more,

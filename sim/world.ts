@@ -96,6 +96,7 @@ export class World {
       (machine, ...call) => this.checks.done(machine.name, ...call),
     );
     const { clock, history, postgres, checks } = this;
+    checks.awayMsSince = (at) => postgres.awayMsSince(at);
     const parts: PlaceParts = {
       clock,
       nats,
