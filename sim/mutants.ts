@@ -4,6 +4,8 @@
  * store in memory, which stands for it; that Postgres keeps the same rules is the contract suite's to show
  * (`engine/store/contract.ts` runs against both).
  */
+import type { Draw } from "./faults.ts";
+
 export type Mutant = {
   readonly name: string;
   readonly file: string;
@@ -18,9 +20,13 @@ export type Hunt = {
   readonly couriers: number;
   /** Without faults and noise. */
   readonly isCalm: boolean;
+  readonly draw: Draw;
 };
 
-export const HUNT: Hunt = { minutes: 2, couriers: 20, isCalm: false };
+/** How often its text stands in the text of its file: once, or it cannot be planted. */
+export const placesOf = ({ find }: Mutant, text: string): number => text.split(find).length - 1;
+
+export const HUNT: Hunt = { minutes: 2, couriers: 20, isCalm: false, draw: "some" };
 /** For rules that break as soon as people do what people do. */
 const CALM: Partial<Hunt> = { minutes: 1, couriers: 20, isCalm: true };
 
@@ -153,8 +159,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a frame that came twice is shown twice",
-    file: "sdk/courier-client.ts",
-    find: `    if (frame.epoch === this.#streamEpoch && frame.number <= this.#streamNumber) return false;\n`,
+    file: "sdk/offer-book.ts",
+    find: `    if (epoch === this.#epoch && number <= this.#number) return { isNews: false, missed: 0 };\n`,
     replace: "",
   },
   {
@@ -204,8 +210,52 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "positions are shown of whoever a customer asks for",
     file: "gateway/policy.ts",
-    find: `return row.owner === principal.subject && (isReading(action) || action === "cancel");`,
-    replace: `return isReading(action) || (row.owner === principal.subject && action === "cancel");`,
+    find: `    case "partner":
+      return row.owner === principal.subject;`,
+    replace: `    case "partner":
+      return action !== "cancel" || row.owner === principal.subject;`,
+    hunt: CALM,
+  },
+  {
+    name: "there is no watchdog: who consumes the intake ends at the first silence",
+    file: "engine/intake.ts",
+    find: `        this.#ports.onFailed(error);
+        await this.#pause(`,
+    replace: `        this.#ports.onFailed(error);
+        return;
+        await this.#pause(`,
+  },
+  {
+    name: "there is no watchdog: the row of a followed delivery is not read again by itself",
+    file: "gateway/tracking.ts",
+    find: "if (followed.rereadAt <= now) this.#refresh(followed);",
+    replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
+  },
+  {
+    name: "a failed read of a followed delivery is not repeated before its next turn",
+    file: "gateway/tracking.ts",
+    find: "Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS)",
+    replace: "followed.rereadAt",
+    hunt: { minutes: 10, couriers: 25, draw: "all" },
+  },
+  {
+    name: "a watcher who comes back is told from the wrong number on",
+    file: "gateway/tracking.ts",
+    find: "this.#passed.between(followed, after, view.version)",
+    replace: "this.#passed.between(followed, after === null ? null : after + 1, view.version)",
+    hunt: { minutes: 4, couriers: 20, draw: "all" },
+  },
+  {
+    name: "a watcher who comes back asks from the wrong number on",
+    file: "sdk/customer-client.ts",
+    find: "after: tracking.toldVersion }",
+    replace: "after: tracking.toldVersion === null ? null : tracking.toldVersion + 1 }",
+  },
+  {
+    name: "a delivery that waits has no reason",
+    file: "actors/search-state.ts",
+    find: "reason: replacing?.reason ?? reason,",
+    replace: "reason: replacing?.reason ?? null,",
     hunt: CALM,
   },
 ];
