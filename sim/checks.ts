@@ -39,7 +39,10 @@ export class Checks {
   readonly #created = new Set<DeliveryId>();
   readonly #byKey = new Map<string, string>();
   readonly #keys = new Map<string, DeliveryId>();
-  readonly #accepted = new Map<string, string>();
+  /** Times at which an assignment was said to have been made, by delivery and courier. */
+  readonly #accepted = new Map<string, Set<string>>();
+  /** Offers that couriers' actors gave back, by delivery and courier. */
+  readonly #givenBack = new Set<string>();
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
@@ -217,12 +220,15 @@ export class Checks {
       "client",
       `${courier} is told that ${delivery} is its own since ${assignedAt}`,
     );
-    const before = this.#accepted.get(key) ?? assignedAt;
-    this.#accepted.set(key, before);
-    const text = `${key} was assigned at ${before}, then at ${assignedAt}`;
-    this.#history.demand(before === assignedAt, "D4", text, about);
-    const got = this.eventsOf(delivery).some((event) => event.courier_id === courier);
+    const times = this.#accepted.get(key) ?? new Set();
+    this.#accepted.set(key, times.add(assignedAt));
+    const events = this.eventsOf(delivery).filter((event) => event.courier_id === courier);
+    const got = events.length > 0;
     this.#history.demand(got, "D1", `${key} was acknowledged and is not in the history`, about);
+    // Who was replaced may get it once more, later.
+    const made = events.filter(({ type }) => type === "assigned" || type === "reassigned").length;
+    const text = `${key} was assigned ${made} times, at ${[...times].join(", then at ")}`;
+    this.#history.demand(times.size <= made, "D4", text, about);
   }
 
   /** D5: a status that was answered is in the history. */
@@ -285,9 +291,15 @@ export class Checks {
     this.#history.demand(isBounded, "D7", `${id} is held for too long`, [id]);
   }
 
+  /** Its actor could not take the offer or the hold: the delivery may ask it again. */
+  wasGivenBack(delivery: string, courier: string): boolean {
+    return this.#givenBack.has(`${delivery} ${courier}`);
+  }
+
   /** D7: who declines is let go in the same step. */
   deliveryStepped(id: string, message: HostMessage, effects: readonly Effect[]): void {
     const courier = message["courier"];
+    if (message.type === "refused") this.#givenBack.add(`${id} ${String(courier)}`);
     if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
     const isReleased = effects.some(
       (e) => e.do === "send" && e.post.id === courier && e.post.msg.type === "release",

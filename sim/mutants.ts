@@ -168,6 +168,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "actors/courier.ts",
     find: "    frameNo: now,",
     replace: "    frameNo: 0,",
+    hunt: { minutes: 10, couriers: 25, draw: "all" },
   },
   {
     name: "a new owner numbers records below those of the one before",
@@ -206,6 +207,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/tracking.ts",
     find: "if (view.version !== follower.version) return view.version > follower.version;",
     replace: "if (view.version !== follower.version) return true;",
+    hunt: { minutes: 10, couriers: 25, draw: "all" },
   },
   {
     name: "positions are shown of whoever a customer asks for",
