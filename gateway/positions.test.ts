@@ -17,7 +17,7 @@ function gateway() {
   const mail = { where: () => Promise.resolve({ ...point, at: owner.at }) };
   const store = { lastKnown: () => Promise.resolve(null) };
   const whereabouts = new Whereabouts(mail as never, store, clock);
-  let receive = (_: BusMessage): void => undefined;
+  let receive: (message: BusMessage) => void = () => undefined;
   const subscribe = (_: string, onMessage: typeof receive): (() => void) => {
     receive = onMessage;
     return () => undefined;
