@@ -164,13 +164,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "",
   },
   {
-    name: "a courier who is loaded again numbers its frames from 0",
-    file: "actors/courier.ts",
-    find: "    frameNo: now,",
-    replace: "    frameNo: 0,",
-    hunt: { minutes: 10, couriers: 25, draw: "all" },
-  },
-  {
     name: "a new owner numbers records below those of the one before",
     file: "actors/courier.ts",
     find: "    recordNo: Math.max(record?.no ?? 0, firstRecordNo(ctx.epoch)),",
@@ -203,13 +196,6 @@ export const MUTANTS: readonly Mutant[] = [
         continue;`,
   },
   {
-    name: "a watcher may be shown an older version",
-    file: "gateway/tracking.ts",
-    find: "if (view.version !== follower.version) return view.version > follower.version;",
-    replace: "if (view.version !== follower.version) return true;",
-    hunt: { minutes: 10, couriers: 25, draw: "all" },
-  },
-  {
     name: "positions are shown of whoever a customer asks for",
     file: "gateway/policy.ts",
     find: `    case "partner":
@@ -232,13 +218,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
-  },
-  {
-    name: "a failed read of a followed delivery is not repeated before its next turn",
-    file: "gateway/tracking.ts",
-    find: "Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS)",
-    replace: "followed.rereadAt",
-    hunt: { minutes: 10, couriers: 25, draw: "all" },
   },
   {
     name: "a watcher who comes back is told from the wrong number on",
