@@ -93,7 +93,7 @@ export class Leases {
   }
 }
 
-/** Takes in the positions that nodes send. Calls `onMoved` for each courier that has a newer one than before. */
+/** Takes in the positions that nodes send. Calls `onMoved` for each courier whose newest one this is. */
 export class Positions {
   readonly #deps: FanOutDeps;
   readonly #whereabouts: Pick<Whereabouts, "learn">;

@@ -4,7 +4,7 @@
  *
  * A follower never gets an older version after a newer one (D5, D6), and gets nothing any more once the policy says no.
  * Core NATS may lose an event: each followed row is read again every FOLLOW_REREAD_MS, and all of them when the connection
- * comes back.
+ * comes back. A read that failed is made again soon: until it succeeds positions may be shown of a delivery that is over.
  */
 import { errorFields } from "../engine/io/log.ts";
 import type { DeliveryRow } from "../engine/store/port.ts";
@@ -28,6 +28,8 @@ import type { Audience } from "./views.ts";
 
 const TICK_MS = 250;
 const REREAD_SPREAD_TICKS = 20;
+/** After a read that failed. While Postgres is away that costs nothing; when it is back, all are read within this. */
+const REREAD_FAILED_MS = 5_000;
 /** How often the estimates of what is followed are looked at, from memory alone. */
 const ESTIMATE_MS = 5_000;
 /** A new estimate is worth a frame when it moved this far. */
@@ -263,7 +265,7 @@ export class Tracking {
           await this.#showAll(followed);
         }
       } catch (error) {
-        // The next event or the next slow read tries again.
+        followed.rereadAt = Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS);
         this.#deps.log.warn(errorFields(error), "a followed delivery could not be read");
       }
     }

@@ -31,10 +31,13 @@ export class Whereabouts {
     this.#asked = new LRUCache({ max: COURIERS_MAX, ttl: ASKED_MS, ttlResolution: 0, perf });
   }
 
-  /** Takes in a position that came by itself. False when a newer one is known. */
+  /**
+   * Takes in a position that came by itself. False when a newer one is known. True for the one that is known already: a
+   * reader asked for it just before it came, and the followers have not been told.
+   */
   learn(position: Position): boolean {
     const known = this.#latest.get(position.courier);
-    if (known !== undefined && known.at >= position.at) return false;
+    if (known !== undefined && known.at > position.at) return false;
     this.#latest.set(position.courier, position);
     return true;
   }

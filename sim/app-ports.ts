@@ -7,6 +7,7 @@ import type { Doors, Phone } from "./doors.ts";
 import type { History } from "./history.ts";
 import { Machine } from "./machine.ts";
 import type { SeededRandom } from "./random.ts";
+import { ToldVersions } from "./told.ts";
 
 /** How often people do what an app cannot foresee, of assignments, each 0 to 1. */
 export type People = { readonly vanishRate: number; readonly standRate: number };
@@ -24,7 +25,7 @@ export type AppPorts = {
 const SKEW_MAX_MS = 3_000;
 
 /** A phone that has just been turned on. */
-export function makePhone(name: string, { clock }: AppPorts, random: SeededRandom): Phone {
+export function makePhone(name: string, { clock, history }: AppPorts, random: SeededRandom): Phone {
   const skew = { offsetMs: random.between(-SKEW_MAX_MS, SKEW_MAX_MS), driftPpm: 0 };
   const onFrame = (): void => undefined;
   return {
@@ -32,6 +33,7 @@ export function makePhone(name: string, { clock }: AppPorts, random: SeededRando
     machine: new Machine(name, clock, skew),
     isOffline: false,
     sockets: new Set(),
+    told: new ToldVersions(history, name),
     onFrame,
   };
 }

@@ -13,6 +13,7 @@ import type { DeliveryEvent } from "../proto/events.ts";
 import { NEXT_STATUSES } from "../proto/status.ts";
 import type { Status } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
+import type { CreateCommand, CreateOutcome } from "../engine/store/port.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
 import type { Message } from "./subject.ts";
@@ -20,8 +21,8 @@ import type { Message } from "./subject.ts";
 /** Clocks of two processes differ by so much at most. */
 const SKEW_MAX_MS = 6_000;
 /**
- * Rows are read again every few seconds by a gateway that heard of nothing; while Postgres is away for up to 30 s it goes by
- * the one it has (docs/architecture.md: positions go on).
+ * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS) and, where that fails, soon after.
+ * While Postgres is away it goes by the one it has (docs/architecture.md: positions go on): that time is added.
  */
 const STALE_ROW_MS = 45_000;
 const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
@@ -37,10 +38,16 @@ export class Checks {
   /** Acknowledged creates by id, and what each key was answered. */
   readonly #created = new Set<DeliveryId>();
   readonly #byKey = new Map<string, string>();
-  readonly #accepted = new Map<string, string>();
+  readonly #keys = new Map<string, DeliveryId>();
+  /** Times at which an assignment was said to have been made, by delivery and courier. */
+  readonly #accepted = new Map<string, Set<string>>();
+  /** Offers that couriers' actors gave back, by delivery and courier. */
+  readonly #givenBack = new Set<string>();
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
+  /** For how long since then Postgres could not be read. */
+  awayMsSince: (at: Millis) => number = () => 0;
   readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0, later: 0 };
 
   constructor(history: History, store: FakeStore, settings: DispatchSettings) {
@@ -71,10 +78,28 @@ export class Checks {
     }
     if (!CHANGES.has(method)) return;
     if (method === "write") this.#wrote(who, args, result as WriteOutcome);
+    if (method === "create") this.#kept(args[0] as CreateCommand, result as CreateOutcome);
     const rows = this.#store.outboxBatch(Number.MAX_SAFE_INTEGER);
     let from = rows.length;
     while (from > 0 && Number(rows[from - 1]?.event.id) > this.#lastEvent) from -= 1;
     for (const { event } of rows.slice(from)) this.#event(who, event);
+  }
+
+  /** D4: one key makes one delivery, whatever its client hears of it. */
+  #kept({ job, idempotency }: CreateCommand, { outcome }: CreateOutcome): void {
+    if (outcome !== "created" || idempotency === null) return;
+    const key = `${idempotency.principal} ${idempotency.key}`;
+    const before = this.#keys.get(key) ?? job.id;
+    const text = `key ${key} made ${before}, then ${job.id}`;
+    this.#history.demand(before === job.id, "D4", text, [before, job.id]);
+    this.#keys.set(key, before);
+  }
+
+  /** D3: who waits is told why. */
+  #waits(id: string): void {
+    const row = this.#store.delivery(id as DeliveryId);
+    const isTold = row?.status !== "pending" || row.statusReason !== null;
+    this.#history.demand(isTold, "D3", `${id} waits without a reason`, [id]);
   }
 
   /** D8: epochs of a shard only rise; who asks twice is told the same twice. */
@@ -105,6 +130,7 @@ export class Checks {
     );
     if (outcome === "fenced") this.counts.fenced += 1;
     if (outcome === "superseded") this.counts.superseded += 1;
+    if (write.delivery !== undefined) this.#waits(write.delivery);
     const newest = this.#epochs.get(shard);
     const isAllowed = outcome === "fenced" || epoch === newest;
     const text = `${who} wrote in epoch ${epoch} of shard ${shard} after ${newest}`;
@@ -131,11 +157,11 @@ export class Checks {
     const isReplaced = event.type === "reassigned" && event.reason !== null;
     const isKept = had === null || had === event.courier_id || isReplaced;
     demand(isKept, "D1", `${had} lost it silently`);
+    this.#waits(event.delivery_id);
     all.push(event);
     this.#events.set(event.delivery_id, all);
     for (const { id, load, capacity } of this.#store.couriers()) {
-      const carried =
-        load === 0 && id !== event.courier_id ? 0 : this.#store.activeOfCourier(id).length;
+      const carried = load === 0 && id !== event.courier_id ? 0 : this.#store.carriedCount(id);
       this.#history.demand(load === carried, "D2", `${id} has load ${load} of ${carried}`, [id]);
       this.#history.demand(carried <= capacity, "D2", `${id} carries ${carried}`, [id]);
     }
@@ -194,12 +220,15 @@ export class Checks {
       "client",
       `${courier} is told that ${delivery} is its own since ${assignedAt}`,
     );
-    const before = this.#accepted.get(key) ?? assignedAt;
-    this.#accepted.set(key, before);
-    const text = `${key} was assigned at ${before}, then at ${assignedAt}`;
-    this.#history.demand(before === assignedAt, "D4", text, about);
-    const got = this.eventsOf(delivery).some((event) => event.courier_id === courier);
+    const times = this.#accepted.get(key) ?? new Set();
+    this.#accepted.set(key, times.add(assignedAt));
+    const events = this.eventsOf(delivery).filter((event) => event.courier_id === courier);
+    const got = events.length > 0;
     this.#history.demand(got, "D1", `${key} was acknowledged and is not in the history`, about);
+    // Who was replaced may get it once more, later.
+    const made = events.filter(({ type }) => type === "assigned" || type === "reassigned").length;
+    const text = `${key} was assigned ${made} times, at ${[...times].join(", then at ")}`;
+    this.#history.demand(times.size <= made, "D4", text, about);
   }
 
   /** D5: a status that was answered is in the history. */
@@ -227,7 +256,8 @@ export class Checks {
     this.#history.demand(isCarrier, "D6", `${text} that none of its couriers had`, [delivery]);
     const row = this.#store.delivery(delivery as DeliveryId);
     const endedAt = row?.endedAt ?? null;
-    const isAfter = endedAt !== null && at > endedAt + STALE_ROW_MS + SKEW_MAX_MS;
+    if (endedAt === null || at <= endedAt + STALE_ROW_MS + SKEW_MAX_MS) return;
+    const isAfter = at > endedAt + STALE_ROW_MS + SKEW_MAX_MS + this.awayMsSince(endedAt);
     this.#history.demand(!isAfter, "D6", `${text}, after it had ended at ${endedAt}`, [delivery]);
   }
 
@@ -261,9 +291,15 @@ export class Checks {
     this.#history.demand(isBounded, "D7", `${id} is held for too long`, [id]);
   }
 
+  /** Its actor could not take the offer or the hold: the delivery may ask it again. */
+  wasGivenBack(delivery: string, courier: string): boolean {
+    return this.#givenBack.has(`${delivery} ${courier}`);
+  }
+
   /** D7: who declines is let go in the same step. */
   deliveryStepped(id: string, message: HostMessage, effects: readonly Effect[]): void {
     const courier = message["courier"];
+    if (message.type === "refused") this.#givenBack.add(`${id} ${String(courier)}`);
     if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
     const isReleased = effects.some(
       (e) => e.do === "send" && e.post.id === courier && e.post.msg.type === "release",

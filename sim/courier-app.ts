@@ -165,7 +165,10 @@ export class CourierApp {
       this.#checkRefused(delivery);
       mine(() => this.#consider(client, delivery));
     });
-    client.on("withdrawn", ({ delivery }) => this.#checkFrame("withdrawn", delivery));
+    client.on("withdrawn", ({ delivery, reason }) => {
+      // Said by the client itself: no frame stands behind it.
+      if (reason !== "not_recovered") this.#checkFrame("withdrawn", delivery);
+    });
     client.on("assignment", (assignment) => mine(() => this.#begin(assignment)));
     client.on("assignmentOver", ({ delivery, reason }) => {
       if (reason !== "reconciled") this.#checkFrame("assignment over", delivery);
@@ -175,12 +178,14 @@ export class CourierApp {
 
   /**
    * D7: who refused is not asked again in the same search. An offer that was on its way, or whose end was lost, may be shown
-   * once more as long as it would have been valid.
+   * once more as long as it would have been valid. Refusals are in memory: after a change of owner an offer may be shown to
+   * who refused it, and one that is given back then counts as never made (docs/architecture.md: an offer is repeated at worst).
    */
   #checkRefused(delivery: string): void {
     const { checks, history, clock } = this.#ports;
     const refusedAt = this.#refused.get(delivery);
     if (refusedAt === undefined || checks.eventsOf(delivery).length > 1) return;
+    if (checks.wasGivenBack(delivery, this.id)) return;
     const isOld = clock.now() - refusedAt > SIM_SETTINGS.OFFER_TTL_MS + LATE_MS;
     const text = `${this.id} refused ${delivery} at ${refusedAt} and is asked again`;
     history.demand(!isOld, "D7", text, [this.id, delivery]);

@@ -3,6 +3,7 @@
  * chooses a gateway as a load balancer does, keeps the order of a connection, breaks connections, and listens in
  * on what is said: what a client was told is what the checks hold the world to.
  */
+import { hears, responseOf } from "./rest-answers.ts";
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
 import { clientFrames, clientTable, serverFrames, serverTable } from "../proto/frames.ts";
 import { SOCKET_IDLE_S } from "../proto/limits.ts";
@@ -12,6 +13,7 @@ import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
 import type { Machine } from "./machine.ts";
 import type { SeededRandom } from "./random.ts";
+import type { ToldVersions } from "./told.ts";
 
 /** Where an app runs: its machine, and whether its network works. */
 export type Phone = {
@@ -19,6 +21,7 @@ export type Phone = {
   readonly machine: Machine;
   isOffline: boolean;
   readonly sockets: Set<SimSocket>;
+  readonly told: ToldVersions;
   /** Told of each frame before the app gets it. */
   onFrame: (bytes: Uint8Array) => void;
 };
@@ -132,7 +135,7 @@ export class Doors {
           return;
         }
         phone.machine.io(() => {
-          this.#told(phone, method, path ?? "", headers, status, text);
+          hears(this.checks, phone, { method, path: path ?? "", headers, status, text });
           resolve(responseOf(status, out, text));
         });
       });
@@ -148,47 +151,6 @@ export class Doors {
     const readBody = (): Promise<Uint8Array> => Promise.resolve(bytes);
     void core.door.serve({ ...exchange, receivedAtUs: 0, readBody, respond });
   }
-
-  /** What a client learns from an answer. */
-  #told(
-    phone: Phone,
-    method: string,
-    path: string,
-    headers: Readonly<Record<string, string>>,
-    status: number,
-    text: string,
-  ): void {
-    if (method !== "POST" || text === "") return;
-    if (path === "/v1/deliveries" && text.includes(`"idempotency_mismatch"`)) {
-      return this.checks.createMismatched(headers["idempotency-key"] ?? "");
-    }
-    if (status >= 300) return;
-    const body = JSON.parse(text) as { delivery_id?: string; assigned_at?: string };
-    const [, delivery, what] = /^\/v1\/deliveries\/([^/]+)\/([a-z]+)$/.exec(path) ?? [];
-    if (path === "/v1/deliveries" && body.delivery_id !== undefined) {
-      this.checks.createAnswered(
-        body.delivery_id,
-        headers["idempotency-key"] ?? "",
-        status === 202,
-      );
-    } else if (what === "accept" && body.assigned_at !== undefined) {
-      this.checks.acceptAnswered(delivery ?? "", phone.name, body.assigned_at);
-    }
-  }
-}
-
-function responseOf(
-  status: number,
-  headers: Readonly<Record<string, string>>,
-  text: string,
-): Response {
-  const all = new Map(Object.entries(headers));
-  return {
-    status,
-    ok: status >= 200 && status < 300,
-    headers: { get: (name: string) => all.get(name.toLowerCase()) ?? null },
-    text: () => Promise.resolve(text),
-  } as unknown as Response;
 }
 
 export class SimSocket implements SocketLike {
@@ -328,8 +290,13 @@ export class SimSocket implements SocketLike {
 
   #noteAsked(bytes: Uint8Array): void {
     const code = bytes[1];
-    if (code !== clientTable.accept.code && code !== clientTable.status.code) return;
+    const isNoted =
+      code === clientTable.accept.code ||
+      code === clientTable.status.code ||
+      code === clientTable.track.code;
+    if (!isNoted) return;
     const frame = clientFrames.decode(bytes);
+    if (frame?.type === "track") this.#phone.told.asked(frame.delivery, frame.after);
     if (frame?.type === "accept") {
       this.#asked.set(frame.ref, { type: "accept", delivery: frame.delivery, status: "" });
     } else if (frame?.type === "status") {
@@ -350,6 +317,7 @@ export class SimSocket implements SocketLike {
     const isTelling =
       code === serverTable.ok.code ||
       code === serverTable.delivery.code ||
+      code === serverTable.passed.code ||
       code === serverTable.positions.code;
     if (!isTelling) return;
     const frame = serverFrames.decode(bytes);
@@ -358,7 +326,11 @@ export class SimSocket implements SocketLike {
     if (frame?.type === "delivery") {
       const { courier_location: spot, courier } = frame.view;
       const at = spot === null ? null : Date.parse(spot.updated_at);
+      this.#phone.told.shown(frame.delivery, frame.version);
       this.#show(frame.delivery, at, frame.version, courier?.id ?? null);
+    }
+    if (frame?.type === "passed") {
+      this.#phone.told.passed(frame.delivery, frame.recovered, frame.events);
     }
     if (frame?.type !== "positions") return;
     for (const { delivery, at } of frame.positions) this.#show(delivery, at, null, null);

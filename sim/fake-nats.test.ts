@@ -76,6 +76,19 @@ describe("what goes wrong with NATS in memory", () => {
       expect(heard).toEqual(["late"]);
     }));
 
+  it("a flush waits for a wire that is cut, and ends when it is whole", () =>
+    inMacrotask(() => {
+      const { clock, network, a } = pair();
+      let isFlushed = false;
+      network.cut("a", "in", false);
+      void a.flush().then(() => (isFlushed = true));
+      clock.advance(1_000);
+      expect(isFlushed).toBe(false);
+      network.heal("a", "in");
+      clock.advance(10);
+      expect(isFlushed).toBe(true);
+    }));
+
   it("one who is paused hears everything when it goes on, one who is dead nothing", () =>
     inMacrotask(() => {
       const { clock, heard, say, to } = pair();

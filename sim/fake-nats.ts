@@ -27,6 +27,8 @@ type Sub = {
 
 const RECONNECT_MAX_MS = 200;
 const NOTHING = new Uint8Array(0);
+const NOBODY: readonly Sub[] = [];
+const INBOX = "_INBOX.";
 
 export class FakeNats {
   readonly clock: SimClock;
@@ -34,6 +36,7 @@ export class FakeNats {
   readonly streams: FakeStreams;
   readonly #exact = new Map<string, Sub[]>();
   #wild: Sub[] = [];
+  readonly #wildBySubject = new Map<string, readonly Sub[]>();
   #inboxes = 0;
 
   readonly #live = new Map<string, SimBus>();
@@ -76,12 +79,14 @@ export class FakeNats {
   }
 
   inbox(): string {
-    return `_INBOX.${++this.#inboxes}`;
+    return `${INBOX}${++this.#inboxes}`;
   }
 
   add(sub: Sub): void {
-    if (sub.tokens !== null) this.#wild.push(sub);
-    else {
+    if (sub.tokens !== null) {
+      this.#wild.push(sub);
+      this.#wildBySubject.clear();
+    } else {
       const subs = this.#exact.get(sub.subject);
       if (subs === undefined) this.#exact.set(sub.subject, [sub]);
       else subs.push(sub);
@@ -92,6 +97,7 @@ export class FakeNats {
     sub.isOn = false;
     if (sub.tokens !== null) {
       this.#wild = this.#wild.filter((other) => other !== sub);
+      this.#wildBySubject.clear();
       return;
     }
     const left = (this.#exact.get(sub.subject) ?? []).filter((other) => other !== sub);
@@ -141,20 +147,30 @@ export class FakeNats {
   }
 
   /** All plain subscribers, and one of each queue group. */
-  #receivers(subject: string): Sub[] {
-    const receivers: Sub[] = [];
+  #receivers(subject: string): readonly Sub[] {
+    const exact = this.#exact.get(subject) ?? NOBODY;
+    const wild = this.#wildOf(subject);
+    const all = wild.length === 0 ? exact : [...exact, ...wild];
+    if (!all.some(({ queue }) => queue !== undefined)) return all;
     const groups = new Map<string, Sub[]>();
-    const add = (sub: Sub): void => {
-      if (sub.queue === undefined) receivers.push(sub);
-      else groups.set(sub.queue, [...(groups.get(sub.queue) ?? []), sub]);
-    };
-    for (const sub of this.#exact.get(subject) ?? []) add(sub);
-    if (this.#wild.length > 0) {
-      const tokens = subject.split(".");
-      for (const sub of this.#wild) if (matches(sub.tokens ?? [], tokens)) add(sub);
+    for (const sub of all) {
+      if (sub.queue !== undefined) groups.set(sub.queue, [...(groups.get(sub.queue) ?? []), sub]);
     }
-    for (const members of groups.values()) receivers.push(this.network.random.pick(members));
-    return receivers;
+    const picked = [...groups.values()].map((members) => this.network.random.pick(members));
+    return [...all.filter(({ queue }) => queue === undefined), ...picked];
+  }
+
+  /** Most subjects are published on again and again: who listens is kept until wild subscriptions change. */
+  #wildOf(subject: string): readonly Sub[] {
+    if (this.#wild.length === 0) return NOBODY;
+    let found = this.#wildBySubject.get(subject);
+    if (found === undefined) {
+      const tokens = subject.split(".");
+      found = this.#wild.filter((sub) => matches(sub.tokens ?? [], tokens));
+      // An inbox is published to once.
+      if (!subject.startsWith(INBOX)) this.#wildBySubject.set(subject, found);
+    }
+    return found;
   }
 }
 

@@ -71,6 +71,8 @@ export class FakePostgres {
   readonly #fake: FakeStore;
   readonly #onDone: OnDone;
   readonly #outages: Outage[] = [];
+  /** When nothing could be read: [from, until], until Infinity while it lasts. */
+  readonly #away: [from: number, until: number][] = [];
   readonly #cutOff = new Map<string, number>();
 
   constructor(clock: SimClock, random: SeededRandom, fake: FakeStore, onDone: OnDone) {
@@ -82,11 +84,28 @@ export class FakePostgres {
 
   begin(outage: Outage): void {
     this.#outages.push(outage);
+    this.#noteAway();
   }
 
   end(outage: Outage): void {
     const at = this.#outages.indexOf(outage);
     if (at >= 0) this.#outages.splice(at, 1);
+    this.#noteAway();
+  }
+
+  #noteAway(): void {
+    const isAway = this.#outages.some((outage) => outage !== "reads");
+    const last = this.#away.at(-1);
+    const wasAway = last !== undefined && last[1] === Infinity;
+    if (isAway && !wasAway) this.#away.push([this.#clock.now(), Infinity]);
+    if (!isAway && wasAway) last[1] = this.#clock.now();
+  }
+
+  /** For how long since then nothing could be read. */
+  awayMsSince(at: number): number {
+    const now = this.#clock.now();
+    const lengths = this.#away.map(([from, until]) => Math.min(until, now) - Math.max(from, at));
+    return lengths.reduce((sum, ms) => sum + Math.max(0, ms), 0);
   }
 
   /** One process does not reach Postgres. */

@@ -356,6 +356,15 @@ export class FakeStore {
     return this.#carriedBy(id).map((row) => this.#full(row));
   }
 
+  /** For checks: what it carries by the deliveries' rows, not by its own. */
+  carriedCount(id: CourierId): number {
+    let count = 0;
+    for (const { courierId, status } of this.#deliveries.values()) {
+      if (courierId === id && (status === "assigned" || status === "picked_up")) count += 1;
+    }
+    return count;
+  }
+
   lastKnown(id: CourierId): Position | null {
     return this.#positions.get(id) ?? null;
   }

@@ -91,14 +91,17 @@ export class FakeStream {
     );
   }
 
-  /** The answer to a question for one message, by its number or as the last of its subject. */
+  /** The answer to a question for one message: by its number, the last of its subject, or the next of it from a number on. */
   one(question: Uint8Array): string {
-    const { seq, last_by_subj: subject } = JSON.parse(Buffer.from(question).toString()) as {
+    const { seq, last_by_subj, next_by_subj } = JSON.parse(Buffer.from(question).toString()) as {
       seq?: number;
       last_by_subj?: string;
+      next_by_subj?: string;
     };
-    const all = this.stored(subject ?? this.#pattern.join("."));
-    const found = seq === undefined ? all.at(-1) : all.find((one) => one.seq === seq);
+    const all = this.stored(last_by_subj ?? next_by_subj ?? this.#pattern.join("."));
+    const isFound = (one: Stored): boolean =>
+      next_by_subj === undefined ? one.seq === seq : one.seq >= (seq ?? 0);
+    const found = last_by_subj === undefined ? all.find(isFound) : all.at(-1);
     if (found === undefined) return JSON.stringify({ error: { code: 404 } });
     const data = Buffer.from(found.message.data).toString("base64");
     return JSON.stringify({ message: { subject: found.message.subject, seq: found.seq, data } });

@@ -1,7 +1,8 @@
 /**
  * What goes wrong, and when: drawn from the seed before the run begins, printed with it, and played back without the one or
- * other when a failing run is shortened. Not every run has every kind: a fault is also found by what is absent
- * beside it (swarm testing; Groce and others, 2012).
+ * other when a failing run is shortened. A plan is drawn in one of two ways. `some`: not every run has every kind, because
+ * a fault is also found by what is absent beside it (swarm testing; Groce and others, 2012). `all`: each kind of noise
+ * goes on all the time, and no kind of fault comes again before all the others have come.
  */
 import type { People } from "./app-ports.ts";
 import type { StoreNoise } from "./fake-postgres.ts";
@@ -32,6 +33,9 @@ export const FAULT_KINDS = [
   "phone_offline",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** How a plan is drawn: some kinds of faults in each run, or all of them. */
+export type Draw = "some" | "all";
 
 export type Fault = {
   /** From the start of the run. */
@@ -86,35 +90,45 @@ const KINDS: Readonly<Record<FaultKind, readonly [weight: number, minMs: number,
 
 const KIND_RATE = 0.7;
 const MEAN_GAP_MIN_MS = 6_000;
-const MEAN_GAP_MAX_MS = 40_000;
+/** With all kinds in turn less, so that each of them comes within ten minutes. */
+const MEAN_GAP_MAX_MS: Readonly<Record<Draw, number>> = { some: 40_000, all: 24_000 };
 /** The first seconds belong to the start. */
 const FIRST_MS = 8_000;
 
-/** Half of the time nothing of the sort, else up to `max`. */
-const rate = (random: SeededRandom, max: number): number =>
-  random.chance(0.5) ? random.between(0, max) : 0;
+/** Half of the time nothing of the sort, else up to `max`. With all faults on always something. */
+function rateOf(random: SeededRandom, max: number, draw: Draw): number {
+  if (draw === "all") return random.between(max / 10, max);
+  return random.chance(0.5) ? random.between(0, max) : 0;
+}
 
-export function drawPlan(random: SeededRandom, minutes: number): Plan {
-  const kinds = FAULT_KINDS.filter(() => random.chance(KIND_RATE));
+/** All that goes wrong in a run of so many minutes. */
+export function drawPlan(random: SeededRandom, minutes: number, draw: Draw = "some"): Plan {
+  const kinds = FAULT_KINDS.filter(() => random.chance(KIND_RATE) || draw === "all");
+  const rate = (max: number): number => rateOf(random, max, draw);
   const network = {
-    lostRate: rate(random, 0.04),
-    twiceRate: rate(random, 0.04),
-    slowRate: rate(random, 0.03),
+    lostRate: rate(0.04),
+    twiceRate: rate(0.04),
+    slowRate: rate(0.03),
   };
   const store = {
-    failRate: rate(random, 0.02),
-    unknownRate: rate(random, 0.02),
-    slowRate: rate(random, 0.02),
+    failRate: rate(0.02),
+    unknownRate: rate(0.02),
+    slowRate: rate(0.02),
   };
-  const people = { vanishRate: rate(random, 0.15), standRate: rate(random, 0.1) };
-  const answerLostRate = rate(random, 0.05);
-  const meanGapMs = random.between(MEAN_GAP_MIN_MS, MEAN_GAP_MAX_MS);
+  const people = { vanishRate: rate(0.15), standRate: rate(0.1) };
+  const answerLostRate = rate(0.05);
+  const meanGapMs = random.between(MEAN_GAP_MIN_MS, MEAN_GAP_MAX_MS[draw]);
   const faults: Fault[] = [];
+  const turn = new Set<FaultKind>();
   const endMs = minutes * 60_000;
   for (let atMs = FIRST_MS; ;) {
     atMs += random.between(0, 2) * meanGapMs;
     if (atMs >= endMs || kinds.length === 0) break;
-    faults.push(drawFault(random, kinds, Math.round(atMs), endMs));
+    const left = kinds.filter((kind) => !turn.has(kind));
+    const fault = drawFault(random, left, Math.round(atMs), endMs);
+    faults.push(fault);
+    if (draw === "all") turn.add(fault.kind);
+    if (turn.size === kinds.length) turn.clear();
   }
   return { network, store, people, answerLostRate, faults };
 }

@@ -1,8 +1,10 @@
 /**
  * Runs worlds from seeds and says what happened.
  *
- *   npm run sim -- --seed 7 --minutes 10 [--couriers 25] [--log] [--only 3,8] [--without network,store]
- *   npm run sim -- --seeds 1-1000 --minutes 10 [--jobs 2]
+ *   npm run sim -- --seed 7 --minutes 10 [--all] [--couriers 25] [--log] [--only 3,8] [--without network,store]
+ *   npm run sim -- --seeds 1-1000 --minutes 10 [--all] [--jobs 2]
+ *
+ * `--all`: every kind of fault in every run; otherwise each run has some kinds and not others.
  *
  * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
  * the history that are about it.
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: String(Math.max(1, Math.min(2, cpus().length))) },
     only: { type: "string" },
     without: { type: "string" },
+    all: { type: "boolean", default: false },
     log: { type: "boolean", default: false },
   },
 });
@@ -52,6 +55,7 @@ function optionsOf(seed: number): SeedOptions {
     seed,
     minutes: numberOf("minutes"),
     couriers: numberOf("couriers"),
+    draw: values.all ? "all" : "some",
     only: numbers?.map(Number) ?? null,
     without: names,
   };

@@ -4,6 +4,8 @@
  * store in memory, which stands for it; that Postgres keeps the same rules is the contract suite's to show
  * (`engine/store/contract.ts` runs against both).
  */
+import type { Draw } from "./faults.ts";
+
 export type Mutant = {
   readonly name: string;
   readonly file: string;
@@ -18,9 +20,13 @@ export type Hunt = {
   readonly couriers: number;
   /** Without faults and noise. */
   readonly isCalm: boolean;
+  readonly draw: Draw;
 };
 
-export const HUNT: Hunt = { minutes: 2, couriers: 20, isCalm: false };
+/** How often its text stands in the text of its file: once, or it cannot be planted. */
+export const placesOf = ({ find }: Mutant, text: string): number => text.split(find).length - 1;
+
+export const HUNT: Hunt = { minutes: 2, couriers: 20, isCalm: false, draw: "some" };
 /** For rules that break as soon as people do what people do. */
 const CALM: Partial<Hunt> = { minutes: 1, couriers: 20, isCalm: true };
 
@@ -153,15 +159,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a frame that came twice is shown twice",
-    file: "sdk/courier-client.ts",
-    find: `    if (frame.epoch === this.#streamEpoch && frame.number <= this.#streamNumber) return false;\n`,
+    file: "sdk/offer-book.ts",
+    find: `    if (epoch === this.#epoch && number <= this.#number) return { isNews: false, missed: 0 };\n`,
     replace: "",
-  },
-  {
-    name: "a courier who is loaded again numbers its frames from 0",
-    file: "actors/courier.ts",
-    find: "    frameNo: now,",
-    replace: "    frameNo: 0,",
   },
   {
     name: "a new owner numbers records below those of the one before",
@@ -196,16 +196,47 @@ export const MUTANTS: readonly Mutant[] = [
         continue;`,
   },
   {
-    name: "a watcher may be shown an older version",
-    file: "gateway/tracking.ts",
-    find: "if (view.version !== follower.version) return view.version > follower.version;",
-    replace: "if (view.version !== follower.version) return true;",
-  },
-  {
     name: "positions are shown of whoever a customer asks for",
     file: "gateway/policy.ts",
-    find: `return row.owner === principal.subject && (isReading(action) || action === "cancel");`,
-    replace: `return isReading(action) || (row.owner === principal.subject && action === "cancel");`,
+    find: `    case "partner":
+      return row.owner === principal.subject;`,
+    replace: `    case "partner":
+      return action !== "cancel" || row.owner === principal.subject;`,
+    hunt: CALM,
+  },
+  {
+    name: "there is no watchdog: who consumes the intake ends at the first silence",
+    file: "engine/intake.ts",
+    find: `        this.#ports.onFailed(error);
+        await this.#pause(`,
+    replace: `        this.#ports.onFailed(error);
+        return;
+        await this.#pause(`,
+  },
+  {
+    name: "there is no watchdog: the row of a followed delivery is not read again by itself",
+    file: "gateway/tracking.ts",
+    find: "if (followed.rereadAt <= now) this.#refresh(followed);",
+    replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
+  },
+  {
+    name: "a watcher who comes back is told from the wrong number on",
+    file: "gateway/tracking.ts",
+    find: "this.#passed.between(followed, after, view.version)",
+    replace: "this.#passed.between(followed, after === null ? null : after + 1, view.version)",
+    hunt: { minutes: 4, couriers: 20, draw: "all" },
+  },
+  {
+    name: "a watcher who comes back asks from the wrong number on",
+    file: "sdk/customer-client.ts",
+    find: "after: tracking.toldVersion }",
+    replace: "after: tracking.toldVersion === null ? null : tracking.toldVersion + 1 }",
+  },
+  {
+    name: "a delivery that waits has no reason",
+    file: "actors/search-state.ts",
+    find: "reason: replacing?.reason ?? reason,",
+    replace: "reason: replacing?.reason ?? null,",
     hunt: CALM,
   },
 ];

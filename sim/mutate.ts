@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { FOLDERS, PROJECT, buildFile, buildTree, scratch } from "./build.ts";
 import { runMany } from "./many.ts";
-import { HUNT, MUTANTS } from "./mutants.ts";
+import { HUNT, MUTANTS, placesOf } from "./mutants.ts";
 import type { Hunt, Mutant } from "./mutants.ts";
 import { NOISES } from "./run-seed.ts";
 import type { SeedResult } from "./run-seed.ts";
@@ -39,16 +39,20 @@ async function copyTree(): Promise<void> {
   }
 }
 
-/** What was built, with one file of it built again with the bug. Throws when its text is not found exactly once. */
+/** Throws, before anything is run, when the text of a bug does not stand in its file exactly once. */
+async function checkPlaces(mutants: readonly Mutant[]): Promise<void> {
+  const bad: string[] = [];
+  for (const mutant of mutants) {
+    const places = placesOf(mutant, await readFile(join(tree, mutant.file), "utf8"));
+    if (places !== 1) bad.push(`"${mutant.name}": ${places} times in ${mutant.file}`);
+  }
+  if (bad.length > 0) throw new Error(`cannot be planted, their text stands\n${bad.join("\n")}`);
+}
+
+/** What was built, with one file of it built again with the bug. */
 async function plant(mutant: Mutant, outDir: string): Promise<string> {
   const path = join(tree, mutant.file);
   const text = await readFile(path, "utf8");
-  const places = text.split(mutant.find).length - 1;
-  if (places !== 1) {
-    throw new Error(
-      `"${mutant.name}" cannot be planted: its text stands ${places} times in ${mutant.file}`,
-    );
-  }
   await cp(built, outDir, { recursive: true });
   const withBug = text.replace(mutant.find, () => mutant.replace);
   await writeFile(path, withBug);
@@ -73,7 +77,7 @@ async function huntFor(worker: string, unchanged: string, where: Hunt): Promise<
 /** The first of these seeds that fails, null when none does. */
 async function hunt(
   worker: string,
-  { minutes, couriers, isCalm }: Hunt,
+  { minutes, couriers, isCalm, draw }: Hunt,
   from: number,
   to: number,
 ): Promise<Found | null> {
@@ -82,6 +86,7 @@ async function hunt(
     minutes,
     // Plenty of couriers, or too few: some bugs need one, some the other.
     couriers: (from + i) % 2 === 1 ? couriers : Math.ceil(couriers / 2),
+    draw,
     only: isCalm ? [] : null,
     without: isCalm ? NOISES : [],
   }));
@@ -98,7 +103,9 @@ async function hunt(
 async function main(): Promise<void> {
   const chosen = MUTANTS.filter(({ name }) => name.includes(values.only));
   let missed = 0;
+  if (chosen.length === 0) throw new Error(`no planted bug is named "${values.only}"`);
   await copyTree();
+  await checkPlaces(chosen);
   const unchanged = await buildTree(tree, built);
   say("| planted bug | file | found at seed | by | time |");
   say("| --- | --- | --- | --- | --- |");

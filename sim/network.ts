@@ -48,7 +48,7 @@ export class Network {
 
   /**
    * One message on one wire: from a process to the server (`to` null) or back. `run` is called when it arrives, once,
-   * twice or never. `isSure`: nothing happens to it but delay.
+   * twice or never. `isSure`: nothing happens to it but delay, by a cut, too.
    */
   send(from: string | null, to: string | null, run: () => void, isSure = false): void {
     const { noise, random, counts } = this;
@@ -60,7 +60,7 @@ export class Network {
     if (isSure || chance > (lostRate + twiceRate + slowRate) / 2) {
       // All of the delay is on the way back: the server only passes on, so the order is the same.
       if (from !== null && wire.cuts === 0) return run();
-      return this.#arrive(wire, run, 0);
+      return this.#arrive(wire, run, 0, isSure);
     }
     if (chance < lostRate / 2) {
       counts.lost += 1;
@@ -74,7 +74,7 @@ export class Network {
     }
   }
 
-  #arrive(wire: Wire, run: () => void, heldMs: number): void {
+  #arrive(wire: Wire, run: () => void, heldMs: number, isSure = false): void {
     const latencyMs = this.random.between(LATENCY_MIN_MS, LATENCY_MAX_MS);
     let at = this.#clock.now() + latencyMs + heldMs;
     if (heldMs === 0) {
@@ -84,7 +84,7 @@ export class Network {
     this.#clock.at(at, () => {
       if (wire.cuts === 0) return run();
       this.counts.cutOff += 1;
-      if (wire.keeps && wire.kept.length < KEPT_MAX) wire.kept.push(run);
+      if ((wire.keeps || isSure) && wire.kept.length < KEPT_MAX) wire.kept.push(run);
     });
   }
 

@@ -1,7 +1,7 @@
 /** One seed from its options to its result; what a worker does, and the shrinker again and again. */
 import { inMacrotask } from "./clock.ts";
 import { NO_PLAN, drawPlan } from "./faults.ts";
-import type { Plan } from "./faults.ts";
+import type { Draw, Plan } from "./faults.ts";
 import type { Violation } from "./history.ts";
 import { SeededRandom } from "./random.ts";
 import { hashOf } from "./city.ts";
@@ -15,6 +15,7 @@ export type SeedOptions = {
   readonly seed: number;
   readonly minutes: number;
   readonly couriers: number;
+  readonly draw: Draw;
   /** Of the faults drawn from the seed only these, by their number; null: all. */
   readonly only: readonly number[] | null;
   /** Noise that is left out. */
@@ -33,8 +34,8 @@ export type SeedResult = {
 };
 
 /** The plan of the seed, without what the options leave out. */
-export function planOf({ seed, minutes, only, without }: SeedOptions): Plan {
-  const plan = drawPlan(new SeededRandom(hashOf(`${seed} plan`)), minutes);
+export function planOf({ seed, minutes, draw, only, without }: SeedOptions): Plan {
+  const plan = drawPlan(new SeededRandom(hashOf(`${seed} plan`)), minutes, draw);
   const isOff = (name: NoiseName): boolean => without.includes(name);
   return {
     network: isOff("network") ? NO_PLAN.network : plan.network,
@@ -71,8 +72,10 @@ export const resultOf = (world: World, seed: number): Omit<SeedResult, "cpuMs"> 
 });
 
 /** What replays it. */
-export function replayCommand({ seed, minutes, couriers, only, without }: SeedOptions): string {
+export function replayCommand(options: SeedOptions): string {
+  const { seed, minutes, couriers, draw, only, without } = options;
   const more = [
+    ...(draw === "all" ? ["--all"] : []),
     ...(only === null ? [] : [`--only ${only.length === 0 ? "none" : only.join(",")}`]),
     ...(without.length === 0 ? [] : [`--without ${without.join(",")}`]),
   ];

@@ -3,6 +3,7 @@
  * failure prints the command that replays it.
  */
 import { describe, expect, it } from "vitest";
+import { FAULT_KINDS } from "./faults.ts";
 import { replayCommand, runWorld } from "./run-seed.ts";
 import type { SeedOptions } from "./run-seed.ts";
 import type { World } from "./world.ts";
@@ -14,6 +15,7 @@ const optionsOf = (seed: number, more: Partial<SeedOptions> = {}): SeedOptions =
   seed,
   minutes: MINUTES,
   couriers: seed % 2 === 0 ? 15 : 25,
+  draw: "some",
   only: null,
   without: [],
   ...more,
@@ -37,6 +39,15 @@ describe("a system with faults", () => {
       expect(counts["takeovers"]).toBeGreaterThanOrEqual(8);
     });
   }
+
+  it("seed 1 with every kind of fault: each of them strikes, each kind of noise goes on", async () => {
+    const world = await heldTo(optionsOf(1, { minutes: 10, draw: "all" }));
+    const counts = world.counts();
+    const noise = ["lost", "twice", "slow", "failed", "unknown", "unanswered"];
+    for (const name of [...FAULT_KINDS, ...noise]) {
+      expect(counts[name], name).toBeGreaterThan(0);
+    }
+  });
 
   it("the same seed twice gives the same history, byte for byte, and another seed another", async () => {
     const [first, again, other] = [

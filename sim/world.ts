@@ -23,7 +23,7 @@ import { History } from "./history.ts";
 import { Injector } from "./injector.ts";
 import { Liveness } from "./liveness.ts";
 import type { Skew } from "./machine.ts";
-import { Network } from "./network.ts";
+import { Network, QUIET } from "./network.ts";
 import { randomFrom } from "./place.ts";
 import type { PlaceParts } from "./place.ts";
 import { SeededRandom } from "./random.ts";
@@ -50,7 +50,9 @@ const REST_MAX_MS = 20 * 60_000;
 /** After the last fault: reconnects with their back-off, elections, restarts. */
 const GRACE_MS = 30_000;
 const LAST_PINGS_MS = 12_000;
-const QUIET_MS = 3_000;
+const LAST_LOST_RATE = 0.05;
+/** Longer than the time between two digests, so that followers can hear of what they missed and fetch it. */
+const QUIET_MS = 12_000;
 const SKEW_MAX_MS = 500;
 const DRIFT_MAX_PPM = 200;
 const STREAM_KEYS = Object.keys(STREAMS) as StreamKey[];
@@ -96,6 +98,7 @@ export class World {
       (machine, ...call) => this.checks.done(machine.name, ...call),
     );
     const { clock, history, postgres, checks } = this;
+    checks.awayMsSince = (at) => postgres.awayMsSince(at);
     const parts: PlaceParts = {
       clock,
       nats,
@@ -199,8 +202,13 @@ export class World {
       this.#advance(1_000);
     }
     this.#advance(3 * SIM_SETTINGS.REMIND_MS);
+    // Of the last records some are lost: followers find it out by themselves.
+    this.network.noise = { ...QUIET, lostRate: LAST_LOST_RATE };
+    this.#advance(LAST_PINGS_MS);
     for (const app of this.apps) app.stopPinging();
-    this.#advance(LAST_PINGS_MS + QUIET_MS);
+    this.#advance(LAST_PINGS_MS);
+    this.network.noise = QUIET;
+    this.#advance(QUIET_MS);
     if (!this.isViolated) this.#liveness.atRest();
   }
 

@@ -182,6 +182,34 @@ export function busContract(name: string, makeWorld: () => Promise<BusWorld>): v
       expect(ack(2)).toMatchObject({ stream, seq: 1, duplicate: true });
     });
 
+    it("gives one message of a stream: by number, the last of a subject, the next of it from a number on", async () => {
+      const inbox = w.a.inbox();
+      const acks = hear(w.a, inbox);
+      await ready();
+      const [one, other] = ["del_00000000000000000000003", "del_00000000000000000000004"];
+      for (const [id, what] of [
+        [one, "a"],
+        [other, "b"],
+        [one, "c"],
+      ] as const) {
+        w.a.publish(s.events("shop", id), text(what), inbox);
+      }
+      await until(() => acks.length === 3);
+      const seqs = acks.map((ack) => (JSON.parse(ack) as { seq: number }).seq);
+      const ask = async (question: object): Promise<string | null> => {
+        const api = s.streamMessage("EVENTS");
+        const answer = await ended(w.a.request(api, text(JSON.stringify(question)), 2_000));
+        const { message } = JSON.parse(words(answer)) as { message?: { data: string } };
+        return message === undefined ? null : Buffer.from(message.data, "base64").toString();
+      };
+      const next_by_subj = s.eventsOfDelivery(one);
+      expect(await ask({ seq: seqs[1] })).toBe("b");
+      expect(await ask({ last_by_subj: s.events("shop", one) })).toBe("c");
+      expect(await ask({ seq: 1, next_by_subj })).toBe("a");
+      expect(await ask({ seq: (seqs[0] ?? 0) + 1, next_by_subj })).toBe("c");
+      expect(await ask({ seq: (seqs[2] ?? 0) + 1, next_by_subj })).toBeNull();
+    });
+
     it("gives back what the cells' stream has, oldest first, of one shard or of all", async () => {
       const inbox = w.a.inbox();
       const acks = hear(w.a, inbox);
