@@ -23,6 +23,8 @@ import { allowed, isCarried, permitted } from "./policy.ts";
 import type { Principal } from "./principal.ts";
 import type { Reader } from "./reader.ts";
 import { SeenWindow } from "./seen-window.ts";
+import { shownOf } from "./shown.ts";
+import type { Shown } from "./shown.ts";
 import { audienceOf } from "./views.ts";
 import type { Audience } from "./views.ts";
 
@@ -372,21 +374,6 @@ export class Tracking {
 
 const followOf = (watcher: Watcher, id: DeliveryId): Follower | undefined =>
   watcher.follows.find(({ followed }) => followed.id === id);
-
-/** A view, with what is compared for each follower, and its frame once somebody needs it. */
-type Shown = {
-  readonly view: DeliveryView;
-  readonly arrivalAt: Millis;
-  readonly positionAt: Millis;
-  bytes: Uint8Array | null;
-};
-
-function shownOf(view: DeliveryView): Shown {
-  const { estimated_arrival: arrival, courier_location: location } = view;
-  const arrivalAt = arrival === null ? 0 : Date.parse(arrival);
-  const positionAt = location === null ? 0 : Date.parse(location.updated_at);
-  return { view, arrivalAt, positionAt, bytes: null };
-}
 
 const hasMoved = (arrivalAt: Millis, follower: Follower): boolean =>
   Math.abs(arrivalAt - follower.arrivalAt) >= ESTIMATE_MOVED_MS;

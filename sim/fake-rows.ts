@@ -109,3 +109,6 @@ export const rowOf = (command: CreateCommand): Row => {
     },
   };
 };
+
+/** The order of ids, as the database has it: by bytes. */
+export const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));

@@ -32,10 +32,9 @@ import type {
   StatusCommand,
   StoredAnswer,
 } from "../engine/store/port.ts";
-import { hexOf, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import { byText, hexOf, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
-const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
 const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
 
 export class FakeStore {
