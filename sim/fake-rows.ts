@@ -112,3 +112,7 @@ export const rowOf = (command: CreateCommand): Row => {
 
 /** The order of ids, as the database has it: by bytes. */
 export const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
+
+/** Whether a row comes behind the cursor of a list, newest first. */
+export const isOlder = (row: Row, before: { createdAt: Millis; id: string }): boolean =>
+  row.createdAt < before.createdAt || (row.createdAt === before.createdAt && row.id < before.id);

@@ -32,7 +32,7 @@ import type {
   StatusCommand,
   StoredAnswer,
 } from "../engine/store/port.ts";
-import { byText, hexOf, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
 const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
@@ -396,6 +396,3 @@ export class FakeStore {
 }
 
 const refused = <C extends string>(code: C) => ({ outcome: "refused", code }) as const;
-
-const isOlder = (row: Row, before: { createdAt: Millis; id: string }): boolean =>
-  row.createdAt < before.createdAt || (row.createdAt === before.createdAt && row.id < before.id);
