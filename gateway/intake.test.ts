@@ -37,6 +37,7 @@ function drive() {
     );
   const bus = {
     inbox: () => "inbox",
+    onStatus: () => undefined,
     subscribe: (_subject: string, onMessage: typeof onAck) => {
       onAck = onMessage;
       return () => undefined;

@@ -30,12 +30,8 @@ function gateway() {
   new Positions(deps as never, whereabouts, (courier) => void moved.push(courier));
   const push = (at: number): void => {
     const positions = [{ courier: COURIER, no: 1, at, ...point }];
-    const data = streamMessages.encode({
-      type: "positions",
-      positions,
-      shard: 0,
-      epoch: 1,
-    } as never);
+    const parts = [{ shard: 0, epoch: 1, positions }];
+    const data = streamMessages.encode({ type: "moved", parts } as never);
     receive({ data } as BusMessage);
   };
   return { clock, owner, whereabouts, moved, push };

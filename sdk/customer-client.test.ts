@@ -117,6 +117,25 @@ describe("following", () => {
     expect(polled).toHaveLength(polls);
   });
 
+  test("says that a status was missed when the end comes by polling and jumps over it", async () => {
+    const seen = read(customer.track(DELIVERY));
+    await settle();
+    push(assigned);
+    await settle();
+    gateway.reachable = false;
+    gateway.rest = (): RestAnswer => ({
+      status: 200,
+      body: deliveryView({ version: 4, status: "delivered" }),
+      etag: '"4"',
+    });
+    gateway.drop(4001);
+    await clock.advance(4_000);
+    expect(seen.slice(1, 3)).toMatchObject([
+      { type: "gap", source: "polling" },
+      { type: "delivery", source: "polling", delivery: { version: 4 } },
+    ]);
+  });
+
   test("follows again after a reconnect", async () => {
     read(customer.track(DELIVERY));
     await settle();

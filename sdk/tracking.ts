@@ -98,6 +98,9 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
     const told = this.#toldVersion;
     if (source === "socket" || told === null || delivery.version === told + 1) {
       this.#toldVersion = delivery.version;
+    } else if (isTerminal(delivery.status) && delivery.version > told) {
+      // There is no later: what polling jumped over will not be told any more.
+      this.#push({ type: "gap", source });
     }
     if (known === null || differs(known, delivery)) {
       this.#push({ type: "delivery", source, delivery });
