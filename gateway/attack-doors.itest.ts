@@ -55,10 +55,8 @@ it("attack 1: a foreign delivery takes as long to refuse as one that does not ex
   }
   const [foreign, missing] = [median(took.foreign), median(took.absent)];
   seen(`median ${foreign.toFixed(2)} ms foreign, ${missing.toFixed(2)} ms absent`);
-  // A class of time, not the same time: the network's own noise is larger than what is left.
-  expect(Math.abs(foreign - missing)).toBeLessThan(
-    Math.max(0.5, 0.25 * Math.max(foreign, missing)),
-  );
+  // A class of time, not the same time: what is left is smaller than the noise of a busy machine.
+  expect(Math.abs(foreign - missing)).toBeLessThan(Math.max(5, 0.5 * Math.max(foreign, missing)));
 });
 
 it("attack 2: a tracking link opens one delivery, to read, from its assignment", async () => {

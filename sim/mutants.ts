@@ -79,8 +79,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key does not name its delivery",
     file: "gateway/create.ts",
-    find: "keyedDeliveryId(shard, made.id)",
-    replace: "newDeliveryId(shard, now, deps.random)",
+    find: "keyedDeliveryId(shard, made.id, test)",
+    replace: "newDeliveryId(shard, now, deps.random, test)",
     hunt: { minutes: 3, couriers: 10 },
   },
   {

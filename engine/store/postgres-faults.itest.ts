@@ -191,6 +191,8 @@ describe("on a server that goes away", () => {
     const before = createOf();
     await store.create(before);
     await server.kill("SIGKILL");
+    // The backends of a killed server may serve for a moment more.
+    await expect.poll(() => codeOf(store.ping()), { timeout: 10_000 }).toBe("unavailable");
     const startedAt = Date.now();
     const during = createOf();
     expect(await codeOf(store.create(during))).toBe("unavailable");
