@@ -29,6 +29,7 @@ async function followed() {
     view: ({ status, version }: DeliveryRow) =>
       Promise.resolve({ status, version, estimated_arrival: null, courier_location: null }),
     viewNow: () => ({ version: 0, estimated_arrival: null, courier_location: null }),
+    arrivalNow: () => 0,
   } as unknown as Reader;
   const deps = {
     config: { settings: DISPATCH_DEFAULTS },
