@@ -50,7 +50,9 @@ export type StormWord =
 const ADDRESSES = 8;
 const OPENED_MS = 500;
 const CONNECTING_MAX = 100;
-const say = (word: StormWord): void => void process.send?.(word);
+const say = (word: StormWord): void => {
+  if (process.connected) process.send?.(word);
+};
 
 class Follower {
   readonly client: CustomerClient;
