@@ -220,6 +220,7 @@ async function main(): Promise<void> {
     await rounds(ours, book);
     const idle = await measure(ours.load, ours.servers, () => undefined, SECONDS);
     const stalled = STALL_S > 0 ? await stall(ours) : null;
+    ours.load.close();
     const a = book.medians("a");
     const [gateways, bare] = [a["gateways"], a["uws"]];
     const over = (gateways?.cpuUsPerFrame ?? Number.NaN) / (bare?.cpuUsPerFrame ?? Number.NaN);

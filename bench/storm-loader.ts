@@ -47,17 +47,18 @@ export type StormWord =
       readonly example: string;
     };
 
-const FIRST_VERSION = 2;
 const ADDRESSES = 8;
 const OPENED_MS = 500;
 const CONNECTING_MAX = 100;
-const say = (word: StormWord): void => void process.send?.(word);
+const say = (word: StormWord): void => {
+  if (process.connected) process.send?.(word);
+};
 
 class Follower {
   readonly client: CustomerClient;
   readonly which: number;
-  /** Of statuses, in the order of telling. */
-  readonly numbers: number[] = [];
+  /** Of statuses, each once, in the order of telling. */
+  readonly numbers = new Set<number>();
   gaps = 0;
   lostAt = 0;
 
@@ -90,11 +91,10 @@ class Follower {
         this.gaps++;
         return;
       case "passed":
-        this.numbers.push(...event.events.map(({ number }) => number));
+        for (const { number } of event.events) this.numbers.add(number);
         return;
       case "delivery":
-        if (this.numbers.at(-1) !== event.delivery.version)
-          this.numbers.push(event.delivery.version);
+        this.numbers.add(event.delivery.version);
         return;
       case "position": {
         const { position, source } = event;
@@ -127,14 +127,13 @@ function followAll(order: StormOrder & { do: "follow" }): void {
   setInterval(() => say({ is: "opened", count: connectedNow() }), OPENED_MS);
 }
 
-/** The first look at a delivery tells its present state, whatever that is; from there on nothing may be missing. */
-function isWhole(numbers: readonly number[], last: number): boolean {
-  const first = numbers[0] ?? FIRST_VERSION;
-  return (
-    numbers.length > 0 &&
-    numbers.at(-1) === last &&
-    numbers.every((number, i) => number === first + i)
-  );
+/**
+ * The first look at a delivery tells its present state, whatever that is; from there on nothing may be missing. Polling
+ * may tell the last before the socket tells what came between.
+ */
+function isWhole(numbers: ReadonlySet<number>, last: number): boolean {
+  const [first] = numbers;
+  return first !== undefined && numbers.has(last) && numbers.size === last - first + 1;
 }
 
 function check(versions: readonly number[]): StormWord {
@@ -145,13 +144,13 @@ function check(versions: readonly number[]): StormWord {
   const example =
     first === undefined
       ? ""
-      : `delivery ${first.which}: told ${first.numbers.join(",")}; is at ${versions[first.which]}`;
+      : `delivery ${first.which}: told ${[...first.numbers].join(",")}; is at ${versions[first.which]}`;
   return {
     is: "checked",
     followers: followers.length,
     wrong: wrong.length,
     gaps: followers.reduce((sum, { gaps }) => sum + gaps, 0),
-    told: followers.reduce((sum, { numbers }) => sum + Math.max(0, numbers.length - 1), 0),
+    told: followers.reduce((sum, { numbers }) => sum + Math.max(0, numbers.size - 1), 0),
     example,
   };
 }

@@ -160,8 +160,9 @@ class Life {
   startStatuses(): void {
     this.#timers.push(
       setInterval(() => {
-        if (this.#next >= DELIVERIES) return;
-        const ending = this.#endOf(this.#next++);
+        if (this.#next >= DELIVERIES - WITNESSES) return;
+        // The witnesses follow the first ones, which live on.
+        const ending = this.#endOf(DELIVERIES - 1 - this.#next++);
         this.#ending.add(ending);
         void ending.finally(() => this.#ending.delete(ending));
       }, 1_000 / ENDS_PER_S),
@@ -178,8 +179,11 @@ class Life {
     const asked = this.#asked;
     this.#asked = [];
     const ms = asked.filter(({ status }) => status === 200).map((one) => one.ms);
-    const failed = asked.length - ms.length;
-    return { ...quantiles(ms), requests: asked.length, failed };
+    /** By status; 0: the connection was lost. */
+    const refused: Record<number, number> = {};
+    for (const { status } of asked)
+      if (status !== 200) refused[status] = (refused[status] ?? 0) + 1;
+    return { ...quantiles(ms), requests: asked.length, refused };
   }
 
   #move(): void {

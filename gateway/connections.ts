@@ -14,6 +14,7 @@ import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
 import {
   COME_BACK_SOCKETS_PER_S,
   COME_BACK_WITHIN_MAX_MS,
+  COURIER_COME_BACK_WITHIN_MAX_MS,
   SEEN_EVERY_FRAMES,
   SOCKET_IDLE_S,
 } from "../proto/limits.ts";
@@ -56,6 +57,8 @@ export class Connections implements ConnectionHome {
   readonly #byCourier = new Map<CourierId, Connection>();
   readonly #unsubscribe: () => void;
   #cancelLook: () => void;
+  /** No deadline is earlier: most are hours away, so that mostly there is nothing to look at. */
+  #soonest: Millis = 0;
   #serve: ServeFrame = () => undefined;
   #isDraining = false;
 
@@ -90,6 +93,7 @@ export class Connections implements ConnectionHome {
     const state = openSession(this.#deps.clock.now());
     const connection = new Connection(this, newSessionId(this.#deps.random), peer, state);
     this.#byId.set(connection.id, connection);
+    this.#note(connection);
     this.#parts.caps.opened(peer.remoteAddress);
     if (this.#isDraining) this.#stopNow(connection);
     return connection;
@@ -158,7 +162,13 @@ export class Connections implements ConnectionHome {
     connection.state = next;
     for (const effect of effects) this.#perform(connection, effect);
     if (next.at === "closed") this.#byId.delete(connection.id);
-    else if (next.at === "draining") this.#wakeIfDue(connection, this.#deps.clock.now());
+    else this.#note(connection);
+    if (next.at === "draining") this.#wakeIfDue(connection, this.#deps.clock.now());
+  }
+
+  #note({ state }: Connection): void {
+    const at = deadline(state);
+    if (at !== null && at < this.#soonest) this.#soonest = at;
   }
 
   #wakeIfDue(connection: Connection, now: Millis): void {
@@ -169,7 +179,13 @@ export class Connections implements ConnectionHome {
   #lookAtDeadlines(): void {
     const { clock } = this.#deps;
     const now = clock.now();
-    for (const connection of this.#byId.values()) this.#wakeIfDue(connection, now);
+    if (now >= this.#soonest) {
+      this.#soonest = Number.MAX_SAFE_INTEGER;
+      for (const connection of this.#byId.values()) {
+        this.#wakeIfDue(connection, now);
+        this.#note(connection);
+      }
+    }
     this.#cancelLook = clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
   }
 
@@ -278,7 +294,7 @@ export class Connections implements ConnectionHome {
       online,
       assignments,
       seenEvery: SEEN_EVERY_FRAMES,
-      comeBackWithinMs: comeBackWithinMs(this.#byId.size),
+      comeBackWithinMs: comeBackWithinMs(this.#byId.size, role),
     };
   }
 
@@ -344,6 +360,8 @@ function sendBye(peer: WsPeer, reason: CloseReason): void {
   peer.send(serverFrames.encode({ type: "bye", code, retry, text, retryAfterMs }));
 }
 
-/** So that those who are here now would come back no faster than a gateway can welcome them. */
-const comeBackWithinMs = (sockets: number): number =>
-  Math.min(COME_BACK_WITHIN_MAX_MS, Math.ceil((sockets / COME_BACK_SOCKETS_PER_S) * 1_000));
+/** So that those who are here now would come back no faster than a gateway can welcome them; couriers first, offers wait. */
+function comeBackWithinMs(sockets: number, role: Principal["role"]): number {
+  const maxMs = role === "courier" ? COURIER_COME_BACK_WITHIN_MAX_MS : COME_BACK_WITHIN_MAX_MS;
+  return Math.min(maxMs, Math.ceil((sockets / COME_BACK_SOCKETS_PER_S) * 1_000));
+}

@@ -28,6 +28,10 @@ const EARLY_SLICES = 10;
 const TURN_SLICES = 48;
 /** A slice sends at least so many: about 5 ms of work. */
 const SLICE_SENDS_MIN = 400;
+/** Of all that wait a slice sends such a part: what has piled up is gone in half a period. */
+const DRAIN_SLICES = 25;
+/** A slice that comes late makes up for so many that were left out, not for more. */
+const CATCH_UP_SLICES = 4;
 /** What the field can say. */
 const AGE_MAX_MS = 2_147_483_647;
 
@@ -137,8 +141,9 @@ export class FanOut implements CourierNeeds {
     const now = this.#clock.now();
     // A clock that stepped back would stop everything: then a tick is a slice.
     const slice = Math.max(this.#done + 1, this.#sliceNow());
+    const slices = Math.min(CATCH_UP_SLICES, slice - this.#done);
     const due = this.#take(slice);
-    const share = Math.max(SLICE_SENDS_MIN, Math.ceil(this.#waiting / SLICES));
+    const share = slices * Math.max(SLICE_SENDS_MIN, Math.ceil(this.#waiting / DRAIN_SLICES));
     const frames: Frames = new Map();
     const count = Math.min(share, due.length);
     for (let i = 0; i < count; i++) this.#sendTo(due[i] as Watcher, now, frames);

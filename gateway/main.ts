@@ -36,7 +36,7 @@ import { createNotifier } from "./notify/adapters.ts";
 /** How long load balancers get to see that we are not ready, before we stop listening. */
 const UNREADY_MS = 200;
 /** An end that takes longer is cut short. */
-const STOP_DEADLINE_MS = 20_000;
+const STOP_DEADLINE_MS = 28_000;
 /** A readiness question to Postgres may take so long. */
 const READY_TIMEOUT_MS = 1_000;
 

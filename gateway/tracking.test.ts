@@ -28,8 +28,8 @@ async function followed() {
   const reader = {
     view: ({ status, version }: DeliveryRow) =>
       Promise.resolve({ status, version, estimated_arrival: null, courier_location: null }),
-    arrivalNow: () => 0,
     viewNow: () => ({ version: 0, estimated_arrival: null, courier_location: null }),
+    arrivalNow: () => 0,
   } as unknown as Reader;
   const deps = {
     config: { settings: DISPATCH_DEFAULTS },

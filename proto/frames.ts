@@ -91,7 +91,7 @@ export const clientTable = {
   },
   seen: {
     code: 10,
-    doc: "How many `positions` frames this connection has brought so far. Due with every `seenEvery`th of them (see `welcome`), and with any that comes 20 s or more after the last `seen`; without it positions stop until it comes.",
+    doc: "How many `positions` frames this connection has brought so far. Due with every `seenEvery`th of them (see `welcome`), and with any that comes a minute or more after the last `seen`; without it positions stop until it comes.",
     fields: { frames: u32 },
   },
 } as const satisfies Table;

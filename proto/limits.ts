@@ -35,7 +35,7 @@ export const TRACKS_PER_SESSION_MAX = 128;
 export const FRAMES_PER_SESSION_PER_S_MAX = 50;
 /** Positions: a reader says with every so many frames that it has seen them, and with any that comes so late after that. */
 export const SEEN_EVERY_FRAMES = 8;
-export const SEEN_EVERY_MS = 20_000;
+export const SEEN_EVERY_MS = 60_000;
 /** Frames of positions under way to a reader who has not said that it saw them: then it gets no more. */
 export const UNSEEN_MAX_FRAMES = 12;
 /** The same sooner, when what it should have said has not come for so long; after the second span it is tried once more. */
@@ -44,8 +44,9 @@ export const UNSEEN_PROBE_MS = 15_000;
 /** Status events that a follower is told of at once after it was away. */
 export const PASSED_EVENTS_MAX = 64;
 /** Sockets that one gateway lets come back in a second after a loss: clients spread themselves by it. */
-export const COME_BACK_SOCKETS_PER_S = 2_000;
-export const COME_BACK_WITHIN_MAX_MS = 15_000;
+export const COME_BACK_SOCKETS_PER_S = 1_000;
+export const COME_BACK_WITHIN_MAX_MS = 20_000;
+export const COURIER_COME_BACK_WITHIN_MAX_MS = 3_000;
 export const IDEMPOTENCY_KEPT_H = 48;
 /** A revocation outlives the longest token. */
 export const REVOCATIONS_KEPT_H = 8_808;

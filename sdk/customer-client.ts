@@ -32,7 +32,7 @@ export type CustomerEvents = {
   healed: DispatchError;
 };
 
-/** Without a socket for so long, polling begins. */
+/** Without a socket for so long, polling begins; counted from when the socket may come back, if that is known. */
 export const POLL_AFTER_MS = 2_500;
 /** Between two polls of one delivery, with a fifth of jitter either way. */
 export const POLL_MS = 5_000;
@@ -167,10 +167,20 @@ export class CustomerClient {
       for (const feed of this.#feeds.values()) {
         if (!feed.bySocket) continue;
         feed.bySocket = false;
-        this.#pollLater(feed, POLL_AFTER_MS);
+        this.#pollLater(feed, this.#firstPollMs(state));
       }
     }
     this.#events.emit("state", state);
+  }
+
+  /**
+   * When a gateway dies, thousands lose it at one moment: polls before each one's turn to come back, or all at one moment,
+   * would be a second storm.
+   */
+  #firstPollMs(state: Connection): number {
+    const retryAt = state.at === "disconnected" ? state.retryAt : null;
+    const untilRetryMs = Math.max(0, (retryAt ?? 0) - this.#clock.now());
+    return untilRetryMs + POLL_AFTER_MS * (0.75 + 0.5 * this.#random());
   }
 
   async #subscribe(feed: Feed): Promise<void> {

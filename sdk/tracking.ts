@@ -42,6 +42,8 @@ export const positionAgeMs = (position: TrackedPosition, now: number): number =>
   position.ageMs + Math.max(0, now - position.receivedAt);
 
 const BUFFER_MAX_EVENTS = 64;
+/** So many polls are waited for the socket to tell what was missed before the end: about half a minute. */
+const ENDING_POLLS_MAX = 6;
 
 type Waiter = {
   readonly resolve: (result: IteratorResult<TrackEvent, undefined>) => void;
@@ -59,6 +61,8 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
   #toldVersion: number | null = null;
   #ended = false;
   #failure: unknown = null;
+  /** Polls that said it is over while statuses are missing. */
+  #endingPolls = 0;
   #stale = { socket: 0, polling: 0 };
 
   constructor(deliveryId: string, onEnd: (tracking: Tracking) => void) {
@@ -96,12 +100,8 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
     this.#delivery = delivery;
     // Polling may jump over a status: the socket is asked for it later.
     const told = this.#toldVersion;
-    if (source === "socket" || told === null || delivery.version === told + 1) {
-      this.#toldVersion = delivery.version;
-    } else if (isTerminal(delivery.status) && delivery.version > told) {
-      // There is no later: what polling jumped over will not be told any more.
-      this.#push({ type: "gap", source });
-    }
+    const hasJumped = source === "polling" && told !== null && delivery.version > told + 1;
+    if (!hasJumped) this.#toldVersion = delivery.version;
     if (known === null || differs(known, delivery)) {
       this.#push({ type: "delivery", source, delivery });
     }
@@ -111,7 +111,11 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
       const at = Date.parse(spot.updated_at);
       this.#move({ lng, lat, at, ageMs: spot.age_s * 1000, receivedAt: now }, source, true);
     }
-    if (isTerminal(delivery.status)) this.#end();
+    if (!isTerminal(delivery.status)) return;
+    // It is over, but how it came to that is not told yet: the socket may still say.
+    if (hasJumped && ++this.#endingPolls < ENDING_POLLS_MAX) return;
+    if (hasJumped) this.#push({ type: "gap", source });
+    this.#end();
   }
 
   /** What passed before the state that comes next; `recovered` false when it is not all there. */
