@@ -345,11 +345,16 @@ export class Tracking {
     }
   }
 
-  /** Shows new estimates where they have moved enough, from what is known here. */
+  /**
+   * Shows new estimates where they have moved enough, from what is known here. Never a version that a follower does not have:
+   * what passed comes first, and a read under way, or one more, tells it.
+   */
   #estimate(followed: Followed, now: Millis): void {
     followed.estimateAt = now + ESTIMATE_MS;
     const { row } = followed;
-    if (row === null || !isCarried(row.status)) return;
+    if (row === null || followed.isReading || !isCarried(row.status)) return;
+    const isOld = ({ version }: Follower): boolean => version < row.version;
+    if ([...followed.followers].some(isOld)) return this.#refresh(followed);
     const arrivalAt = this.#reader.arrivalNow(row);
     const views = new Map<Audience, DeliveryView>();
     for (const follower of followed.followers) {
