@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuSecondsOf } from "./cpu.ts";
 import type { LoaderOrder, LoaderWord, Speaks } from "./fanout-loader.ts";
@@ -13,11 +14,12 @@ import { median } from "./report.ts";
 
 export const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** One share of the sockets for each port: a process may open only so many files. */
+/** Several loaders, because a process may open only so many files; each connects to all the ports in turn. */
 export type LoadOptions = {
   readonly name: string;
   readonly speaks: Speaks;
   readonly ports: readonly number[];
+  readonly loaders: number;
   readonly perLoader: number;
   readonly follow: readonly Followable[];
   /** Sockets opened in a second, all loaders together. */
@@ -32,6 +34,7 @@ export type Counted = {
 type Report = Extract<LoaderWord, { is: "report" }>;
 
 const SAY_MS = 3_000;
+const TICKS_PER_S = 100;
 /** So that each has addresses of its own. */
 let loads = 0;
 
@@ -50,10 +53,11 @@ export class Load {
   /** Opens all the sockets, paced, and says how far it is. */
   static async open(options: LoadOptions): Promise<Load> {
     const { name, ports, perLoader: count, perS } = options;
+    const shares = Array.from({ length: options.loaders }, () => count);
     loads++;
-    const loaders = await Promise.all(ports.map(() => startChild("./fanout-loader.ts", [])));
-    const opened = ports.map(() => 0);
-    const total = ports.length * count;
+    const loaders = await Promise.all(shares.map(() => startChild("./fanout-loader.ts", [])));
+    const opened = shares.map(() => 0);
+    const total = shares.length * count;
     const sayProgress = (): void =>
       say(`${name}: ${opened.reduce((sum, n) => sum + n, 0)} of ${total} sockets are open`);
     const timer = setInterval(sayProgress, SAY_MS);
@@ -67,9 +71,8 @@ export class Load {
       });
       const { speaks, follow } = options;
       const from = `127.${loads}.${i}`;
-      const port = ports[i] as number;
-      const rest = { speaks, follow, count, perS: perS / ports.length };
-      loader.send({ do: "connect", port, from, ...rest } satisfies LoaderOrder);
+      const rest = { speaks, follow, count, perS: perS / shares.length };
+      loader.send({ do: "connect", ports, from, ...rest } satisfies LoaderOrder);
       const failed = once(loader, "exit").then(() => Promise.reject(new Error("a loader ended")));
       failed.catch(() => undefined); // After it was open its end is ours.
       await Promise.race([isOpen, failed]);
@@ -135,11 +138,22 @@ function cpuOf(processes: readonly ChildProcess[]): number {
 export const memoryOf = (servers: readonly ChildProcess[]): number =>
   servers.reduce((sum, { pid }) => sum + residentBytes(pid as number), 0);
 
+/** CPU of the whole machine so far, seconds: who else was at work. */
+function machineS(): number {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (
+    readFileSync("/proc/stat", "utf8").split("\n")[0] ?? ""
+  )
+    .split(/\s+/)
+    .map(Number);
+  return (user + nice + system + irq + softirq) / TICKS_PER_S;
+}
+
 export type Measured = {
   readonly frames: number;
   readonly cpuUsPerFrame: number;
   readonly cores: number;
   readonly loadCores: number;
+  readonly machineCores: number;
   readonly lagP50Ms: number;
   readonly lagP99Ms: number;
 };
@@ -155,9 +169,11 @@ export async function measure(
   await sleep(2_000);
   load.tell({ do: "reset" });
   const [before, loadBefore, since] = [cpuOf(servers), load.cpuS(), performance.now()];
+  const machineBefore = machineS();
   await sleep(seconds * 1_000);
   const tookS = (performance.now() - since) / 1_000;
   const [usedS, loadS] = [cpuOf(servers) - before, load.cpuS() - loadBefore];
+  const allS = machineS() - machineBefore;
   const counted = await load.counted();
   run(false);
   await sleep(1_000);
@@ -166,6 +182,7 @@ export async function measure(
     cpuUsPerFrame: round((usedS / counted.frames) * 1e6, 1),
     cores: round(usedS / tookS, 3),
     loadCores: round(loadS / tookS, 3),
+    machineCores: round(allS / tookS, 3),
     lagP50Ms: quantileMs(counted, 0.5),
     lagP99Ms: quantileMs(counted, 0.99),
   };
@@ -178,6 +195,7 @@ export function mediansOf(all: readonly Measured[]): Measured {
     cpuUsPerFrame: of("cpuUsPerFrame"),
     cores: of("cores"),
     loadCores: of("loadCores"),
+    machineCores: of("machineCores"),
     lagP50Ms: of("lagP50Ms"),
     lagP99Ms: of("lagP99Ms"),
   };

@@ -24,7 +24,8 @@ export type LoaderOrder =
   | {
       readonly do: "connect";
       readonly speaks: Speaks;
-      readonly port: number;
+      /** Of each in turn. */
+      readonly ports: readonly number[];
       /** First three bytes of the addresses that it comes from: one address has too few ports. */
       readonly from: string;
       /** Empty for a bare loop, which sends to each socket in the order of their opening. */
@@ -78,7 +79,7 @@ class Follower {
     this.#speaks = order.speaks;
     this.#whom = order.follow[which % order.follow.length];
     this.#done = done;
-    const { port } = order;
+    const port = order.ports[which % order.ports.length] as number;
     const from = `${order.from}.${(which % ADDRESSES) + 1}`;
     const onread = { buffer: shared, callback: (size: number) => this.#read(size) };
     const socket = connect({ host: "127.0.0.1", port, localAddress: from, onread });

@@ -1,8 +1,8 @@
 /**
  * What it costs to show positions to many: N followers (50,000) over three gateway processes on one port, each following
  * one of 2,000 couriers, (a) with a new position of each every second, (b) with one every ten. Beside it, alternated in the
- * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets as one gateway
- * has: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
+ * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets from as many
+ * processes: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
  * couriers ping over sockets of their own and a real node stands between: lag is then from the ping sent to the frame read.
  *
  * Last, some followers stop reading for a while: what they then read first, and what it cost the gateways in memory.
@@ -90,24 +90,29 @@ type Candidate = {
   readonly run: (isOn: boolean, mode: Mode) => void;
 };
 
-/** A bare loop with as many sockets as one gateway has; beside those of the gateways more would be too many for one machine. */
+/** As many processes of a bare loop as there are gateways, with as many sockets, dealt out in the same way. */
 async function peer(name: string): Promise<Candidate & { readonly close: () => void }> {
-  const port = await freePort();
-  const server = await startChild("./fanout-peer.ts", [name, String(port)]);
-  const before = memoryOf([server]);
+  const ports: number[] = [];
+  const servers: ChildProcess[] = [];
+  for (let i = 0; i < GATEWAYS; i++) {
+    const port = await freePort();
+    ports.push(port);
+    servers.push(await startChild("./fanout-peer.ts", [name, String(port)]));
+  }
+  const before = memoryOf(servers);
   const speaks = name === "socket.io" ? "socket.io" : "bare";
-  const rest = { ports: [port], perLoader: PER_GATEWAY, follow: [], perS: 2 * PER_S };
-  const load = await Load.open({ name, speaks, ...rest });
-  const bytesPerSocket = (memoryOf([server]) - before) / PER_GATEWAY;
+  const shares = { loaders: GATEWAYS, perLoader: PER_GATEWAY };
+  const load = await Load.open({ name, speaks, ports, ...shares, follow: [], perS: 2 * PER_S });
+  const bytesPerSocket = (memoryOf(servers) - before) / SOCKETS;
   const run = (isOn: boolean, mode: Mode): void => {
     const order: PeerOrder = { isOn, couriers: COURIERS, everySlices: MODES[mode] };
-    server.send(order);
+    for (const server of servers) server.send(order);
   };
   const close = (): void => {
-    server.kill("SIGKILL");
+    for (const server of servers) server.kill("SIGKILL");
     load.close();
   };
-  return { name, load, servers: [server], run, bytesPerSocket, close };
+  return { name, load, servers, run, bytesPerSocket, close };
 }
 
 type Run = Candidate["run"];
@@ -137,9 +142,10 @@ async function riding({ port }: World): Promise<Run> {
 async function ourselves(world: World): Promise<Candidate> {
   const { gateways: servers, follow } = world;
   const before = memoryOf(servers);
-  const ports = servers.map(() => world.port);
+  const ports = [world.port];
   const name = "gateways";
-  const rest = { ports, perLoader: PER_GATEWAY, follow, perS: PER_S };
+  const shares = { loaders: GATEWAYS, perLoader: PER_GATEWAY };
+  const rest = { ports, ...shares, follow, perS: PER_S };
   const load = await Load.open({ name, speaks: "hexdispatch", ...rest });
   say(`${world.asking()} gateways ask for positions`);
   const run = WHOLE ? await riding(world) : played(world);

@@ -16,7 +16,7 @@ import {
   COME_BACK_WITHIN_MAX_MS,
   COURIER_COME_BACK_WITHIN_MAX_MS,
   SEEN_EVERY_FRAMES,
-  SOCKET_IDLE_S,
+  SERVER_SILENT_MS,
 } from "../proto/limits.ts";
 import { decodeSessionPosts } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
@@ -289,7 +289,7 @@ export class Connections implements ConnectionHome {
       subject,
       now: this.#deps.clock.now(),
       pingIntervalMs: intervalMs(advice?.why ?? "idle", settings),
-      idleMs: SOCKET_IDLE_S * 1000,
+      idleMs: SERVER_SILENT_MS,
       pingSpeedMaxMps: settings.PING_SPEED_MAX_MPS,
       online,
       assignments,

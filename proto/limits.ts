@@ -29,7 +29,10 @@ export const AVAILABLE_MAX_ROWS = 20;
 export const WEIGHT_MAX_KG = 1_000;
 export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
 export const HELLO_TIMEOUT_MS = 10_000;
-export const SOCKET_IDLE_S = 60;
+/** A socket from which nothing comes for so long is closed; longer than a reader may stand still. */
+export const SOCKET_IDLE_S = 120;
+/** What clients are told: a server that is silent for so long is gone; after half of it they ask. */
+export const SERVER_SILENT_MS = 60_000;
 export const SOCKET_BUFFER_MAX_BYTES = 262_144;
 export const TRACKS_PER_SESSION_MAX = 128;
 export const FRAMES_PER_SESSION_PER_S_MAX = 50;
