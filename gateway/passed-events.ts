@@ -2,7 +2,8 @@
  * The status events of a delivery between two versions: what a follower missed while it was away, or what passed faster
  * than the row was read. The latest come from memory, older ones from the EVENTS stream, in the order of their numbers.
  * Each event has the next number (D5), so it is known whether all are there; if they are not, the follower is told so and
- * gets none of them, never a part. It refuses to hurt the stream: few reads at once, more are answered "not recovered".
+ * gets none of them, never a part. It refuses to hurt the stream: few reads at once, others wait for a moment, and what was
+ * read for one follower is kept for the next. An event that is committed may not be in the stream yet: it is looked for again.
  */
 import type { DeliveryEvent } from "../proto/events.ts";
 import type { DeliveryId } from "../proto/ids.ts";
@@ -18,14 +19,16 @@ const KEPT_EVENTS = 8;
 /** Deliveries whose events are read from the stream at the same time. */
 const READS_MAX = 16;
 const READ_TIMEOUT_MS = 500;
+const LOOK_AGAIN_MS = 60;
+const GIVE_UP_MS = 2_000;
 const NOTHING: Passed = { recovered: true, events: [] };
 const LOST: Passed = { recovered: false, events: [] };
 
 export class PassedEvents {
-  readonly #deps: Pick<Deps, "bus" | "subjects">;
+  readonly #deps: Pick<Deps, "bus" | "subjects" | "clock">;
   #reading = 0;
 
-  constructor(deps: Pick<Deps, "bus" | "subjects">) {
+  constructor(deps: Pick<Deps, "bus" | "subjects" | "clock">) {
     this.#deps = deps;
   }
 
@@ -36,15 +39,33 @@ export class PassedEvents {
     const missing = current - known - 1;
     if (missing <= 0) return NOTHING;
     if (missing > PASSED_EVENTS_MAX) return LOST;
-    const kept = complete(followed.events, known, current);
-    if (kept !== null) return { recovered: true, events: kept };
-    if (this.#reading >= READS_MAX) return LOST;
+    const { clock } = this.#deps;
+    for (const giveUpAt = clock.now() + GIVE_UP_MS; ;) {
+      const kept = complete(followed.events, known, current);
+      if (kept !== null) return { recovered: true, events: kept };
+      if (clock.now() >= giveUpAt) return LOST;
+      if (this.#reading < READS_MAX) {
+        const read = await this.#load(followed, current);
+        if (read === null) return LOST; // The stream is away, or does not answer in time.
+        const found = complete(read, known, current);
+        if (found !== null) return { recovered: true, events: found };
+      }
+      await new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve));
+    }
+  }
+
+  /** Reads the stream, and keeps what it has for whoever comes next. Null when it cannot be read. */
+  async #load(followed: Followed, current: number): Promise<readonly DeliveryEvent[] | null> {
     this.#reading++;
     try {
-      const read = complete(await this.#read(followed.id, current), known, current);
-      return read === null ? LOST : { recovered: true, events: read };
+      const read = await this.#read(followed.id, current);
+      const known = new Set(followed.events.map(({ number }) => number));
+      followed.events.push(...read.filter(({ number }) => !known.has(number)));
+      followed.events.sort((a, b) => a.number - b.number);
+      followed.events.splice(0, followed.events.length - KEPT_EVENTS);
+      return read;
     } catch {
-      return LOST; // The stream is away, or does not answer in time.
+      return null;
     } finally {
       this.#reading--;
     }
