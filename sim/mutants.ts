@@ -154,8 +154,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "silence of a node is never noticed",
     file: "engine/membership.ts",
-    find: `const isSuspect = peer.isSuspect || isSilent;`,
-    replace: `const isSuspect = peer.isSuspect && isSilent;`,
+    find: `    if (silentMs > times.suspectMs * FORGET_AFTER) continue;
+    const isSilent = !isCutOff &&`,
+    replace: `    const isSilent = silentMs > times.suspectMs * FORGET_AFTER && silentMs < 0 && !isCutOff &&`,
   },
   {
     name: "a frame that came twice is shown twice",
