@@ -33,7 +33,7 @@ function testOf(scenario: TestScenario, more: Partial<DeliverySnapshot> = {}): D
       receivedAtUs: 0,
     },
     status: "pending",
-    version: 1,
+    version: more.status === "assigned" ? 2 : 1,
     courier: null,
     assignedAt: null,
     wave: 0,

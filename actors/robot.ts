@@ -30,6 +30,8 @@ const CANCELED_AFTER_MS = 10_000;
 const SLOW_FACTOR = 4;
 /** Of what is believed of a ping. */
 const SPEED_SHARE = 0.7;
+/** The version of a delivery that was assigned once: whichever robot that is, it is to be replaced. */
+const FIRST_ASSIGNMENT = 2;
 /** Who is to be replaced rides away like this, so far. */
 const AWAY_MPS = 50;
 const AWAY_MAX_M = 1_500;
@@ -84,7 +86,7 @@ function carry(
   now: Millis,
   settings: DispatchSettings,
 ): readonly RobotDeed[] {
-  const { job, courier: robot, assignedAt, status } = test;
+  const { job, courier: robot, assignedAt, status, version } = test;
   if (robot === null || assignedAt === null) return [];
   const number = robotNumber(robot);
   const scenario = scenarioOf(job.id);
@@ -94,7 +96,7 @@ function carry(
   if (status === "assigned" && scenario === "canceled" && sinceMs >= CANCELED_AFTER_MS) {
     return [{ do: "cancel" }];
   }
-  if (status === "assigned" && scenario === "replaced" && number === 1) {
+  if (status === "assigned" && scenario === "replaced" && version === FIRST_ASSIGNMENT) {
     const away = Math.min(AWAY_MAX_M, (sinceMs / 1_000) * AWAY_MPS);
     return [{ do: "ride", robot, at: northOf(pickupOf(job), START_M + away) }];
   }
