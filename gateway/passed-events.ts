@@ -20,7 +20,7 @@ const KEPT_EVENTS = 8;
 const READS_MAX = 16;
 const READ_TIMEOUT_MS = 500;
 const LOOK_AGAIN_MS = 60;
-const GIVE_UP_MS = 2_000;
+const GIVE_UP_MS = 500;
 const NOTHING: Passed = { recovered: true, events: [] };
 const LOST: Passed = { recovered: false, events: [] };
 
