@@ -157,7 +157,7 @@ class Follower {
       this.#say({ type: "track", ref: 1, delivery, after: null });
     };
     if (frame?.type === "welcome") {
-      this.#seen.start(frame.seenEvery, now());
+      this.#seen.start(frame.seenEvery, now(), Math.random());
       track();
     } else if (frame?.type === "delivery") this.#done();
     else if (frame?.type === "error") setTimeout(track, AGAIN_MS); // Overloaded while all come at once.
