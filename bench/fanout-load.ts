@@ -28,6 +28,7 @@ export type LoadOptions = {
 
 export type Counted = {
   readonly frames: number;
+  readonly others: number;
   readonly bins: ReadonlyMap<number, number>;
   readonly resumed: readonly (readonly number[])[];
 };
@@ -95,7 +96,8 @@ export class Load {
       bins.set(bin, (bins.get(bin) ?? 0) + count);
     }
     const frames = words.reduce((sum, word) => sum + word.frames, 0);
-    return { frames, bins, resumed: words.flatMap((word) => word.resumed) };
+    const others = words.reduce((sum, word) => sum + word.others, 0);
+    return { frames, others, bins, resumed: words.flatMap((word) => word.resumed) };
   }
 
   /** The sockets are gone with their processes. */
@@ -150,6 +152,7 @@ function machineS(): number {
 
 export type Measured = {
   readonly frames: number;
+  readonly others: number;
   readonly cpuUsPerFrame: number;
   readonly cores: number;
   readonly loadCores: number;
@@ -179,6 +182,7 @@ export async function measure(
   await sleep(1_000);
   return {
     frames: counted.frames,
+    others: counted.others,
     cpuUsPerFrame: round((usedS / counted.frames) * 1e6, 1),
     cores: round(usedS / tookS, 3),
     loadCores: round(loadS / tookS, 3),
@@ -192,6 +196,7 @@ export function mediansOf(all: readonly Measured[]): Measured {
   const of = (key: keyof Measured): number => median(all.map((figures) => figures[key]));
   return {
     frames: of("frames"),
+    others: of("others"),
     cpuUsPerFrame: of("cpuUsPerFrame"),
     cores: of("cores"),
     loadCores: of("loadCores"),

@@ -43,6 +43,7 @@ export type LoaderWord =
   | {
       readonly is: "report";
       readonly frames: number;
+      readonly others: number;
       readonly bins: readonly (readonly [bin: number, count: number])[];
       /** Ages of the frames that each stopped socket read when it went on, in order, milliseconds. */
       readonly resumed: readonly (readonly number[])[];
@@ -59,6 +60,8 @@ const RESUMED_KEPT_FRAMES = 32;
 
 let bins = new Uint32Array(BINS);
 let frames = 0;
+/** Frames of other kinds: greetings, new estimates. */
+let others = 0;
 const followers: Follower[] = [];
 /** Read and looked at within one callback, so all sockets can share it. */
 const shared = Buffer.allocUnsafe(65_536);
@@ -147,13 +150,14 @@ class Follower {
   };
 
   #setUp(payload: Buffer): void {
+    others++;
     const frame = serverFrames.decode(payload);
     const track = (): void => {
       const delivery = (this.#whom?.delivery ?? "") as DeliveryId;
       this.#say({ type: "track", ref: 1, delivery, after: null });
     };
     if (frame?.type === "welcome") {
-      this.#seen.start(frame.seenEvery, now());
+      this.#seen.start(frame.seenEvery, now(), Math.random());
       track();
     } else if (frame?.type === "delivery") this.#done();
     else if (frame?.type === "error") setTimeout(track, AGAIN_MS); // Overloaded while all come at once.
@@ -203,7 +207,7 @@ function reportNow(): LoaderWord {
   const counted: [number, number][] = [];
   bins.forEach((count, bin) => count > 0 && counted.push([bin, count]));
   const resumed = followers.flatMap(({ resumed: ages }) => (ages === null ? [] : [ages]));
-  return { is: "report", frames, bins: counted, resumed };
+  return { is: "report", frames, others, bins: counted, resumed };
 }
 
 process.on("message", (order: LoaderOrder) => {
@@ -212,6 +216,7 @@ process.on("message", (order: LoaderOrder) => {
   } else if (order.do === "reset") {
     bins = new Uint32Array(BINS);
     frames = 0;
+    others = 0;
   } else if (order.do === "report") process.send?.(reportNow());
   else {
     for (const follower of followers.slice(0, order.count)) {

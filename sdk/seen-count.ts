@@ -9,10 +9,16 @@ export class SeenCount {
   #frames = 0;
   #told = 0;
   #toldAt = 0;
+  /** So much sooner comes the second one. */
+  #lead = 0;
 
-  /** A connection begins. `every`: what its server asked for. */
-  start(every: number | null, now: number): void {
+  /**
+   * A connection begins. `every`: what its server asked for. `random`, in [0, 1): where in its turn this one is, so that
+   * thousands whose frames began at one moment do not all tell at one moment.
+   */
+  start(every: number | null, now: number, random: number): void {
     this.#every = every ?? SEEN_EVERY_FRAMES;
+    this.#lead = Math.floor(random * this.#every);
     this.#frames = 0;
     this.#told = 0;
     // The server counts from never: the first frame is told at once.
@@ -28,7 +34,8 @@ export class SeenCount {
     this.#frames++;
     const isLate = now - this.#toldAt >= SEEN_EVERY_MS || now < this.#toldAt;
     if (this.#frames - this.#told < this.#every && !isLate) return false;
-    this.#told = this.#frames;
+    this.#told = this.#frames - this.#lead;
+    this.#lead = 0;
     this.#toldAt = now;
     return true;
   }

@@ -234,7 +234,7 @@ export class Session {
     // A frame of a newer server that we do not know is still a sign of life.
     if (frame === null) return this.#apply({ type: "heard" });
     if (frame.type === "welcome") {
-      this.#seen.start(frame.seenEvery, this.#clock.now());
+      this.#seen.start(frame.seenEvery, this.#clock.now(), this.#random());
       const { idleMs, comeBackWithinMs } = frame;
       this.#apply({ type: "welcome", idleMs, comeBackWithinMs: comeBackWithinMs ?? 0 });
       if (this.isConnected) this.#events.onWelcome(frame);
