@@ -11,7 +11,7 @@ import type { LedgerLines } from "./host-ports.ts";
 import type { Clock } from "./io/clock.ts";
 import type { StreamPublisher } from "./stream-publisher.ts";
 
-const GATHER_MS = 50;
+const GATHER_MS = 500;
 /** Deliveries with lines that wait; more are dropped. */
 const DELIVERIES_MAX = 20_000;
 
