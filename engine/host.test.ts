@@ -152,6 +152,19 @@ describe("a commit (H2)", () => {
     expect(world.seen("a")).toEqual(["superseded", "after"]);
   });
 
+  it("H5: a request whose commit was superseded is answered by what stands then", async () => {
+    world.ask(A, say("x", [commit, answer]));
+    world.host.deliver(A, SHARD, say("after"));
+    await world.clock.settle();
+    world.writes[0]?.resolve({ outcome: "superseded", snapshot: null });
+    await world.clock.settle();
+    expect(world.log).toEqual([]);
+    world.writes[1]?.resolve({ outcome: "recorded" });
+    await world.clock.settle();
+    expect(world.log).toEqual(["answer ok true", "recorded"]);
+    expect(world.seen("a")).toEqual(["superseded", "x", "after"]);
+  });
+
   it("is repeated with growing pauses while the store is away", async () => {
     world.host.deliver(A, SHARD, say("x", [commit]));
     await world.clock.settle();

@@ -230,7 +230,7 @@ export class Host {
   }
 
   #step(resident: Resident, envelope: Envelope): void {
-    const { message, request } = envelope;
+    const { message } = envelope;
     const now = this.#ports.clock.now();
     resident.lastAt = now;
     if (message === WOKE) resident.wokeQueued = false;
@@ -248,7 +248,7 @@ export class Host {
     resident.mode = "committing";
     this.#commits += 1;
     const recorded = (): void => this.#stand(resident, next, effects, envelope);
-    void this.#commit(resident, first.write, request, recorded, 1);
+    void this.#commit(resident, first.write, envelope, recorded, 1);
   }
 
   /** The step stands: its state, its effects, its alarm. */
@@ -306,17 +306,18 @@ export class Host {
   async #commit(
     resident: Resident,
     write: ActorWrite,
-    request: Request | null,
+    envelope: Envelope,
     recorded: () => void,
     attempt: number,
   ): Promise<void> {
+    const { request } = envelope;
     let outcome: WriteOutcome;
     try {
       outcome = await this.#ports.write(write, resident.shard);
     } catch (error) {
       if (resident.mode !== "gone" && isAway(error)) {
         const again = (): void =>
-          void this.#commit(resident, write, request, recorded, attempt + 1);
+          void this.#commit(resident, write, envelope, recorded, attempt + 1);
         return retryLater(this.#ports, resident, write.kind, error, attempt, again);
       }
       this.#commits -= 1;
@@ -336,7 +337,9 @@ export class Host {
       recorded();
       this.#ports.onRecorded(write);
     } else {
-      this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, request);
+      this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, null);
+      // H5: who asked is answered by what stands now.
+      if (request !== null) this.#pushUrgent(resident, envelope.message, request);
     }
     this.#wake(resident);
     this.#inStep = false;

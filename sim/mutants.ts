@@ -138,6 +138,13 @@ export const MUTANTS: readonly Mutant[] = [
     hunt: CALM,
   },
   {
+    name: "a decline is forgotten when another owner is promoted",
+    file: "actors/search.ts",
+    find: `      commitRound(fewer, lookAt, "searching", ctx),\n`,
+    replace: "",
+    hunt: { minutes: 2, couriers: 20, draw: "all" },
+  },
+  {
     name: "a resumed search has forgotten whom it asked",
     file: "actors/search-state.ts",
     find: "    asked: row.asked,",
@@ -163,6 +170,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: "sdk/offer-book.ts",
     find: `    if (epoch === this.#epoch && number <= this.#number) return { isNews: false, missed: 0 };\n`,
     replace: "",
+  },
+  {
+    name: "a courier who is loaded again numbers its frames from 0",
+    file: "actors/courier.ts",
+    find: "    frameNo: now,",
+    replace: "    frameNo: 0,",
+    // No faults: it takes minutes in one epoch.
+    hunt: { minutes: 10, couriers: 20, isCalm: true },
   },
   {
     name: "a new owner numbers records below those of the one before",
@@ -219,6 +234,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
+  },
+  {
+    name: "a failed read of a followed delivery is not repeated before its next turn",
+    file: "gateway/tracking.ts",
+    find: "Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS)",
+    replace: "followed.rereadAt",
+    hunt: { minutes: 4, couriers: 20, draw: "all" },
   },
   {
     name: "a watcher who comes back is told from the wrong number on",
