@@ -202,6 +202,18 @@ describe("a commit (H2)", () => {
     expect(world.log).toEqual(["answer unavailable null"]);
   });
 
+  it("D8: is not repeated for a shard that was given up: it may be this node's again, in a newer epoch", async () => {
+    world.ask(A, say("x", [commit, answer]));
+    await world.clock.settle();
+    world.writes[0]?.reject(new DispatchError("unavailable"));
+    await world.clock.settle();
+    world.host.giveUp(SHARD);
+    await world.clock.advance(5_000);
+    expect(world.writes).toHaveLength(1);
+    expect(world.log.at(-1)).toBe("answer unavailable null");
+    expect(world.host.isQuiet()).toBe(true);
+  });
+
   it("that the store refuses as broken parks the actor", async () => {
     world.host.deliver(A, SHARD, say("x", [commit]));
     await world.clock.settle();
