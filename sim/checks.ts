@@ -41,6 +41,8 @@ export class Checks {
   readonly #keys = new Map<string, DeliveryId>();
   /** Times at which an assignment was said to have been made, by delivery and courier. */
   readonly #accepted = new Map<string, Set<string>>();
+  /** In which epoch a delivery's write was decided; 0: by who was no owner any more. */
+  readonly #decidedIn = new WeakMap<object, number>();
   /** Declines that couriers were told are heard, by delivery and courier. */
   readonly #declined = new Set<string>();
   /** Who measured a position at that moment of its own time. */
@@ -135,6 +137,10 @@ export class Checks {
     const isAllowed = outcome === "fenced" || epoch === newest;
     const text = `${who} wrote in epoch ${epoch} of shard ${shard} after ${newest}`;
     this.#history.demand(isAllowed, "D8", text, [id, `shard ${shard}`]);
+    const decidedIn = this.#decidedIn.get(write) ?? epoch;
+    const isOfNow = outcome !== "recorded" || decidedIn === epoch;
+    const old = `${who} wrote in epoch ${epoch} of shard ${shard} what was decided in ${decidedIn}`;
+    this.#history.demand(isOfNow, "D8", old, [id, `shard ${shard}`]);
   }
 
   /** D1, D2, D5: each event follows from the one before, and nobody carries too much. */
@@ -305,8 +311,13 @@ export class Checks {
     effects: readonly Effect[],
   ): void {
     const shard = shardOfDelivery(id as DeliveryId);
+    const isOwner = this.#owners.get(shard)?.startsWith(`${node} `) === true;
+    const epoch = isOwner ? (this.#epochs.get(shard) ?? 0) : 0;
+    for (const effect of effects) {
+      if (effect.do === "commit") this.#decidedIn.set(effect.write, epoch);
+    }
     // What an owner of the past still says is for the receivers to drop (D8).
-    if (this.#owners.get(shard)?.startsWith(`${node} `) === true) this.#asks(id, effects);
+    if (isOwner) this.#asks(id, effects);
     const courier = message["courier"];
     if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
     const isReleased = effects.some(

@@ -151,6 +151,14 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "    asked: [],",
   },
   {
+    name: "what an owner could not write is written when it owns the shard again",
+    file: "engine/host.ts",
+    find: `          if (resident.mode === "gone") this.#dropCommit(request);
+          else void`,
+    replace: "          void",
+    hunt: { minutes: 10, couriers: 20, draw: "all" },
+  },
+  {
     name: "an owner does not step down",
     file: "engine/ownership.ts",
     find: `      if (event.type === "yield") return { at: "yielding", epoch: state.epoch };
