@@ -39,7 +39,7 @@ export function stepAssigned(
     case "wake":
       return search === null ? [state] : withSearch(state, onWake(search, m.courier, ctx));
     case "declined":
-      return declined(state, search, [...state.asked, ...(search?.asked ?? [])], m, ctx);
+      return search === null ? declinedLate(state, m.courier) : declined(state, search, m, ctx);
     case "progress":
       return onProgress(state, m, ctx);
     case "woke":
@@ -78,6 +78,16 @@ export function stepPickedUp(
   }
 }
 
+/**
+ * It lost the race, and would not have taken it: it is not asked as a replacement either (D7). The row needs no word of
+ * it, because the next owner asks nobody who was asked before the assignment.
+ */
+function declinedLate(state: Assigned, courier: CourierId): DeliveryStep {
+  if (state.barred.includes(courier)) return [state, answer("ok")];
+  if (!state.asked.includes(courier)) return [state, answer("not_offered")];
+  return [{ ...state, barred: [...state.barred, courier] }, answer("ok")];
+}
+
 function onProgress(
   state: Assigned,
   m: Extract<DeliveryMessage, { type: "progress" }>,
@@ -112,6 +122,8 @@ function stopReplacing(
   lines: readonly Effect[],
   ctx: SearchContext,
 ): DeliveryStep {
+  const asked = joined(state.asked, search.asked);
+  const barred = joined(state.barred, saidNo(search));
   const commit: Effect = {
     do: "commit",
     write: {
@@ -120,14 +132,12 @@ function stopReplacing(
       version: state.version,
       wave: search.wave,
       offers: [],
-      asked: search.asked,
+      asked,
       nextAttemptAt: ctx.now,
       replacing: false,
       reason: null,
     },
   };
-  const asked = joined(state.asked, search.asked);
-  const barred = joined(state.barred, saidNo(search));
   return [
     { ...state, asked, barred },
     ...(search.recorded ? [commit] : []),

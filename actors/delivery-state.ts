@@ -119,13 +119,14 @@ export const releaseLate = (delivery: DeliveryId, courier: CourierId): Effect =>
 /** D4: a repeated decline gets the same answer and changes nothing. */
 export function declined(
   state: Pending | Assigned,
-  search: Search | null,
-  asked: readonly CourierId[],
+  search: Search,
   m: Extract<DeliveryMessage, { type: "declined" }>,
   ctx: SearchContext,
 ): DeliveryStep {
-  const taken = search === null ? null : onDeclined(search, m.courier, m.reason, ctx);
-  if (taken === null) return [state, answer(asked.includes(m.courier) ? "ok" : "not_offered")];
+  const taken = onDeclined(search, m.courier, m.reason, ctx);
+  if (taken === null) {
+    return [state, answer(search.asked.includes(m.courier) ? "ok" : "not_offered")];
+  }
   const [next, ...effects] = withSearch(state, taken);
   return [next, ...effects, answer("ok")];
 }

@@ -39,6 +39,7 @@ function story(initial: Delivery = emptyDelivery(jobOf().id)) {
   return { ...one, answer, grant, begin };
 }
 
+const answerOf = (code: "ok" | "not_offered"): Effect => ({ do: "answer", code, online: null });
 const queriesOf = (effects: readonly Effect[]): readonly SearchQuery[] =>
   effects.flatMap((effect) => (effect.do === "search" ? [effect.query] : []));
 const sentOf = (effects: readonly Effect[]): readonly string[] =>
@@ -125,6 +126,35 @@ describe("later waves", () => {
     expect(queriesOf(it.send({ type: "declined", courier: A, reason: null }))).toEqual([]);
     const [query] = queriesOf(it.send({ type: "declined", courier: B, reason: "too far" }));
     expect(query?.exclude).toEqual([A, B]);
+  });
+
+  it("D7: a decline is in the row before it is answered", () => {
+    const it = story();
+    it.begin([A, B]);
+    const said = it.send({ type: "declined", courier: A, reason: null });
+    expect(wordsOf(said)).toEqual(["commit round", "send release", "answer ok"]);
+    expect(roundsOf(said)).toMatchObject([
+      { wave: 1, asked: [A, B], nextAttemptAt: T0 + SETTINGS.WAVE_MS, reason: "searching" },
+    ]);
+    expect(roundsOf(said)[0]?.offers.map(({ courier }) => courier)).toEqual([B]);
+  });
+
+  it("D7: the decline of the last offer is in the row, too, with a look that is due at once", () => {
+    const it = story();
+    it.begin([A]);
+    it.advance(100);
+    const said = it.send({ type: "declined", courier: A, reason: null });
+    expect(roundsOf(said)).toMatchObject([{ offers: [], asked: [A], nextAttemptAt: T0 + 100 }]);
+  });
+
+  it("a decline while others are asked for a hold says when the wave goes out without them", () => {
+    const it = story();
+    it.begin([A, B]);
+    it.advance(SETTINGS.WAVE_MS);
+    it.answer([C]);
+    const [round] = roundsOf(it.send({ type: "declined", courier: A, reason: null }));
+    expect(round?.nextAttemptAt).toBe(it.now() + SETTINGS.HOLD_WAIT_MS);
+    expect(round?.offers.map(({ courier }) => courier)).toEqual([B]);
   });
 
   it("an offer that a courier gives back unseen does not count as asked", () => {
@@ -219,6 +249,17 @@ describe("the accept", () => {
     expect(it.state().at).toBe("offered");
     expect(queriesOf(it.advance(500))[0]).toMatchObject({ radiusM: 2_500, exclude: [A, B] });
   });
+
+  it("D7: a new owner shows nothing to who declined, whatever its courier's actor says", () => {
+    const before = story();
+    before.begin([A, B]);
+    const [round] = roundsOf(before.send({ type: "declined", courier: A, reason: null }));
+    const it = story();
+    it.send({ type: "resumed", snapshot: rowOf({ ...round, status: "pending" }) });
+    expect(it.log.flatMap((e) => sentOf([e]))).toEqual([`offer ${B}`]);
+    it.send({ type: "refused", courier: A, reason: "no_slots" });
+    expect(queriesOf(it.advance(SETTINGS.WAVE_MS))[0]?.exclude).toEqual([A, B]);
+  });
 });
 
 describe("a delivery for later", () => {
@@ -283,6 +324,24 @@ describe("the watch", () => {
     it.send({ type: "changed", version: 2, status: "assigned", courier: A, at: T0, reason: null });
     it.send(DARK);
     expect(queriesOf(it.advance(SETTINGS.WARN_MS))[0]?.exclude).toEqual([A, B]);
+  });
+
+  it("who declines when the race is over is not asked as a replacement either, whoever owns it then", () => {
+    const it = story();
+    it.begin([A, B, C]);
+    it.send({ type: "changed", version: 2, status: "assigned", courier: A, at: T0, reason: null });
+    expect(it.send({ type: "declined", courier: B, reason: null })).toEqual([answerOf("ok")]);
+    expect(it.send({ type: "declined", courier: B, reason: null })).toEqual([answerOf("ok")]);
+    it.send(DARK);
+    expect(queriesOf(it.advance(SETTINGS.WARN_MS))[0]?.exclude).toEqual([A, B]);
+    // C lost the race, and nobody has asked it anew: there is nothing that it could decline.
+    expect(it.send({ type: "declined", courier: C, reason: null })).toEqual([
+      answerOf("not_offered"),
+    ]);
+    it.answer([D]);
+    it.grant([D]);
+    const mended = it.send({ ...DARK, signal: "back" } as DeliveryMessage);
+    expect(roundsOf(mended)[0]?.asked).toEqual([A, B, C, D]);
   });
 
   it("a courier who is back in time is not replaced", () => {

@@ -98,7 +98,7 @@ function stepPending(
     case "wake":
       return withSearch(state, onWake(state.search, m.courier, ctx));
     case "declined":
-      return declined(state, state.search, state.search.asked, m, ctx);
+      return declined(state, state.search, m, ctx);
     case "progress":
       // Somebody carries it and we have not heard of it.
       return [state, { do: "reload", delivery: state.job.id }];

@@ -168,6 +168,20 @@ export function endSearch(
   ];
 }
 
+/** When a search looks again, or goes out with whom it has, if no offer is answered before: what its row says. */
+export function goesOnAt({ phase }: Search, now: Millis): Millis {
+  switch (phase.at) {
+    case "idle":
+      return phase.until;
+    case "parked":
+      return phase.lookAt;
+    case "holding":
+      return Math.max(now, ...phase.asking.map((one) => one.until));
+    case "seeking":
+      return now;
+  }
+}
+
 /** When `onTime` is due. */
 export function searchDeadline(search: Search): Millis | null {
   const { phase, live } = search;

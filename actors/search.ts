@@ -14,7 +14,15 @@ import type { Refusal, ToCell } from "../proto/messages.ts";
 import type { OfferRecord } from "../proto/writes.ts";
 import type { Candidate, Effect, SearchResult } from "./actor.ts";
 import { note } from "./ledger.ts";
-import { REACH_LAST, askHold, commitRound, has, pickupCell, radiusOf } from "./search-state.ts";
+import {
+  REACH_LAST,
+  askHold,
+  commitRound,
+  goesOnAt,
+  has,
+  pickupCell,
+  radiusOf,
+} from "./search-state.ts";
 import { release, toCell, toCourier, wider, without } from "./search-state.ts";
 import type { Holding, Search, SearchContext, SearchStep } from "./search-state.ts";
 
@@ -253,7 +261,10 @@ function park(search: Search, ctx: SearchContext): SearchStep {
 
 const lastUntil = (live: readonly OfferRecord[]): Millis => Math.max(...live.map((o) => o.until));
 
-/** A courier declined. Null when it has no offer here. */
+/**
+ * A courier declined. Null when it has no offer here. The row is told before the courier is (D7): whoever owns this
+ * next must know that this offer is not open any more. It shares the statement of the rounds.
+ */
 export function onDeclined(
   search: Search,
   courier: CourierId,
@@ -261,10 +272,13 @@ export function onDeclined(
   ctx: SearchContext,
 ): SearchStep | null {
   if (!has(search.live, courier)) return null;
-  const step = lookIfNoneLeft({ ...search, live: without(search.live, courier) }, ctx);
+  const fewer = { ...search, live: without(search.live, courier) };
+  const step = lookIfNoneLeft(fewer, ctx);
+  const lookAt = step.search === fewer ? goesOnAt(fewer, ctx.now) : ctx.now;
   return {
     ...step,
     effects: [
+      commitRound(fewer, lookAt, "searching", ctx),
       note(ctx.job.id, "declined", { courier, reason }),
       release(courier, ctx.job, "declined"),
       ...step.effects,

@@ -85,3 +85,10 @@ export type HostPorts = {
 };
 
 export type TroubleAt = { readonly kind: Kind; readonly id: string; readonly message: string };
+
+export type HostOptions = {
+  readonly mailboxMaxMsgs?: number;
+  readonly actorsMax?: number;
+  /** An actor that has had no message for so long, and says it may, leaves memory. */
+  readonly idleMs?: number;
+};

@@ -152,6 +152,19 @@ describe("a commit (H2)", () => {
     expect(world.seen("a")).toEqual(["superseded", "after"]);
   });
 
+  it("H5: a request whose commit was superseded is answered by what stands then", async () => {
+    world.ask(A, say("x", [commit, answer]));
+    world.host.deliver(A, SHARD, say("after"));
+    await world.clock.settle();
+    world.writes[0]?.resolve({ outcome: "superseded", snapshot: null });
+    await world.clock.settle();
+    expect(world.log).toEqual([]);
+    world.writes[1]?.resolve({ outcome: "recorded" });
+    await world.clock.settle();
+    expect(world.log).toEqual(["answer ok true", "recorded"]);
+    expect(world.seen("a")).toEqual(["superseded", "x", "after"]);
+  });
+
   it("is repeated with growing pauses while the store is away", async () => {
     world.host.deliver(A, SHARD, say("x", [commit]));
     await world.clock.settle();
@@ -187,6 +200,18 @@ describe("a commit (H2)", () => {
     world.writes[0]?.resolve({ outcome: "recorded" });
     await world.clock.settle();
     expect(world.log).toEqual(["answer unavailable null"]);
+  });
+
+  it("D8: is not repeated for a shard that was given up: it may be this node's again, in a newer epoch", async () => {
+    world.ask(A, say("x", [commit, answer]));
+    await world.clock.settle();
+    world.writes[0]?.reject(new DispatchError("unavailable"));
+    await world.clock.settle();
+    world.host.giveUp(SHARD);
+    await world.clock.advance(5_000);
+    expect(world.writes).toHaveLength(1);
+    expect(world.log.at(-1)).toBe("answer unavailable null");
+    expect(world.host.isQuiet()).toBe(true);
   });
 
   it("that the store refuses as broken parks the actor", async () => {

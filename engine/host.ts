@@ -20,18 +20,11 @@ import { Alarms } from "./alarms.ts";
 import { answer, byRank, isAway } from "./host-effects.ts";
 import { IdleSweep, Residents } from "./residents.ts";
 import type { Envelope, Request, Resident } from "./residents.ts";
-import type { HostCount, HostMessage, HostPorts, Reply } from "./host-ports.ts";
+import type { HostCount, HostMessage, HostOptions, HostPorts, Reply } from "./host-ports.ts";
 import type { CancelTimer } from "./io/clock.ts";
 import { Loader, retryLater } from "./loader.ts";
 import { Mailbox } from "./mailbox.ts";
 import { RunQueue } from "./run-queue.ts";
-
-export type HostOptions = {
-  readonly mailboxMaxMsgs?: number;
-  readonly actorsMax?: number;
-  /** An actor that has had no message for so long, and says it may, leaves memory. */
-  readonly idleMs?: number;
-};
 
 /** After so many steps, or so many milliseconds, sockets are looked at before the next step. */
 const STEPS_AT_ONCE = 256;
@@ -230,7 +223,7 @@ export class Host {
   }
 
   #step(resident: Resident, envelope: Envelope): void {
-    const { message, request } = envelope;
+    const { message } = envelope;
     const now = this.#ports.clock.now();
     resident.lastAt = now;
     if (message === WOKE) resident.wokeQueued = false;
@@ -248,7 +241,7 @@ export class Host {
     resident.mode = "committing";
     this.#commits += 1;
     const recorded = (): void => this.#stand(resident, next, effects, envelope);
-    void this.#commit(resident, first.write, request, recorded, 1);
+    void this.#commit(resident, first.write, envelope, recorded, 1);
   }
 
   /** The step stands: its state, its effects, its alarm. */
@@ -306,25 +299,29 @@ export class Host {
   async #commit(
     resident: Resident,
     write: ActorWrite,
-    request: Request | null,
+    envelope: Envelope,
     recorded: () => void,
     attempt: number,
   ): Promise<void> {
+    const { request } = envelope;
     let outcome: WriteOutcome;
     try {
       outcome = await this.#ports.write(write, resident.shard);
     } catch (error) {
       if (resident.mode !== "gone" && isAway(error)) {
-        const again = (): void =>
-          void this.#commit(resident, write, request, recorded, attempt + 1);
+        const again = (): void => {
+          // D8: given up meanwhile, and the shard may be this node's again: this was decided in an older epoch.
+          if (resident.mode === "gone") this.#dropCommit(request);
+          else void this.#commit(resident, write, envelope, recorded, attempt + 1);
+        };
         return retryLater(this.#ports, resident, write.kind, error, attempt, again);
       }
+      if (resident.mode === "gone") return this.#dropCommit(request);
       this.#commits -= 1;
-      if (resident.mode === "gone") return answer(request, "unavailable", null);
       return this.#park(resident, { message: { type: write.kind }, request }, error);
     }
+    if (resident.mode === "gone") return this.#dropCommit(request);
     this.#commits -= 1;
-    if (resident.mode === "gone") return answer(request, "unavailable", null);
     resident.mode = "ready";
     if (outcome.outcome === "fenced") {
       answer(request, "unavailable", null);
@@ -336,11 +333,18 @@ export class Host {
       recorded();
       this.#ports.onRecorded(write);
     } else {
-      this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, request);
+      this.#pushUrgent(resident, { type: "superseded", snapshot: outcome.snapshot }, null);
+      // H5: who asked is answered by what stands now.
+      if (request !== null) this.#pushUrgent(resident, envelope.message, request);
     }
     this.#wake(resident);
     this.#inStep = false;
     this.#armTimer();
+  }
+
+  #dropCommit(request: Request | null): void {
+    this.#commits -= 1;
+    answer(request, "unavailable", null);
   }
 
   #park(resident: Resident, envelope: Envelope, error: unknown): void {

@@ -41,8 +41,10 @@ export class Checks {
   readonly #keys = new Map<string, DeliveryId>();
   /** Times at which an assignment was said to have been made, by delivery and courier. */
   readonly #accepted = new Map<string, Set<string>>();
-  /** Offers that couriers' actors gave back, by delivery and courier. */
-  readonly #givenBack = new Set<string>();
+  /** In which epoch a delivery's write was decided; 0: by who was no owner any more. */
+  readonly #decidedIn = new WeakMap<object, number>();
+  /** Declines that couriers were told are heard, by delivery and courier. */
+  readonly #declined = new Set<string>();
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
@@ -135,6 +137,10 @@ export class Checks {
     const isAllowed = outcome === "fenced" || epoch === newest;
     const text = `${who} wrote in epoch ${epoch} of shard ${shard} after ${newest}`;
     this.#history.demand(isAllowed, "D8", text, [id, `shard ${shard}`]);
+    const decidedIn = this.#decidedIn.get(write) ?? epoch;
+    const isOfNow = outcome !== "recorded" || decidedIn === epoch;
+    const old = `${who} wrote in epoch ${epoch} of shard ${shard} what was decided in ${decidedIn}`;
+    this.#history.demand(isOfNow, "D8", old, [id, `shard ${shard}`]);
   }
 
   /** D1, D2, D5: each event follows from the one before, and nobody carries too much. */
@@ -291,21 +297,49 @@ export class Checks {
     this.#history.demand(isBounded, "D7", `${id} is held for too long`, [id]);
   }
 
-  /** Its actor could not take the offer or the hold: the delivery may ask it again. */
-  wasGivenBack(delivery: string, courier: string): boolean {
-    return this.#givenBack.has(`${delivery} ${courier}`);
+  /** Told to a courier: this delivery will not be offered to you again. */
+  declineAnswered(delivery: string, courier: string): void {
+    this.#history.line("client", `${courier} is told that its decline of ${delivery} is heard`);
+    this.#declined.add(`${delivery} ${courier}`);
   }
 
-  /** D7: who declines is let go in the same step. */
-  deliveryStepped(id: string, message: HostMessage, effects: readonly Effect[]): void {
+  /** D7: who declines is let go in the same step, and never asked for it again, whoever owns the shard by then. */
+  deliveryStepped(
+    node: string,
+    id: string,
+    message: HostMessage,
+    effects: readonly Effect[],
+  ): void {
+    const shard = shardOfDelivery(id as DeliveryId);
+    const isOwner = this.#owners.get(shard)?.startsWith(`${node} `) === true;
+    const epoch = isOwner ? (this.#epochs.get(shard) ?? 0) : 0;
+    for (const effect of effects) {
+      if (effect.do === "commit") this.#decidedIn.set(effect.write, epoch);
+    }
+    // What an owner of the past still says is for the receivers to drop (D8).
+    if (isOwner) this.#asks(id, effects);
     const courier = message["courier"];
-    if (message.type === "refused") this.#givenBack.add(`${id} ${String(courier)}`);
     if (message.type !== "declined" || !effects.some((e) => e.do === "ledger")) return;
     const isReleased = effects.some(
       (e) => e.do === "send" && e.post.id === courier && e.post.msg.type === "release",
     );
     const text = `${String(courier)} declined ${id} and is not let go`;
     this.#history.demand(isReleased, "D7", text, [id, String(courier)]);
+  }
+
+  #asks(delivery: string, effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.do !== "send") continue;
+      const { id, msg } = effect.post;
+      if (msg.type !== "hold" && msg.type !== "offer") continue;
+      const isFree = !this.#declined.has(`${delivery} ${id}`);
+      const text = `${id} declined ${delivery}, was told so, and gets another ${msg.type}`;
+      this.#history.demand(isFree, "D7", text, [
+        delivery,
+        id,
+        `shard ${shardOfDelivery(delivery as DeliveryId)}`,
+      ]);
+    }
   }
 
   /** D1: what couriers were told is in the history. */

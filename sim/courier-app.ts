@@ -32,6 +32,10 @@ const THINK_MIN_MS = 1_000;
 const THINK_MAX_MS = 9_000;
 const PULL_RATE = 0.01;
 const HOME_RATE = 0.002;
+/** Of those who go home: for longer than a node keeps who is off shift in memory, with the phone where no network is. */
+const LONG_REST_RATE = 0.25;
+const LONG_REST_MIN_MS = 200_000;
+const LONG_REST_MAX_MS = 300_000;
 /** Faster than in life, so that minutes see many deliveries from end to end. */
 const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
   walk: 10,
@@ -141,6 +145,7 @@ export class CourierApp {
   /** All that keeps it from working ends. */
   comeToSenses(): void {
     this.#standsUntil = 0;
+    if (this.#phone !== null) this.#phone.isOffline = false;
     this.open();
   }
 
@@ -178,14 +183,12 @@ export class CourierApp {
 
   /**
    * D7: who refused is not asked again in the same search. An offer that was on its way, or whose end was lost, may be shown
-   * once more as long as it would have been valid. Refusals are in memory: after a change of owner an offer may be shown to
-   * who refused it, and one that is given back then counts as never made (docs/architecture.md: an offer is repeated at worst).
+   * once more as long as it would have been valid; that no owner asks again is for `Checks.deliveryStepped` to say.
    */
   #checkRefused(delivery: string): void {
     const { checks, history, clock } = this.#ports;
     const refusedAt = this.#refused.get(delivery);
     if (refusedAt === undefined || checks.eventsOf(delivery).length > 1) return;
-    if (checks.wasGivenBack(delivery, this.id)) return;
     const isOld = clock.now() - refusedAt > SIM_SETTINGS.OFFER_TTL_MS + LATE_MS;
     const text = `${this.id} refused ${delivery} at ${refusedAt} and is asked again`;
     history.demand(!isOld, "D7", text, [this.id, delivery]);
@@ -286,7 +289,10 @@ export class CourierApp {
 
   #decline(client: CourierClient, delivery: string): void {
     client.decline(delivery).then(
-      () => void this.#refused.set(delivery, this.#ports.clock.now()),
+      () => {
+        this.#refused.set(delivery, this.#ports.clock.now());
+        this.#ports.checks.declineAnswered(delivery, this.id);
+      },
       () => undefined,
     );
   }
@@ -318,9 +324,30 @@ export class CourierApp {
   }
 
   #restAWhile(client: CourierClient): void {
-    client.goOffShift().catch(() => undefined);
-    this.#phone?.machine.clock.after(this.#random.between(10_000, 40_000), () => {
+    const isLong = this.#random.chance(LONG_REST_RATE);
+    const restMs = isLong
+      ? this.#random.between(LONG_REST_MIN_MS, LONG_REST_MAX_MS)
+      : this.#random.between(10_000, 40_000);
+    client.goOffShift().then(
+      () => {
+        if (isLong && this.#client === client) this.#loseNetwork(restMs);
+      },
+      () => undefined,
+    );
+    this.#phone?.machine.clock.after(restMs, () => {
       if (this.#client === client) this.#goOnShift(client);
+    });
+  }
+
+  /** The app goes on, and hears and says nothing until then. */
+  #loseNetwork(lastsMs: number): void {
+    const phone = this.#phone;
+    if (phone === null || phone.isOffline || !this.#ports.isOpen()) return;
+    this.#ports.history.line(this.id, "rests without a network");
+    phone.isOffline = true;
+    this.#ports.doors.breakAll(phone);
+    this.#ports.clock.after(lastsMs, () => {
+      phone.isOffline = false;
     });
   }
 

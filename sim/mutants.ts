@@ -138,10 +138,25 @@ export const MUTANTS: readonly Mutant[] = [
     hunt: CALM,
   },
   {
+    name: "a decline is forgotten when another owner is promoted",
+    file: "actors/search.ts",
+    find: `      commitRound(fewer, lookAt, "searching", ctx),\n`,
+    replace: "",
+    hunt: { minutes: 2, couriers: 20, draw: "all" },
+  },
+  {
     name: "a resumed search has forgotten whom it asked",
     file: "actors/search-state.ts",
     find: "    asked: row.asked,",
     replace: "    asked: [],",
+  },
+  {
+    name: "what an owner could not write is written when it owns the shard again",
+    file: "engine/host.ts",
+    find: `          if (resident.mode === "gone") this.#dropCommit(request);
+          else void`,
+    replace: "          void",
+    hunt: { minutes: 10, couriers: 20, draw: "all" },
   },
   {
     name: "an owner does not step down",
@@ -163,6 +178,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: "sdk/offer-book.ts",
     find: `    if (epoch === this.#epoch && number <= this.#number) return { isNews: false, missed: 0 };\n`,
     replace: "",
+  },
+  {
+    name: "a courier who is loaded again numbers its frames from 0",
+    file: "actors/courier.ts",
+    find: "    frameNo: now,",
+    replace: "    frameNo: 0,",
+    // No faults: it takes minutes in one epoch.
+    hunt: { minutes: 10, couriers: 20, isCalm: true },
   },
   {
     name: "a new owner numbers records below those of the one before",
@@ -219,6 +242,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
+  },
+  {
+    name: "a failed read of a followed delivery is not repeated before its next turn",
+    file: "gateway/tracking.ts",
+    find: "Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS)",
+    replace: "followed.rereadAt",
+    hunt: { minutes: 4, couriers: 20, draw: "all" },
   },
   {
     name: "a watcher who comes back is told from the wrong number on",

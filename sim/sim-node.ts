@@ -165,7 +165,7 @@ export class SimNode implements Place {
       if (message.type !== "ping" || effects.some((effect) => effect.do === "send")) {
         history.line(this.name, stepLine(kind, id, message, next, effects));
       }
-      if (kind === "delivery") checks.deliveryStepped(id, message, effects);
+      if (kind === "delivery") checks.deliveryStepped(this.name, id, message, effects);
       if (kind === "courier") checks.courierStepped(next, machine.now());
       return [next, ...effects];
     };
