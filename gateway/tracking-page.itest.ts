@@ -1,15 +1,18 @@
 /**
  * The tracking page in a real browser at the size of a phone: what it shows while a delivery lives, on streets and on the
- * plan, that it asks nobody but us, and that it ends. Skipped, visibly, where no Chromium is found.
+ * plan, that it asks nobody but us, and that it ends. Chromium is fetched where there is none; skipped,
+ * visibly, where that cannot be.
  * HEXDISPATCH_PICTURES names a folder for screenshots; HEXDISPATCH_CITY_DIR a folder with a real map for them.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cacheFolder, stateFolder } from "../scripts/run/state.ts";
+import { findChromium } from "../scripts/services/chromium.ts";
 import { openCityMap } from "./city-map.ts";
 import type { CityMap } from "./city-map.ts";
-import { findChromium, startBrowser } from "./testing/browser.ts";
+import { startBrowser } from "./testing/browser.ts";
 import type { Browser } from "./testing/browser.ts";
 import { until } from "./testing/clients.ts";
 import { HERE } from "./testing/gateway.ts";
@@ -17,7 +20,9 @@ import { startWithPeople } from "./testing/people.ts";
 import type { People } from "./testing/people.ts";
 import { writeTinyMap } from "./testing/tiny-map.ts";
 
-const chromium = findChromium();
+const chromium = await findChromium(cacheFolder(stateFolder()), (line) => {
+  process.stderr.write(`${line}\n`);
+});
 const [WIDTH, HEIGHT] = [390, 844];
 /** Pictures take their time. */
 const TEST_MS = 150_000;

@@ -1,34 +1,16 @@
 /**
  * A headless Chromium for tests, driven over its DevTools protocol: a page at the size of a phone, what it asked the
- * network for, what it complained about. Chromium is looked for on the machine (HEXDISPATCH_CHROMIUM names another); it is
- * no dependency, so a test without it is skipped and says so.
+ * network for, what it complained about. Where Chromium comes from: `scripts/services/chromium.ts`.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { WebSocket } from "ws";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const START_MS = 30_000;
 const ANSWER_MS = 20_000;
-
-/** Where Chromium is; null when there is none. */
-export function findChromium(env = process.env): string | null {
-  const named = env["HEXDISPATCH_CHROMIUM"];
-  const folders = (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
-  const found = folders.flatMap((folder) => NAMES.map((name) => join(folder, name)));
-  for (const file of named === undefined ? found : [named]) {
-    try {
-      accessSync(file, constants.X_OK);
-      return file;
-    } catch {
-      // Not here.
-    }
-  }
-  return null;
-}
 
 export type Page = {
   readonly open: (url: string) => Promise<void>;
