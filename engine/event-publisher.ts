@@ -92,6 +92,8 @@ export class EventPublisher {
   }
 }
 
+const ID_UNDER_WAY = 10_158;
+
 /** The stream said no, or nobody is there who could speak for it: it has no leader at the moment. */
 export class StreamRefusal extends Error {
   override readonly name = "StreamRefusal";
@@ -102,6 +104,13 @@ export class StreamRefusal extends Error {
     this.isLeaderless = isLeaderless;
   }
 }
+
+/**
+ * The stream has this id under way: who sent it again was quicker than its first storing. What becomes of that is known
+ * a moment later (`JSStreamDuplicateMessageConflict` of the server's error list).
+ */
+export const isUnderWay = (error: unknown): boolean =>
+  error instanceof StreamRefusal && error.message.includes(`"err_code":${ID_UNDER_WAY}`);
 
 /** Whether a failed publish says that the stream is away, and not that it has something against this message. */
 export const isStreamAway = (error: unknown): boolean =>

@@ -94,6 +94,19 @@ describe("the circuit", () => {
     circuit.stop();
   });
 
+  it("a probe that is late while commands are answered is a busy machine; once none is, it opens", async () => {
+    const { clock, state, changes, run } = drive();
+    await clock.advance(PROBE_EVERY_MS);
+    state.postgres = "silent";
+    for (let step = 0; step < 20; step++) {
+      run(() => Promise.resolve("done"));
+      await clock.advance(200);
+    }
+    expect(changes).toEqual([]);
+    await clock.advance(2 * PROBE_TIMEOUT_MS);
+    expect(changes).toEqual([true]);
+  });
+
   it("a refusal of another kind is the command's own", async () => {
     const { clock, state, codes, run } = drive();
     run(() => Promise.reject(new DispatchError("overloaded")));

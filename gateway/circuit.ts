@@ -1,8 +1,9 @@
 /**
  * Whether Postgres is there, known without waiting for a command to fail: a small question on a connection of its own,
  * several times a second. While it is not, commands are refused at once instead of after seconds of retries, and those
- * under way are given up. Only the probe decides; a command that failed merely makes it ask at once, because a
- * statement may also be given up for reasons of its own.
+ * under way are given up. Only the probe opens and closes it; a command that failed merely makes it ask at once, because a
+ * statement may also be given up for reasons of its own. A probe that is late while commands are answered says that the
+ * machine is busy, not that Postgres is away.
  */
 import type { CancelTimer, Clock } from "../engine/io/clock.ts";
 import { DispatchError } from "../proto/errors.ts";
@@ -28,6 +29,7 @@ export class Circuit {
   #isProbing = false;
   #isStopped = false;
   #openAt: Millis | null = null;
+  #answeredAt: Millis = -Infinity;
   #cancelTick: CancelTimer;
 
   constructor(ports: CircuitPorts) {
@@ -59,7 +61,9 @@ export class Circuit {
     });
     this.#underWay.add(giveUp);
     try {
-      return await Promise.race([work(), givenUp]);
+      const value = await Promise.race([work(), givenUp]);
+      this.#answeredAt = this.#ports.clock.now();
+      return value;
     } catch (error) {
       const isAway = error instanceof DispatchError && error.code === "unavailable";
       if (isAway && !this.#isOpen) void this.#probe();
@@ -96,7 +100,8 @@ export class Circuit {
     return new Promise((resolve) => {
       const cancel = clock.after(PROBE_TIMEOUT_MS, () => {
         const lateMs = clock.now() - startedAt - PROBE_TIMEOUT_MS;
-        resolve(lateMs > OWN_LAG_MS ? "unclear" : "late");
+        const isBusy = lateMs > OWN_LAG_MS || this.#answeredAt > startedAt;
+        resolve(isBusy ? "unclear" : "late");
       });
       const end = (answer: Answer) => (): void => {
         cancel();

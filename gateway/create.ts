@@ -3,7 +3,7 @@
  * pickup gives the shard and the shard the id. Durable first: the actors are told only after the commit, and if that
  * telling is lost, the sweep finds the delivery. The answer is stored with the key in the same statement (D4).
  *
- * While Postgres is away the create goes to the intake and is answered 202; a worker commits it later.
+ * While Postgres is away the create goes another way (`create-way.ts`).
  */
 import { createHmac } from "node:crypto";
 import { inBox } from "../actors/geo.ts";
@@ -22,6 +22,7 @@ import { isTestPrincipal } from "../proto/test-mode.ts";
 import type { TestScenario } from "../proto/test-mode.ts";
 import { trackingHash } from "./auth.ts";
 import type { Circuit } from "./circuit.ts";
+import { wayOfCreate } from "./create-way.ts";
 import type { Deps } from "./deps.ts";
 import { promise } from "./estimates.ts";
 import type { Estimates } from "./estimates.ts";
@@ -60,12 +61,6 @@ export type CreateParts = {
   readonly outlook: Pick<Outlook, "expect">;
 };
 
-/**
- * So long after Postgres came back a key is looked for in the intake first: its create may lie there still, and has an
- * answer. Meanwhile creates go straight to Postgres and may overtake those.
- */
-const CATCH_UP_MS = 300_000;
-
 /** The use case. Rejects with a DispatchError that has a pointer, or `idempotency_mismatch`, or `unavailable`. */
 export function createCreate(parts: CreateParts): Create {
   const { deps, mail, intake, circuit } = parts;
@@ -81,20 +76,7 @@ export function createCreate(parts: CreateParts): Create {
     mail.nudgeOutbox();
     return { ...command.answer, isReplay: false };
   };
-  const run = async (command: CreateCommand): Promise<CreateAnswer> => {
-    if (circuit.isOpen()) return intake.put(command);
-    if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
-      const earlier = await intake.find(command.job.owner, command.job.id);
-      if (earlier !== null) return earlier;
-    }
-    try {
-      return await place(command);
-    } catch (error) {
-      // Not done, or done and not known: the intake takes the very same command, which then changes nothing.
-      if (!(error instanceof DispatchError) || error.code !== "unavailable") throw error;
-      return intake.put(command);
-    }
-  };
+  const run = wayOfCreate({ place, intake, circuit });
   return async (request) => {
     const { command, link } = commandOf(parts, request, clock.now());
     const answer = await run(command);

@@ -9,6 +9,7 @@ import { Metrics } from "../engine/io/metrics.ts";
 import { createOf } from "../engine/store/contract/world.ts";
 import type { CreateCommand } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
+import { INTAKE_QUIET_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import { IntakeDoor } from "./intake.ts";
@@ -23,6 +24,7 @@ function drive() {
     isAway: false,
     loseAcks: 0,
     refuse: null as string | null,
+    underWay: 0,
     asked: [] as string[],
   };
   let onAck: (message: BusMessage) => void = () => undefined;
@@ -46,6 +48,12 @@ function drive() {
       if (state.isAway) return false;
       if (state.refuse !== null) {
         reply(to, { error: { code: 503, description: state.refuse } });
+        return true;
+      }
+      if (state.underWay > 0) {
+        state.underWay--;
+        const description = "duplicate message id is in process";
+        reply(to, { error: { code: 409, err_code: 10_158, description } });
         return true;
       }
       const at = kept.findIndex((one) => one.id === id);
@@ -123,6 +131,13 @@ describe("the door to the intake", () => {
     expect(kept.length).toBe(1);
   });
 
+  it("an id that the stream is just storing is asked for again", async () => {
+    const { put, kept, state } = drive();
+    state.underWay = 2;
+    expect(await put(keyed())).toMatchObject({ status: 202, isReplay: false });
+    expect(kept.length).toBe(1);
+  });
+
   it.each([
     ["NATS is away", { isAway: true }],
     ["no ack comes", { loseAcks: 9 }],
@@ -136,7 +151,7 @@ describe("the door to the intake", () => {
   });
 
   it("knows what it has, and knows nothing without NATS", async () => {
-    const { put, door, state } = drive();
+    const { clock, put, door, state } = drive();
     const command = keyed();
     const { owner, id } = command.job;
     expect(await door.find(owner, id)).toBeNull();
@@ -144,5 +159,12 @@ describe("the door to the intake", () => {
     expect(await door.find(owner, id)).toEqual({ status: 202, body: { at: 5 }, isReplay: true });
     state.isAway = true;
     expect(await door.find(owner, id)).toBeNull();
+    // Nobody else waits for its silence, and it is asked again later.
+    state.isAway = false;
+    const asked = state.asked.length;
+    expect(await door.find(owner, id)).toBeNull();
+    expect(state.asked.length).toBe(asked);
+    await clock.advance(INTAKE_QUIET_MS);
+    expect(await door.find(owner, id)).not.toBeNull();
   });
 });

@@ -4,12 +4,13 @@
  * before; then the answer of that time is read back, from the stream's leader, and given again (D4).
  */
 import { createHash } from "node:crypto";
-import { EventPublisher, StreamRefusal, ackOf } from "../engine/event-publisher.ts";
+import { EventPublisher, StreamRefusal, ackOf, isUnderWay } from "../engine/event-publisher.ts";
 import { decodeIntake, encodeIntake } from "../engine/intake-command.ts";
 import type { CreateCommand, IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
-import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS } from "../proto/limits.ts";
+import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS, INTAKE_QUIET_MS } from "../proto/limits.ts";
+import { INTAKE_UNDER_WAY_MS } from "../proto/limits.ts";
 import type { CreateAnswer } from "./create.ts";
 import type { Deps } from "./deps.ts";
 import type { Principal } from "./principal.ts";
@@ -28,8 +29,10 @@ export function replayOf(command: CreateCommand, answer: StoredAnswer): CreateAn
 }
 
 export class IntakeDoor {
-  readonly #deps: Pick<Deps, "bus" | "subjects" | "metrics">;
+  readonly #deps: Pick<Deps, "bus" | "subjects" | "clock" | "metrics">;
   readonly #publisher: EventPublisher;
+  /** The stream did not answer: it is not asked for keys before. */
+  #silentUntil = 0;
 
   constructor(deps: Pick<Deps, "bus" | "subjects" | "clock" | "metrics">) {
     this.#deps = deps;
@@ -52,12 +55,18 @@ export class IntakeDoor {
     return { ...accepted.answer, isReplay: false };
   }
 
-  /** The answer that a create got which lies in the intake, or has been there within a day; null when there is none. */
+  /**
+   * The answer that a create got which lies in the intake, or has been there within a day; null when there is none. A
+   * stream that did not answer is left alone for a moment, because every create would wait for its silence.
+   */
   async find(owner: PrincipalId, delivery: DeliveryId): Promise<CreateAnswer | null> {
+    const { clock } = this.#deps;
+    if (clock.now() < this.#silentUntil) return null;
     try {
       const found = await this.#read({ last_by_subj: this.#deps.subjects.intake(owner, delivery) });
       return found === null ? null : { ...found.answer, isReplay: true };
     } catch {
+      this.#silentUntil = clock.now() + INTAKE_QUIET_MS;
       return null; // Without NATS the database alone knows.
     }
   }
@@ -104,11 +113,16 @@ export class IntakeDoor {
         return ackOf(await this.#publisher.publish(subject, encodeIntake(command), id));
       } catch (error) {
         cause = error;
-        if (error instanceof StreamRefusal) break;
+        if (isUnderWay(error)) await this.#pause();
+        else if (error instanceof StreamRefusal) break;
       }
     }
     metrics.intake.inc({ outcome: "refused" });
     throw new DispatchError("unavailable", undefined, { cause });
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#deps.clock.after(INTAKE_UNDER_WAY_MS, resolve));
   }
 
   /** Null when there is no such message. Rejects with `unavailable` when the stream does not answer. */

@@ -165,8 +165,12 @@ export const FLEET_MAX_DELIVERIES = 50_000;
 export const PROBE_EVERY_MS = 250;
 export const PROBE_TIMEOUT_MS = 600;
 /** How long a gateway waits for the stream to acknowledge a create that Postgres cannot take, and how often it tries. */
-export const INTAKE_ACK_TIMEOUT_MS = 1_000;
-export const INTAKE_ATTEMPTS = 2;
+export const INTAKE_ACK_TIMEOUT_MS = 700;
+export const INTAKE_ATTEMPTS = 3;
+/** Its id is being stored: so long until it is tried again. */
+export const INTAKE_UNDER_WAY_MS = 50;
+/** A stream that did not say whether it has a key is not asked for others for so long. */
+export const INTAKE_QUIET_MS = 2_000;
 
 /** What an operator may tune. Ranges are checked by `engine/config.ts`. */
 export const DISPATCH_DEFAULTS = {

@@ -1,0 +1,52 @@
+/**
+ * Which way a create goes: to Postgres, or while that is away to the intake, where a worker commits it later. Each of
+ * the two may fail without saying whether it was done; the other then takes the very same command, with the same id, and
+ * so changes nothing the second time.
+ */
+import type { CreateCommand } from "../engine/store/port.ts";
+import { DispatchError } from "../proto/errors.ts";
+import type { Circuit } from "./circuit.ts";
+import type { CreateAnswer } from "./create.ts";
+import type { IntakeDoor } from "./intake.ts";
+
+/**
+ * So long after Postgres came back a key is looked for in the intake first: its create may lie there still, and has an
+ * answer. Meanwhile creates go straight to Postgres and may overtake those.
+ */
+const CATCH_UP_MS = 300_000;
+
+export type CreateWays = {
+  /** Commits it in Postgres and tells whom it concerns. */
+  readonly place: (command: CreateCommand) => Promise<CreateAnswer>;
+  readonly intake: Pick<IntakeDoor, "put" | "find">;
+  readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
+};
+
+/** Rejects with `unavailable` when neither has it for certain, and with what `place` and `put` refuse. */
+export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays["place"] {
+  /** When the intake is away as well, Postgres may be back, or was only slow to answer the circuit. */
+  const takeIn = async (command: CreateCommand): Promise<CreateAnswer> => {
+    try {
+      return await intake.put(command);
+    } catch (error) {
+      if (!isUnavailable(error) || circuit.isOpen()) throw error;
+      return place(command);
+    }
+  };
+  return async (command) => {
+    if (circuit.isOpen()) return takeIn(command);
+    if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
+      const earlier = await intake.find(command.job.owner, command.job.id);
+      if (earlier !== null) return earlier;
+    }
+    try {
+      return await place(command);
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      return takeIn(command);
+    }
+  };
+}
+
+const isUnavailable = (error: unknown): boolean =>
+  error instanceof DispatchError && error.code === "unavailable";
