@@ -20,6 +20,7 @@ import { subjectsFor } from "../proto/subjects.ts";
 import { freePort } from "../scripts/services/ports.ts";
 import { connectOnce } from "../scripts/services/postgres.ts";
 import { privateNats, privatePostgres } from "../scripts/testing/services.ts";
+import { NODE_FLAGS } from "../scripts/run/node-flags.ts";
 
 const KEY = "a signing key for the bench, 32 characters and more";
 const PREFIX = "bench";
@@ -182,7 +183,7 @@ export async function startChild(
   env: Readonly<Record<string, string>> = {},
 ): Promise<ChildProcess> {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), [...args], {
-    execArgv: file.endsWith(".ts") ? ["--import", "tsx"] : ["--enable-source-maps"],
+    execArgv: file.endsWith(".ts") ? ["--import", "tsx"] : [...NODE_FLAGS],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     env: { ...process.env, ...env },
   });

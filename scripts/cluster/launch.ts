@@ -11,6 +11,7 @@ import { startServer } from "../services/process.ts";
 import type { ProcessRecord } from "../services/process.ts";
 import type { Host } from "./host.ts";
 import type { Running } from "./member.ts";
+import { NODE_FLAGS } from "../run/node-flags.ts";
 
 const READY_DEADLINE_MS = 60_000;
 const NAMED_DEADLINE_MS = 10_000;
@@ -84,7 +85,7 @@ export async function launchProcess(
   const { name, host, script, env, logFile } = place;
   const before = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
   const child = startServer({
-    ...host.launch(process.execPath, ["--enable-source-maps", script]),
+    ...host.launch(process.execPath, [...NODE_FLAGS, script]),
     logFile,
     env: { ...process.env, ...env },
   });

@@ -10,6 +10,7 @@ import { STOP_DEADLINE_MS, endProcess, exitText } from "../services/process.ts";
 import type { ProcessRecord } from "../services/process.ts";
 import { nextPauseMs } from "./keep-running.ts";
 import { LogFile, lineSplitter, terminalLine } from "./log-lines.ts";
+import { NODE_FLAGS } from "./node-flags.ts";
 
 const LAST_LINES_MAX = 20;
 const PIPES_DEADLINE_MS = 500;
@@ -69,7 +70,7 @@ export class Child {
     this.#timer = null;
     this.#saidReady = false;
     this.#startedAt = Date.now();
-    const child = spawn(process.execPath, ["--enable-source-maps", script], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, script], {
       detached: true,
       env,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
