@@ -218,6 +218,7 @@ export const MUTANTS: readonly Mutant[] = [
         return { published, failure };`,
     replace: `        this.#ports.onFailed(error);
         continue;`,
+    hunt: { minutes: 4, couriers: 20, draw: "all" },
   },
   {
     name: "positions are shown of whoever a customer asks for",
@@ -242,13 +243,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: "gateway/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
-  },
-  {
-    name: "a failed read of a followed delivery is not repeated before its next turn",
-    file: "gateway/tracking.ts",
-    find: "Math.min(followed.rereadAt, this.#deps.clock.now() + REREAD_FAILED_MS)",
-    replace: "followed.rereadAt",
-    hunt: { minutes: 4, couriers: 20, draw: "all" },
   },
   {
     name: "a watcher who comes back is told from the wrong number on",
