@@ -98,7 +98,10 @@ export async function startBrowser(
         returnByValue: true,
         awaitPromise: true,
       });
-      if (exceptionDetails !== undefined) throw new Error(exceptionDetails.text);
+      if (exceptionDetails !== undefined) {
+        const { text, exception } = exceptionDetails;
+        throw new Error(`${text} ${exception?.description ?? ""}`);
+      }
       return result.value;
     },
     picture: async () => Buffer.from((await ask("Page.captureScreenshot")).data, "base64"),
