@@ -269,6 +269,27 @@ describe("a create", () => {
   });
 });
 
+describe("a backlog", () => {
+  it("is worked off by one courier who declines offer after offer, without a look around", async () => {
+    env["HEXDISPATCH_WAIT_LOOK_MS"] = "600000";
+    env["HEXDISPATCH_SWEEP_MS"] = "60000";
+    await startHere();
+    const [courier] = COURIERS as [CourierId];
+    await bringOnline([courier]);
+    const jobs = await Promise.all(Array.from({ length: 12 }, () => create(true)));
+    const declined = new Set<DeliveryId>();
+    await until("all of them on the phone", () => {
+      for (const { id } of jobs) {
+        if (declined.has(id) || offered(id).length === 0) continue;
+        declined.add(id);
+        const msg = { type: "declined", courier, reason: null } as const;
+        tell(shardOfPoint(PICKUP, SHARDS), { kind: "delivery", id, msg });
+      }
+      return declined.size === jobs.length || null;
+    });
+  });
+});
+
 describe("a node that was killed", () => {
   it("goes on with the round where it stood, knows the positions and asks nobody twice", async () => {
     const first = await startProcess();

@@ -45,6 +45,14 @@ describe("a waiting cell", () => {
     expect(told.length).toBe(2);
   });
 
+  it("hears of each offer that ends and makes room, also of a courier who had some left", () => {
+    supply.backlog(cellAt(1), 100);
+    supply.onRecord(courier({ slots: 3 }), courier({ slots: 2 }), false);
+    expect(told).toEqual([]);
+    supply.onRecord(courier({ slots: 2 }), courier({ slots: 3 }), false);
+    expect(told).toEqual([cellAt(1)]);
+  });
+
   it("hears nothing of robots", () => {
     supply.backlog(cellAt(1), 100);
     const robot = robotOf("tst_005d0000000000000000001" as DeliveryId, 1);

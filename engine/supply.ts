@@ -1,8 +1,8 @@
 /**
  * Tells waiting deliveries of couriers who became free, so that the backlog is woken and not polled. It knows which cells
- * of this node have a backlog and since when; a courier who becomes free, or moves to another cell while free, is
- * announced to the few of them within reach whose oldest delivery has waited longest. A cell that is passed
- * over loses nothing: the next courier, or the delivery's own look around, comes to it.
+ * of this node have a backlog and since when; a courier who becomes free, has room for one more offer, or moves to
+ * another cell while free, is announced to the few of them within reach whose oldest delivery has waited longest. A
+ * cell that is passed over loses nothing: the next courier, or the delivery's own look around, comes to it.
  *
  * A delivery that found nobody is not yet in the backlog while that is being recorded. Couriers who became free in
  * this gap are remembered for a moment and announced to a cell when its backlog changes, once to each.
@@ -41,6 +41,13 @@ type Freed = {
 const isFree = (record: CourierRecord): boolean =>
   record.online && record.slots > 0 && record.at > 0 && !isRobot(record.courier);
 
+/**
+ * An offer that ended makes room for the next, also beside others: a courier with room for three who declines one
+ * after the other is never full, and a long backlog would hear of him once.
+ */
+const hasMoreRoom = (before: CourierRecord | null, after: CourierRecord): boolean =>
+  before === null || !isFree(before) || after.slots > before.slots;
+
 export class Supply {
   readonly #ports: SupplyPorts;
   readonly #backlogs = new Map<CellId, Backlog>();
@@ -72,7 +79,7 @@ export class Supply {
 
   /** A courier's record has changed. */
   onRecord(before: CourierRecord | null, after: CourierRecord, moved: boolean): void {
-    if (!isFree(after) || (before !== null && isFree(before) && !moved)) return;
+    if (!isFree(after) || !(moved || hasMoreRoom(before, after))) return;
     const freed = { at: this.#ports.clock.now(), record: after, told: new Set<CellId>() };
     if (this.#recent.length >= RECENT_MAX) this.#recent = this.#recent.slice(RECENT_MAX / 2);
     this.#recent.push(freed);
