@@ -9,6 +9,7 @@ import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { streamName, subjectsFor } from "../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
 import type { IntakeItem, IntakeQueue } from "./intake.ts";
+import { ensureDurable } from "./io/durable.ts";
 
 export const INTAKE_CONSUMER = "worker";
 /** Not acknowledged for so long: it goes to the next who asks. The worker holds what it keeps. */
@@ -30,7 +31,7 @@ export function streamIntake(nc: NatsConnection, prefix: string): IntakeQueue {
   const makeSure = async (): Promise<void> => {
     if (isSure) return;
     const manager = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
-    await manager.consumers.add(stream, {
+    await ensureDurable(manager, stream, {
       durable_name: INTAKE_CONSUMER,
       filter_subject: subjects.intakeWork,
       ack_policy: AckPolicy.Explicit,

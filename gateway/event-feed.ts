@@ -9,6 +9,7 @@ import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { backOffMs } from "../engine/io/clock.ts";
 import type { Clock } from "../engine/io/clock.ts";
+import { ensureDurable } from "../engine/io/durable.ts";
 import { errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { decodeEvent } from "../proto/events.ts";
@@ -94,7 +95,7 @@ export class EventFeed {
   async #makeSure(): Promise<Consumer> {
     const { nats, prefix, name } = this.#options;
     const api = await jetstreamManager(nats, { checkAPI: false, timeout: API_TIMEOUT_MS });
-    const info = await api.consumers.add(streamName(prefix, "EVENTS"), {
+    const info = await ensureDurable(api, streamName(prefix, "EVENTS"), {
       durable_name: name,
       filter_subject: subjectsFor(prefix).eventsAll,
       deliver_policy: DeliverPolicy.All,

@@ -6,6 +6,7 @@
 import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Clock } from "../../engine/io/clock.ts";
+import { ensureDurable } from "../../engine/io/durable.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
 import type { PartnerStore } from "../../engine/store/partners.ts";
@@ -27,14 +28,14 @@ export type RegistryPorts = {
   readonly ensureConsumer: (partner: string) => Promise<void>;
 };
 
-/** Makes the consumer of a partner, or leaves it as it is. Rejects while there is no stream. */
+/** Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while there is no stream. */
 export async function ensurePartnerConsumer(
   nc: NatsConnection,
   prefix: string,
   partner: string,
 ): Promise<void> {
   const api = await jetstreamManager(nc, { checkAPI: false });
-  await api.consumers.add(streamName(prefix, "EVENTS"), {
+  await ensureDurable(api, streamName(prefix, "EVENTS"), {
     durable_name: partnerConsumer(partner),
     filter_subject: subjectsFor(prefix).eventsOfOwner(partner),
     deliver_policy: DeliverPolicy.All,
