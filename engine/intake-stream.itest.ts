@@ -2,7 +2,6 @@
  * The worker over a real stream: order, what is buried, two workers at once, and a NATS server that is killed and
  * comes back. Waits poll, because what is awaited happens elsewhere.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -11,6 +10,7 @@ import type { DeliveryId } from "../proto/ids.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { privateNats } from "../scripts/testing/services.ts";
 import type { PrivateServer } from "../scripts/testing/services.ts";
+import { until } from "../scripts/testing/until.ts";
 import { ackOf } from "./event-publisher.ts";
 import { encodeIntake } from "./intake-command.ts";
 import { INTAKE_CONSUMER, streamIntake } from "./intake-stream.ts";
@@ -21,6 +21,7 @@ import { createOf } from "./store/contract/world.ts";
 import { wantedStream } from "./streams.ts";
 
 const PREFIX = "tintake";
+const DEADLINE_MS = 30_000;
 const STREAM = wantedStream(PREFIX, "INTAKE", 1);
 const subjects = subjectsFor(PREFIX);
 
@@ -39,14 +40,6 @@ afterAll(async () => {
   await nc.close();
   await server.remove();
 });
-
-async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await look())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
-    await sleep(20);
-  }
-}
 
 const put = async (data: Uint8Array, id: string): Promise<number> =>
   ackOf((await nc.request(subjects.intake("customer_1", id), data)).data).seq;
@@ -83,11 +76,11 @@ describe("the worker over a stream", () => {
   it("takes what waits and what comes, in order, and leaves nothing", async () => {
     const before = await putCreates(250);
     const worker = startWorker();
-    await until("what waited", () => told.length === 250);
+    await until(() => told.length === 250, "what waited", DEADLINE_MS);
     const later = await putCreates(3);
-    await until("what came", () => told.length === 253);
+    await until(() => told.length === 253, "what came", DEADLINE_MS);
     expect(told).toEqual([...before, ...later]);
-    await until("the acks", async () => (await leftOver()) === 0);
+    await until(async () => (await leftOver()) === 0, "the acks", DEADLINE_MS);
     await worker.stop();
   });
 
@@ -95,7 +88,7 @@ describe("the worker over a stream", () => {
     const seq = await put(Buffer.from("nonsense"), "del_x");
     const [id] = await putCreates(1);
     const worker = startWorker();
-    await until("the good one", () => told.includes(id as DeliveryId));
+    await until(() => told.includes(id as DeliveryId), "the good one", DEADLINE_MS);
     await worker.stop();
     const dead = await manager.streams.getMessage(STREAM.name, {
       last_by_subj: subjects.intakeDead,
@@ -105,13 +98,13 @@ describe("the worker over a stream", () => {
       "unreadable",
       `dead-${seq}`,
     ]);
-    await until("the acks", async () => (await leftOver()) === 0);
+    await until(async () => (await leftOver()) === 0, "the acks", DEADLINE_MS);
   });
 
   it("two workers at once miss nothing", async () => {
     const workers = [startWorker(), startWorker()];
     const ids = await putCreates(100);
-    await until("all", () => new Set(told).size === 100);
+    await until(() => new Set(told).size === 100, "all", DEADLINE_MS);
     expect(new Set(told)).toEqual(new Set(ids));
     await Promise.all(workers.map((worker) => worker.stop()));
   });
@@ -119,20 +112,23 @@ describe("the worker over a stream", () => {
   it("goes on by itself after its server was killed, and when its consumer is gone", async () => {
     const worker = startWorker();
     const [first] = await putCreates(1);
-    await until("the first", () => told.includes(first as DeliveryId));
+    await until(() => told.includes(first as DeliveryId), "the first", DEADLINE_MS);
     await server.kill("SIGKILL");
     await server.startAgain();
-    await until("the server", () =>
-      manager.streams.info(STREAM.name).then(
-        () => true,
-        () => false,
-      ),
+    await until(
+      () =>
+        manager.streams.info(STREAM.name).then(
+          () => true,
+          () => false,
+        ),
+      "the server",
+      DEADLINE_MS,
     );
     const [second] = await putCreates(1);
-    await until("the second", () => told.includes(second as DeliveryId));
+    await until(() => told.includes(second as DeliveryId), "the second", DEADLINE_MS);
     await manager.consumers.delete(STREAM.name, INTAKE_CONSUMER);
     const [third] = await putCreates(1);
-    await until("the third", () => told.includes(third as DeliveryId));
+    await until(() => told.includes(third as DeliveryId), "the third", DEADLINE_MS);
     await worker.stop();
   });
 });

@@ -5,13 +5,14 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { testDatabase, testNatsUrl, testPrefix } from "../scripts/testing/services.ts";
 import type { TestDatabase } from "../scripts/testing/services.ts";
+import { dropStreams } from "../scripts/testing/streams.ts";
+import { until } from "../scripts/testing/until.ts";
 import type { CourierId, DeliveryId, NodeId, PrincipalId, SessionId } from "../proto/ids.ts";
 import { decodeSessionPosts, streamMessages } from "../proto/messages.ts";
 import { encodePosts } from "../proto/posts.ts";
@@ -38,16 +39,6 @@ const PICKUP = { lng: -122.42, lat: 37.77 };
 const GATEWAY = newNodeId("gw");
 const COURIERS = ["cur_a", "cur_b", "cur_c"] as CourierId[];
 const DEADLINE_MS = 20_000;
-
-async function until<T>(what: string, look: () => Promise<T | null> | T | null): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== null && found !== false) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
-    await sleep(20);
-  }
-}
 
 let database: TestDatabase;
 let env: Record<string, string>;
@@ -86,11 +77,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const stop of running.toReversed()) await stop();
   await store.close();
-  const manager = await jetstreamManager(nc);
-  for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
-    const stream = streamName(env["HEXDISPATCH_NATS_PREFIX"]!, key);
-    await manager.streams.delete(stream).catch(() => false); // A test may not have made it.
-  }
+  await dropStreams(nc, env["HEXDISPATCH_NATS_PREFIX"]!);
   await nc.close();
   await database.drop();
 });
@@ -151,7 +138,11 @@ async function bringOnline(couriers: readonly CourierId[]): Promise<void> {
       receivedAt: at,
       newest: true,
     });
-    await until("the position", async () => ((await where(courier))?.at ?? 0) >= at || null);
+    await until(
+      async () => ((await where(courier))?.at ?? 0) >= at || null,
+      "the position",
+      DEADLINE_MS,
+    );
   }
 }
 
@@ -212,16 +203,20 @@ const offered = (id: DeliveryId): string[] =>
     .sort();
 
 const offersOf = (id: DeliveryId, count: number): Promise<string[]> =>
-  until(`${count} offers`, () => (offered(id).length >= count ? offered(id) : null));
+  until(() => (offered(id).length >= count ? offered(id) : null), `${count} offers`, DEADLINE_MS);
 
 const recorded = (
   id: DeliveryId,
   holds: (snapshot: DeliverySnapshot) => boolean,
 ): Promise<DeliverySnapshot> =>
-  until("the round", async () => {
-    const snapshot = await store.snapshot(id);
-    return snapshot !== null && holds(snapshot) ? snapshot : null;
-  });
+  until(
+    async () => {
+      const snapshot = await store.snapshot(id);
+      return snapshot !== null && holds(snapshot) ? snapshot : null;
+    },
+    "the round",
+    DEADLINE_MS,
+  );
 
 describe("a create", () => {
   it("leads to offers for the three nearest, an event and a ledger", async () => {
@@ -230,16 +225,24 @@ describe("a create", () => {
     const { id } = await create(true);
     expect(await offersOf(id, 3)).toEqual(COURIERS.map(session));
     expect((await store.snapshot(id))?.wave).toBe(1);
-    await until("the event", async () => (await store.outboxBatch(1)).length === 0 || null);
+    await until(
+      async () => (await store.outboxBatch(1)).length === 0 || null,
+      "the event",
+      DEADLINE_MS,
+    );
     const prefix = env["HEXDISPATCH_NATS_PREFIX"]!;
     const { streams } = await jetstreamManager(nc);
     const query = { last_by_subj: subjects.events("acme" as PrincipalId, id) };
     const event = await streams.getMessage(streamName(prefix, "EVENTS"), query);
     expect(event?.header.get("ce-type")).toBe("hexdispatch.delivery.created");
-    const entries = await until("the ledger", async () => {
-      const read = await readLedger(nc, prefix, id);
-      return read.length > 0 ? read : null;
-    });
+    const entries = await until(
+      async () => {
+        const read = await readLedger(nc, prefix, id);
+        return read.length > 0 ? read : null;
+      },
+      "the ledger",
+      DEADLINE_MS,
+    );
     expect(entries.every((entry) => entry.at.endsWith("Z"))).toBe(true);
     expect(node.runtime.host.parked()).toEqual([]);
   });
@@ -263,7 +266,7 @@ describe("a create", () => {
     env["HEXDISPATCH_SWEEP_MS"] = "60000";
     const node = await startHere();
     const { id } = await create(true);
-    await until("a backlog", () => node.runtime.supply.size === 1 || null);
+    await until(() => node.runtime.supply.size === 1 || null, "a backlog", DEADLINE_MS);
     await bringOnline(COURIERS.slice(0, 1));
     expect(await offersOf(id, 1)).toEqual([session(COURIERS[0]!)]);
   });
@@ -278,15 +281,19 @@ describe("a backlog", () => {
     await bringOnline([courier]);
     const jobs = await Promise.all(Array.from({ length: 12 }, () => create(true)));
     const declined = new Set<DeliveryId>();
-    await until("all of them on the phone", () => {
-      for (const { id } of jobs) {
-        if (declined.has(id) || offered(id).length === 0) continue;
-        declined.add(id);
-        const msg = { type: "declined", courier, reason: null } as const;
-        tell(shardOfPoint(PICKUP, SHARDS), { kind: "delivery", id, msg });
-      }
-      return declined.size === jobs.length || null;
-    });
+    await until(
+      () => {
+        for (const { id } of jobs) {
+          if (declined.has(id) || offered(id).length === 0) continue;
+          declined.add(id);
+          const msg = { type: "declined", courier, reason: null } as const;
+          tell(shardOfPoint(PICKUP, SHARDS), { kind: "delivery", id, msg });
+        }
+        return declined.size === jobs.length || null;
+      },
+      "all of them on the phone",
+      DEADLINE_MS,
+    );
   });
 });
 
@@ -305,7 +312,7 @@ describe("a node that was killed", () => {
     frames.length = 0;
     nodesUp = 0;
     await startProcess();
-    await until("the announcement", () => nodesUp > 0 || null);
+    await until(() => nodesUp > 0 || null, "the announcement", DEADLINE_MS);
     for (const [i, courier] of COURIERS.entries()) {
       const { lng, lat, at } = (await where(courier)) ?? {};
       const before = places[i];
@@ -321,7 +328,11 @@ describe("a node that was killed", () => {
 
     const accepted = await store.accept({ delivery: id, courier: COURIERS[1]! });
     expect(accepted).toMatchObject({ outcome: "accepted", changed: true });
-    await until("the load", async () => (await where(COURIERS[1]!))?.active === 1 || null);
+    await until(
+      async () => (await where(COURIERS[1]!))?.active === 1 || null,
+      "the load",
+      DEADLINE_MS,
+    );
   });
 
   it("leaves nothing behind when it is ended in order: positions are saved, the exit code is 0", async () => {
@@ -342,10 +353,14 @@ describe("a node that lost its shards without a word", () => {
     const expected = new Map(before.map(({ shard, epoch }) => [shard, epoch] as const));
     await store.takeShards("node_other", expected);
     const job = await create(true);
-    await until("the shards", async () => {
-      const owners = await store.shardOwners();
-      return owners.every(({ node }) => node !== "node_other") || null;
-    });
+    await until(
+      async () => {
+        const owners = await store.shardOwners();
+        return owners.every(({ node }) => node !== "node_other") || null;
+      },
+      "the shards",
+      DEADLINE_MS,
+    );
     await bringOnline(COURIERS);
     expect(await offersOf(job.id, 3)).toHaveLength(3);
   });

@@ -5,18 +5,18 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createMail } from "../gateway/mail.ts";
 import type { Mail } from "../gateway/mail.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../scripts/testing/services.ts";
 import type { TestDatabase } from "../scripts/testing/services.ts";
+import { dropStreams } from "../scripts/testing/streams.ts";
+import { until } from "../scripts/testing/until.ts";
 import type { CourierId, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
-import { streamName, subjectsFor } from "../proto/subjects.ts";
+import { subjectsFor } from "../proto/subjects.ts";
 import { readConfig } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
 import { connectNats, natsBus } from "./io/nats.ts";
@@ -36,16 +36,6 @@ const COURIERS = ALL.map((shard) => {
     if (shardOfCourier(id, SHARDS) === shard) return id;
   }
 });
-
-async function until<T>(what: string, look: () => Promise<T | null> | T | null): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== null && found !== false) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
-    await sleep(20);
-  }
-}
 
 let database: TestDatabase;
 let env: Record<string, string>;
@@ -83,11 +73,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const child of children) await end(child);
   await store.close();
-  const manager = await jetstreamManager(nc);
-  for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
-    const stream = streamName(env["HEXDISPATCH_NATS_PREFIX"]!, key);
-    await manager.streams.delete(stream).catch(() => false); // A test may not have made it.
-  }
+  await dropStreams(nc, env["HEXDISPATCH_NATS_PREFIX"]!);
   await nc.close();
   await database.drop();
 });
@@ -124,11 +110,15 @@ function claims(): { counts: number[]; shards: number[] } {
 
 /** Each shard has exactly one owner, and so many nodes share them. */
 const shared = (nodes: number): Promise<boolean> =>
-  until(`${nodes} nodes that share all shards`, () => {
-    const { counts, shards } = claims();
-    const isWhole = shards.length === SHARDS && shards.every((shard, i) => shard === i);
-    return isWhole && counts.length === nodes && (counts[0] ?? 0) > 0 ? true : null;
-  });
+  until(
+    () => {
+      const { counts, shards } = claims();
+      const isWhole = shards.length === SHARDS && shards.every((shard, i) => shard === i);
+      return isWhole && counts.length === nodes && (counts[0] ?? 0) > 0 ? true : null;
+    },
+    `${nodes} nodes that share all shards`,
+    DEADLINE_MS,
+  );
 
 /** Every shard's courier actor answers. */
 async function askAll(online: boolean): Promise<void> {

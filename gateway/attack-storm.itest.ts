@@ -138,13 +138,8 @@ async function couriersOnShift(): Promise<string[]> {
 }
 
 /** Patient: the way back takes as long as the server spread it. */
-async function untilLong(look: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await look())) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+const untilBack = (look: () => boolean | Promise<boolean>, what: string): Promise<boolean> =>
+  until(look, what, 60_000);
 
 it(
   "attack 22: five thousand sockets in ten seconds, then a gateway is killed: all come back, none is stuck",
@@ -161,13 +156,13 @@ it(
       const aheadMs = ((i + 1) * OPEN_MS) / SOCKETS - (performance.now() - began);
       if (i % 50 === 49) await new Promise((resolve) => setTimeout(resolve, Math.max(0, aheadMs)));
     }
-    await untilLong(() => welcome(stormers) === SOCKETS, "all welcomes");
+    await untilBack(() => welcome(stormers) === SOCKETS, "all welcomes");
     const openedS = (performance.now() - began) / 1_000;
 
     await gateways[0]?.kill("SIGKILL");
     const killedAt = performance.now();
     await until(() => stormers.some(({ losses }) => losses > 0), "the loss");
-    await untilLong(() => welcome(stormers) === SOCKETS, "everybody back");
+    await untilBack(() => welcome(stormers) === SOCKETS, "everybody back");
     const lost = stormers.filter(({ losses }) => losses > 0);
     const backMs = lost.map(({ backAt }) => backAt - killedAt).toSorted((a, b) => a - b);
     const perTenth = new Map<number, number>();
@@ -185,7 +180,7 @@ it(
       open = await socketsAt(admins[1] as Rest);
       return open === SOCKETS && welcome(stormers) === SOCKETS;
     };
-    await untilLong(isWhole, "as many sockets").catch((cause: unknown) => {
+    await untilBack(isWhole, "as many sockets").catch((cause: unknown) => {
       throw new Error(`${open} sockets, ${welcome(stormers)} welcome`, { cause });
     });
 
@@ -196,7 +191,7 @@ it(
     if (moved.length > 0) await until(() => moved.some(({ offers }) => offers > 0), "an offer");
 
     for (const one of stormers) one.end();
-    await untilLong(async () => (await socketsAt(admins[1] as Rest)) === 0, "no socket left");
+    await untilBack(async () => (await socketsAt(admins[1] as Rest)) === 0, "no socket left");
     seen(
       `${SOCKETS} sockets in ${openedS.toFixed(1)} s; ${lost.length} lost with the gateway, ` +
         `back after ${(backMs[backMs.length >> 1] ?? 0).toFixed(0)} ms (median) and ` +
@@ -241,7 +236,7 @@ it(
     const told = stormers.filter(({ code }) => code !== 0).map(({ code }) => code);
     expect(told.length).toBeGreaterThan(0);
     expect([...new Set(told)]).toEqual([4001]);
-    await untilLong(() => welcome(stormers) === stormers.length, "everybody at the other");
+    await untilBack(() => welcome(stormers) === stormers.length, "everybody at the other");
     // Not all at once: one customer may ask only so often.
     for (let i = 0; i < acknowledged.length; i += 50) {
       const some = acknowledged.slice(i, i + 50);

@@ -6,16 +6,15 @@ import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { connectNats } from "../engine/io/nats.ts";
 import { migrate } from "../engine/store/migrate.ts";
-import { streamName } from "../proto/subjects.ts";
 import { freePort } from "../scripts/services/ports.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../scripts/testing/services.ts";
 import type { TestDatabase } from "../scripts/testing/services.ts";
+import { dropStreams } from "../scripts/testing/streams.ts";
 import { CustomerClient } from "../sdk/customer-client.ts";
 import type { WebSocketConstructor } from "../sdk/session.ts";
 import type { TrackEvent } from "../sdk/tracking.ts";
@@ -68,11 +67,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const child of children) child.kill("SIGKILL");
-  const manager = await jetstreamManager(nc);
-  for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
-    const stream = streamName(env["HEXDISPATCH_NATS_PREFIX"] as string, key);
-    await manager.streams.delete(stream).catch(() => false);
-  }
+  await dropStreams(nc, env["HEXDISPATCH_NATS_PREFIX"] as string);
   await nc.close();
   await database.drop();
 });
@@ -150,10 +145,10 @@ describe("a storm of reconnects", () => {
         const status = { status: "picked_up" };
         expect((await rest.post(`/v1/deliveries/${id}/status`, courier, status)).status).toBe(200);
       }
-      await untilLong(() => connectedOf(followers) === SOCKETS, "everybody back");
+      await untilBack(() => connectedOf(followers) === SOCKETS, "everybody back");
       const lost = followers.filter(({ losses }) => losses > 0).length;
       expect(lost).toBeGreaterThan(SOCKETS / 10);
-      await untilLong(
+      await untilBack(
         () => followers.every(({ numbers }, i) => numbers.at(-1) === (i % DELIVERIES < 20 ? 3 : 1)),
         "the last status everywhere",
       );
@@ -172,10 +167,5 @@ const connectedOf = (followers: readonly Told[]): number =>
   followers.filter(({ client }) => client.state.at === "connected").length;
 
 /** The way back takes as long as the server spread it. */
-async function untilLong(look: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 45_000;
-  while (!look()) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+const untilBack = (look: () => boolean, what: string): Promise<boolean> =>
+  until(look, what, 45_000);

@@ -2,25 +2,11 @@
  * Clients of a gateway under test: REST by fetch, the socket by `ws`, and waiting for what happens elsewhere.
  */
 import { WebSocket } from "ws";
+import { until } from "../../scripts/testing/until.ts";
 import { SUBPROTOCOL, clientFrames, serverFrames } from "../../proto/frames.ts";
 import type { ClientFrame, ServerFrame, ServerFrameOf } from "../../proto/frames.ts";
 
-const WAIT_MS = 10_000;
-
-/** Waits until `read` gives something. Polling: what is awaited happens in another process. */
-export async function until<T>(
-  read: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-  what = "the condition",
-  waitMs = WAIT_MS,
-): Promise<T> {
-  const deadline = Date.now() + waitMs;
-  for (;;) {
-    const value = await read();
-    if (value !== undefined && value !== null && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`${what} did not come within ${waitMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+export { until };
 
 export type RestAnswer = {
   readonly status: number;
