@@ -100,8 +100,15 @@ async function followedCourier() {
 type Timed = { readonly answer: RestAnswer; readonly ms: number };
 async function timed(work: Promise<RestAnswer>): Promise<Timed> {
   const began = performance.now();
-  const answer = await work;
-  return { answer, ms: performance.now() - began };
+  let bell: NodeJS.Timeout | undefined;
+  const hangs = new Promise<never>((_, reject) => {
+    bell = setTimeout(() => reject(new Error("a call hangs")), ANSWER_MAX_MS);
+  });
+  try {
+    return { answer: await Promise.race([work, hangs]), ms: performance.now() - began };
+  } finally {
+    clearTimeout(bell);
+  }
 }
 
 const create = () => t.rest.post("/v1/deliveries", t.tokens.customer, BODY);
@@ -112,10 +119,9 @@ async function askedMs(what: string, tally: Map<number, number>): Promise<number
   const live = fetch(`http://127.0.0.1:${t.adminPort}/livez`).then(({ status }) => status);
   const [made, found] = await Promise.all([timed(create()), timed(read)]);
   expect(await live, what).toBe(200);
-  for (const { answer, ms } of [made, found]) {
+  for (const { answer } of [made, found]) {
     tally.set(answer.status, (tally.get(answer.status) ?? 0) + 1);
     expect([200, 201, 202, 503], `${what}: ${answer.text}`).toContain(answer.status);
-    expect(ms, what).toBeLessThan(ANSWER_MAX_MS);
     if (answer.status !== 503) continue;
     expect(["unavailable", "overloaded"], what).toContain(answer.body.code);
     expect(Number(answer.headers.get("retry-after")), what).toBeGreaterThan(0);
