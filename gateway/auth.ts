@@ -70,7 +70,7 @@ export function createAuth({ keys, store, clock, revocations }: AuthParts): Auth
       tokens.delete(token);
       throw new DispatchError("token_expired");
     }
-    const principal = await verifyJwt(token, secrets);
+    const principal = await verifyJwt(token, secrets, clock.now());
     tokens.set(token, principal);
     return principal;
   };
@@ -112,7 +112,7 @@ function secretOf({ current, byId }: Secrets, kid: unknown): Uint8Array {
 /** A socket opened with a link lives so long, and then asks again. */
 const LINK_SESSION_MS = 3_600_000;
 
-async function verifyJwt(token: string, secrets: Secrets): Promise<Principal> {
+async function verifyJwt(token: string, secrets: Secrets, now: Millis): Promise<Principal> {
   if (token.length === 0 || token.length > TOKEN_MAX_CHARS) throw new DispatchError("unauthorized");
   try {
     const { payload } = await jwtVerify(token, ({ kid }) => secretOf(secrets, kid), {
@@ -121,6 +121,7 @@ async function verifyJwt(token: string, secrets: Secrets): Promise<Principal> {
       typ: TOKEN_TYPE,
       requiredClaims: ["exp", "sub", "aud"],
       clockTolerance: CLOCK_TOLERANCE_S,
+      currentDate: new Date(now),
     });
     // One audience, as one text: a token that fits several roles fits none.
     const principal = principalOf(

@@ -8,18 +8,21 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Position, Store } from "../engine/store/port.ts";
-import type { CourierId } from "../proto/ids.ts";
+import type { CourierId, Millis } from "../proto/ids.ts";
 import type { Mail } from "./mail.ts";
 
 const COURIERS_MAX = 50_000;
-/** An answer of the owner serves all readers for so long. */
-const ASKED_MS = 500;
+/** What was learned serves all readers for so long. */
+const FRESH_MS = 500;
+
+/** `learnedAt`: by our clock; `at` is the phone's, which may be ahead and would stay "fresh" until we are there. */
+type Known = { readonly position: Position; readonly learnedAt: Millis };
 
 export class Whereabouts {
   readonly #mail: Pick<Mail, "where">;
   readonly #store: Pick<Store, "lastKnown">;
   readonly #clock: Clock;
-  readonly #latest = new LRUCache<CourierId, Position>({ max: COURIERS_MAX });
+  readonly #latest = new LRUCache<CourierId, Known>({ max: COURIERS_MAX });
   readonly #asked: LRUCache<CourierId, Promise<Position | null>>;
 
   constructor(mail: Pick<Mail, "where">, store: Pick<Store, "lastKnown">, clock: Clock) {
@@ -28,7 +31,7 @@ export class Whereabouts {
     this.#clock = clock;
     // By our own clock, and without the cache's timer that would save it from being asked.
     const perf = { now: () => clock.now() };
-    this.#asked = new LRUCache({ max: COURIERS_MAX, ttl: ASKED_MS, ttlResolution: 0, perf });
+    this.#asked = new LRUCache({ max: COURIERS_MAX, ttl: FRESH_MS, ttlResolution: 0, perf });
   }
 
   /**
@@ -37,20 +40,22 @@ export class Whereabouts {
    */
   learn(position: Position): boolean {
     const known = this.#latest.get(position.courier);
-    if (known !== undefined && known.at > position.at) return false;
-    this.#latest.set(position.courier, position);
+    if (known !== undefined && known.position.at > position.at) return false;
+    this.#latest.set(position.courier, { position, learnedAt: this.#clock.now() });
     return true;
   }
 
   /** What is known right now, without asking. */
   latest(courier: CourierId): Position | null {
-    return this.#latest.get(courier) ?? null;
+    return this.#latest.get(courier)?.position ?? null;
   }
 
   /** The position, asked for if what is known is not fresh. Null when nobody knows. */
   async of(courier: CourierId): Promise<Position | null> {
-    const known = this.latest(courier);
-    if (known !== null && this.#clock.now() - known.at < ASKED_MS) return known;
+    const known = this.#latest.get(courier);
+    if (known !== undefined && this.#clock.now() - known.learnedAt < FRESH_MS) {
+      return known.position;
+    }
     let asked = this.#asked.get(courier);
     if (asked === undefined) {
       asked = this.#ask(courier);

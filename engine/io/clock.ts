@@ -2,6 +2,8 @@
  * Time as a port: now, one-shot timers, and the two ways to go on later. Whatever must be tested with a virtual
  * clock takes a `Clock`; nothing in the engine calls `setTimeout` or `Date.now` by itself. `VirtualClock` in
  * `virtual-clock.ts` is the fake.
+ *
+ * The time of a process never steps, whatever is done to the clock of its machine (decision 0011).
  */
 import type { Millis } from "../../proto/ids.ts";
 
@@ -21,8 +23,37 @@ export type Clock = {
 /** Node cannot wait longer than this in one timer; a later alarm is armed again on the way. */
 const TIMER_MAX_MS = 2_147_483_647;
 
+/** A clock that is off nears the machine's by so much of the time that passes. */
+const SLEW_SHARE = 0.1;
+
+/**
+ * Starts at `wall` and goes on at the pace of `elapsed` (both milliseconds; `elapsed` never goes back). When the wall
+ * clock is set, forwards or back, it is neared by at most a tenth of the time that passes: nothing falls due or
+ * becomes too old at one blow, and nothing waits for an hour to pass twice.
+ */
+export function steadyTime(wall: () => number, elapsed: () => number): () => Millis {
+  let [now, last] = [wall(), elapsed()];
+  return () => {
+    const at = elapsed();
+    const passed = at - last;
+    last = at;
+    const off = wall() - (now + passed);
+    const most = passed * SLEW_SHARE;
+    now += passed + Math.max(-most, Math.min(most, off));
+    return Math.floor(now);
+  };
+}
+
+const steadyNow = steadyTime(
+  () => Date.now(),
+  () => performance.now(),
+);
+
+/** How far this process is ahead of its machine's clock, which was set meanwhile; about 0 mostly. */
+export const aheadOfMachineMs = (): number => steadyNow() - Date.now();
+
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: steadyNow,
   after: (delayMs, fn) => {
     const timer = setTimeout(fn, Math.min(Math.max(0, delayMs), TIMER_MAX_MS));
     return () => clearTimeout(timer);

@@ -4,6 +4,7 @@
  * `_total` for counters, or in nothing for plain numbers.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { aheadOfMachineMs } from "./clock.ts";
 
 const NAME_PATTERN = /^hexdispatch_[a-z][a-z0-9_]*$/;
 
@@ -124,6 +125,11 @@ export function watchEventLoop(metrics: Metrics): () => void {
       worstS = 0;
       return worst;
     },
+  );
+  metrics.gauge(
+    "hexdispatch_clock_ahead_seconds",
+    "How far this process is ahead of its machine's clock, which was set while it ran.",
+    () => aheadOfMachineMs() / 1_000,
   );
   const timer = setInterval(() => {
     const now = performance.now();

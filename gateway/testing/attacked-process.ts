@@ -112,6 +112,28 @@ export async function startAttackedProcess(
   };
 }
 
+/** Starts one that may not get anywhere, and ends it when it did: "ready", or the code with which it gave up. */
+export async function tryStart(
+  role: AttackedRole,
+  env: Readonly<Record<string, string>>,
+): Promise<"ready" | number> {
+  const child = fork(fileURLToPath(new URL(FILES[role], import.meta.url)), [], {
+    execArgv: ["--import", "tsx"],
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    env: { ...process.env, ...env },
+  });
+  let isReady = false;
+  child.on("message", (message) => {
+    isReady ||= (message as { ready?: boolean }).ready === true;
+  });
+  try {
+    await until(() => isReady || child.exitCode !== null, `the ${role}'s end or word`, START_MS);
+    return child.exitCode ?? "ready";
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
 async function noteLag(child: ChildProcess, role: AttackedRole, test: string): Promise<number> {
   if (!child.connected) return 0;
   const answered = new Promise<LagCounts>((resolve) => {

@@ -25,6 +25,7 @@ export type Role = "customer" | "courier" | "operator";
 export type Attacked = {
   readonly url: string;
   readonly port: number;
+  readonly adminPort: number;
   readonly rest: Rest;
   readonly tokens: Readonly<Record<Role, string>>;
   /** A delivery of the customer that waits for a courier. */
@@ -33,6 +34,8 @@ export type Attacked = {
   readonly gateway: AttackedProcess;
   readonly node: AttackedProcess | null;
   readonly databaseUrl: string;
+  /** What both were started with. */
+  readonly env: Readonly<Record<string, string>>;
   /** A socket that has said hello. */
   readonly connect: (token: string) => Promise<Client>;
   /** Runs the attack; afterwards each table must hold exactly what it held before, and the process must live. */
@@ -114,8 +117,8 @@ export async function startAttacked({
   };
   const clients: Client[] = [];
   return {
-    ...{ url, port, rest, tokens, delivery, nodes, expectAlive },
-    ...{ gateway, node, databaseUrl: database.url },
+    ...{ url, port, adminPort, rest, tokens, delivery, nodes, expectAlive },
+    ...{ gateway, node, env, databaseUrl: database.url },
     async connect(token) {
       const client = await openClient(url);
       clients.push(client);

@@ -31,6 +31,9 @@ const PARTNERS = "gateway/partners/partners.itest.ts";
 const WEBHOOKS = "gateway/webhooks/webhooks.itest.ts";
 const WEBHOOKS_UNIT = "gateway/webhooks/webhooks.test.ts";
 const PINGS = "actors/pings.table.test.ts";
+const SLOW = "gateway/attack-slow.itest.ts";
+const CLOCK = "gateway/attack-clock.itest.ts";
+const STEADY = "engine/io/clock.test.ts";
 const MEMBERSHIP = "engine/membership.table.test.ts";
 const LOG = "engine/io/log.test.ts";
 
@@ -304,18 +307,23 @@ const ROWS: readonly Row[] = [
     [
       [PROCESS, "asks to come back while Postgres"],
       [PROCESS, "creates, accepts and reports without NATS"],
+      [SLOW, "attack 36: with a"],
+      [SLOW, "attack 36: a start"],
     ],
-    "killed and brought back; a server that is merely slow or silent is not tried here",
+    "late by 2 s each way counts as away, as silent does; a start behind that may end with code 1, to be tried again",
   ],
   [
     "a clock set back",
     "timers and versions monotonic",
-    "unit",
+    "live",
     [
+      [CLOCK, "attack 37: by"],
+      [CLOCK, "attack 37: timers"],
       [PINGS, "steps back"],
       [MEMBERSHIP, "clock is set back"],
+      [STEADY, "does not step"],
     ],
-    "the clock of a running process is not moved",
+    "the clock as the processes read it; Postgres's own and the phones' are not moved",
   ],
   [
     "SIGTERM under load",
