@@ -5,10 +5,11 @@ const HOUR_MS = 3_600_000;
 
 /** A machine: its wall clock can be set, its other one cannot. */
 function machine() {
-  const at = { wall: 1_700_000_000_000, elapsed: 500 };
+  const at = { wall: 1_700_000_000_000, elapsed: 500, slept: 0 };
   const now = steadyTime(
     () => at.wall,
     () => at.elapsed,
+    () => at.slept,
   );
   return {
     now,
@@ -37,6 +38,17 @@ describe("the time of a process", () => {
     pass(1_000);
     expect(now() - before).toBeGreaterThanOrEqual(900);
     expect(now() - before).toBeLessThanOrEqual(1_100);
+  });
+
+  it("has passed while the machine slept", () => {
+    const { now, at, pass } = machine();
+    at.wall += HOUR_MS;
+    at.slept += HOUR_MS;
+    now();
+    pass(1_001);
+    expect(at.wall - now()).toBeLessThan(2_000);
+    pass(60_000);
+    expect(now()).toBe(at.wall);
   });
 
   it.each([-20_000, 20_000])(

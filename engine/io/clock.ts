@@ -5,6 +5,7 @@
  *
  * The time of a process never steps, whatever is done to the clock of its machine (decision 0011).
  */
+import { uptime } from "node:os";
 import type { Millis } from "../../proto/ids.ts";
 
 /** Ends a timer; harmless when it has fired. */
@@ -25,18 +26,31 @@ const TIMER_MAX_MS = 2_147_483_647;
 
 /** A clock that is off nears the machine's by so much of the time that passes. */
 const SLEW_SHARE = 0.1;
+/** Off by more than this: perhaps the machine slept. Looked at once in so long, milliseconds, for it costs a file read. */
+const SLEPT_LOOK_MS = 1_000;
 
 /**
  * Starts at `wall` and goes on at the pace of `elapsed` (both milliseconds; `elapsed` never goes back). When the wall
  * clock is set, forwards or back, it is neared by at most a tenth of the time that passes: nothing falls due or
- * becomes too old at one blow, and nothing waits for an hour to pass twice.
+ * becomes too old at one blow, and nothing waits for an hour to pass twice. What a suspended machine slept has passed,
+ * though `elapsed` stood still: `slept` is the sum of it.
  */
-export function steadyTime(wall: () => number, elapsed: () => number): () => Millis {
-  let [now, last] = [wall(), elapsed()];
+export function steadyTime(
+  wall: () => number,
+  elapsed: () => number,
+  slept: () => number = () => 0,
+): () => Millis {
+  let [now, last, lookedAt, sleptBefore] = [wall(), elapsed(), elapsed(), slept()];
   return () => {
     const at = elapsed();
-    const passed = at - last;
+    let passed = at - last;
     last = at;
+    if (wall() - (now + passed) > SLEPT_LOOK_MS && at - lookedAt > SLEPT_LOOK_MS) {
+      lookedAt = at;
+      const sleptNow = slept();
+      passed += Math.max(0, sleptNow - sleptBefore);
+      sleptBefore = sleptNow;
+    }
     const off = wall() - (now + passed);
     const most = passed * SLEW_SHARE;
     now += passed + Math.max(-most, Math.min(most, off));
@@ -47,6 +61,8 @@ export function steadyTime(wall: () => number, elapsed: () => number): () => Mil
 const steadyNow = steadyTime(
   () => Date.now(),
   () => performance.now(),
+  // The uptime counts a suspended machine's sleep, the monotonic clock does not.
+  () => Math.round(uptime() - performance.now() / 1_000) * 1_000,
 );
 
 /** How far this process is ahead of its machine's clock, which was set meanwhile; about 0 mostly. */
