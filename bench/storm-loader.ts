@@ -51,7 +51,8 @@ const ADDRESSES = 8;
 const OPENED_MS = 500;
 const CONNECTING_MAX = 100;
 const say = (word: StormWord): void => {
-  if (process.connected) process.send?.(word);
+  // The parent may end while a word is on its way; its end is ours ("disconnect" below).
+  if (process.connected) process.send?.(word, undefined, undefined, () => undefined);
 };
 
 class Follower {

@@ -95,6 +95,7 @@ class Stormer {
   #heard(data: Buffer): void {
     const frame = serverFrames.decode(data);
     if (frame?.type === "offer") this.offers++;
+    if (frame?.type === "come_back") this.#withinMs = frame.withinMs;
     if (frame?.type !== "welcome") return;
     this.#withinMs = frame.comeBackWithinMs ?? 0;
     this.isWelcome = true;

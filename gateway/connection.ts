@@ -36,6 +36,8 @@ export class Connection implements WsReceiver {
   link: Link | null = null;
   /** Of a courier: how often its app should ping. */
   advice: PingAdvice | null = null;
+  /** What it was told last (`come-back.ts`); null before the welcome. */
+  comeBackWithinMs: number | null = null;
 
   constructor(home: ConnectionHome, id: SessionId, peer: WsPeer, state: Session) {
     this.home = home;

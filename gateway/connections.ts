@@ -11,15 +11,10 @@ import type { CloseReason } from "../proto/errors.ts";
 import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
-import {
-  COME_BACK_SOCKETS_PER_S,
-  COME_BACK_WITHIN_MAX_MS,
-  COURIER_COME_BACK_WITHIN_MAX_MS,
-  SEEN_EVERY_FRAMES,
-  SERVER_SILENT_MS,
-} from "../proto/limits.ts";
+import { SEEN_EVERY_FRAMES, SERVER_SILENT_MS } from "../proto/limits.ts";
 import { decodeSessionPosts } from "../proto/messages.ts";
 import type { Auth } from "./auth.ts";
+import { ComeBack } from "./come-back.ts";
 import { Connection, ConnectionLink } from "./connection.ts";
 import type { ConnectionHome } from "./connection.ts";
 import type { Principal } from "./principal.ts";
@@ -55,6 +50,7 @@ export class Connections implements ConnectionHome {
   readonly #deps: Deps;
   readonly #byId = new Map<SessionId, Connection>();
   readonly #byCourier = new Map<CourierId, Connection>();
+  readonly #comeBack = new ComeBack(this.#byId);
   readonly #unsubscribe: () => void;
   #cancelLook: () => void;
   /** No deadline is earlier: most are hours away, so that mostly there is nothing to look at. */
@@ -186,6 +182,7 @@ export class Connections implements ConnectionHome {
         this.#note(connection);
       }
     }
+    this.#comeBack.look();
     this.#cancelLook = clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
   }
 
@@ -275,12 +272,13 @@ export class Connections implements ConnectionHome {
   }
 
   #welcome(
-    { id, advice }: Connection,
+    connection: Connection,
     { role, subject }: Principal,
     online: boolean | null,
     assignments: readonly ReturnType<typeof assignmentView>[],
   ): ServerFrame {
     const { settings } = this.#deps.config;
+    const { id, advice } = connection;
     return {
       type: "welcome",
       version: PROTOCOL_VERSION,
@@ -294,7 +292,7 @@ export class Connections implements ConnectionHome {
       online,
       assignments,
       seenEvery: SEEN_EVERY_FRAMES,
-      comeBackWithinMs: comeBackWithinMs(this.#byId.size, role),
+      comeBackWithinMs: this.#comeBack.told(connection, role),
     };
   }
 
@@ -358,10 +356,4 @@ export class Connections implements ConnectionHome {
 function sendBye(peer: WsPeer, reason: CloseReason): void {
   const { code, retry, text, retryAfterMs } = CLOSE_CODES[reason];
   peer.send(serverFrames.encode({ type: "bye", code, retry, text, retryAfterMs }));
-}
-
-/** So that those who are here now would come back no faster than a gateway can welcome them; couriers first, offers wait. */
-function comeBackWithinMs(sockets: number, role: Principal["role"]): number {
-  const maxMs = role === "courier" ? COURIER_COME_BACK_WITHIN_MAX_MS : COME_BACK_WITHIN_MAX_MS;
-  return Math.min(maxMs, Math.ceil((sockets / COME_BACK_SOCKETS_PER_S) * 1_000));
 }

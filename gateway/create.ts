@@ -16,7 +16,7 @@ import { DispatchError } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { LngLat } from "../proto/geo.ts";
 import type { Millis, PrincipalId } from "../proto/ids.ts";
-import { TEST_UNFILLED_AFTER_MS, searchStart } from "../proto/limits.ts";
+import { READY_AHEAD_MAX_MS, TEST_UNFILLED_AFTER_MS, searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import { isTestPrincipal } from "../proto/test-mode.ts";
 import type { TestScenario } from "../proto/test-mode.ts";
@@ -35,8 +35,6 @@ import type { CreateBody } from "./schemas.ts";
 import { timeText } from "./views.ts";
 
 const SECRET_BYTES = 16;
-/** A delivery may be asked for so long ahead. */
-const READY_AHEAD_MAX_MS = 7 * 86_400_000;
 
 export type CreateRequest = {
   readonly owner: PrincipalId;

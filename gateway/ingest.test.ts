@@ -7,7 +7,8 @@ import type { CourierId, NodeId, SessionId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
 import type { Posted } from "../proto/posts.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
-import { Ingest, PINGS_BURST } from "./ingest.ts";
+import { PINGS_BURST } from "../proto/limits.ts";
+import { Ingest } from "./ingest.ts";
 
 function drive() {
   const clock = new VirtualClock();

@@ -10,15 +10,11 @@ import type { Clock } from "../engine/io/clock.ts";
 import { shardOfCourier } from "../engine/shards.ts";
 import type { PingFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
-import { SHARD_MESSAGES_MAX } from "../proto/limits.ts";
+import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
 import type { Posted } from "../proto/posts.ts";
 import type { Deps } from "./deps.ts";
 import type { Mail } from "./mail.ts";
 import { RateLimit } from "./rate-limit.ts";
-
-/** A moving app pings once in seconds; the burst is for what it kept while offline. */
-export const PINGS_PER_COURIER_PER_S = 100;
-export const PINGS_BURST = 500;
 
 export type PingReport = {
   readonly courier: CourierId;

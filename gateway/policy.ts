@@ -7,6 +7,7 @@
 import type { DeliveryRow } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { Millis, Role } from "../proto/ids.ts";
+import { LINK_AFTER_END_MS } from "../proto/limits.ts";
 import type { Status } from "../proto/status.ts";
 import type { Principal } from "./principal.ts";
 
@@ -36,9 +37,6 @@ export function mayTry(principal: Principal, action: Action): void {
 
 const hasRole = ({ role }: Principal, action: Action): boolean =>
   (ROLES_OF[action] as readonly Role[]).includes(role);
-
-/** A tracking link opens nothing an hour after the delivery ended. */
-const LINK_AFTER_END_MS = 3_600_000;
 
 /** The statuses in which a courier is on the way, and its position is somebody's business. */
 export const isCarried = (status: Status): boolean =>

@@ -11,6 +11,7 @@ import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
 import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../proto/ids.ts";
 import { PRINCIPAL_ID_PATTERN, ROLES } from "../proto/ids.ts";
 import {
+  ACCURACY_MAX_M,
   ADDRESS_MAX_CHARS,
   COURIER_CAPACITY_MAX_DELIVERIES,
   EXTERNAL_ID_MAX_CHARS,
@@ -19,6 +20,7 @@ import {
   PAGE_DEFAULT_ROWS,
   PAGE_MAX_ROWS,
   PHONE_MAX_CHARS,
+  PHONE_MIN_CHARS,
   QUOTE_MAX_CHARS,
   REASON_MAX_CHARS,
   WEBHOOK_URL_MAX_CHARS,
@@ -27,9 +29,6 @@ import {
 import { STATUSES } from "../proto/status.ts";
 import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
 
-/** Metres of uncertainty above which a fix says nothing. */
-const ACCURACY_MAX_M = 10_000;
-const PHONE_MIN_CHARS = 5;
 /** 2100-01-01: later than any time that makes sense here. */
 const TIME_MAX_MS = 4_102_444_800_000;
 /** A canceller's own words are appended to the reason's code, and both must fit. */

@@ -4,11 +4,9 @@
 import { describe, expect, it } from "vitest";
 import type { ClientFrame } from "../proto/frames.ts";
 import type { PrincipalId } from "../proto/ids.ts";
-import { HELLO_TIMEOUT_MS } from "../proto/limits.ts";
+import { BAD_FRAMES_MAX, EXCESS_FRAMES_MAX, HELLO_TIMEOUT_MS } from "../proto/limits.ts";
 import type { Principal } from "./principal.ts";
 import {
-  BAD_FRAMES_MAX,
-  EXCESS_FRAMES_MAX,
   FRAMES_BURST,
   deadline,
   openSession,

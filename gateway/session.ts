@@ -15,14 +15,16 @@ import { ERRORS } from "../proto/errors.ts";
 import { PROTOCOL_VERSION } from "../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { Millis } from "../proto/ids.ts";
-import { FRAMES_PER_SESSION_PER_S_MAX, HELLO_TIMEOUT_MS } from "../proto/limits.ts";
+import {
+  BAD_FRAMES_MAX,
+  EXCESS_FRAMES_MAX,
+  FRAMES_PER_SESSION_PER_S_MAX,
+  HELLO_TIMEOUT_MS,
+} from "../proto/limits.ts";
 import type { Principal } from "./principal.ts";
 
-/** Unreadable frames that a session may send before it is closed. */
-export const BAD_FRAMES_MAX = 5;
-/** Frames at once after a rest, and frames beyond the rate, before a session is closed. */
+/** Frames at once after a rest. */
 export const FRAMES_BURST = 2 * FRAMES_PER_SESSION_PER_S_MAX;
-export const EXCESS_FRAMES_MAX = 500;
 
 export type Session =
   | { readonly at: "awaiting_hello"; readonly until: Millis }

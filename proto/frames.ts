@@ -203,6 +203,11 @@ export const serverTable = {
     doc: "Courier: from now on ping this often. `why` tells what for: idle, offered, carrying or near the door.",
     fields: { intervalMs: durationMs, why: oneOf(PING_REASONS) },
   },
+  come_back: {
+    code: 78,
+    doc: "From now on this stands in place of the `comeBackWithinMs` of the `welcome`: there are more sockets than there were.",
+    fields: { withinMs: durationMs },
+  },
 } as const satisfies Table;
 
 export type ClientFrame = UnionOf<typeof clientTable>;

@@ -1,5 +1,5 @@
 /**
- * Every bound, and the default of every timing and radius. The unit stands last in the name.
+ * Every bound that clients, operators and other processes meet, and the default of every timing and radius. The unit stands last in the name.
  * Bounds are fixed; what an operator may tune is in `DISPATCH_DEFAULTS` and read from the environment by
  * `engine/config.ts` as HEXDISPATCH_ + the name (for example HEXDISPATCH_WAVE_MS).
  */
@@ -14,10 +14,18 @@ export const FRAME_DEPTH_MAX = 6;
 /** Values in one frame, arrays included: a full batch of pings has 803. */
 export const FRAME_ITEMS_MAX = 1_024;
 export const PINGS_PER_BATCH_MAX = 100;
+/** A moving app pings once in seconds; the burst is for what it kept while offline. */
+export const PINGS_PER_COURIER_PER_S = 100;
+export const PINGS_BURST = 500;
+/** Unreadable frames that a session may send before it is closed. */
+export const BAD_FRAMES_MAX = 5;
+/** Frames beyond the rate before a session is closed. */
+export const EXCESS_FRAMES_MAX = 500;
 export const BODY_MAX_BYTES = 65_536;
 export const ADDRESS_MAX_CHARS = 200;
 export const NOTES_MAX_CHARS = 1_000;
 export const NAME_MAX_CHARS = 80;
+export const PHONE_MIN_CHARS = 5;
 export const PHONE_MAX_CHARS = 24;
 export const EXTERNAL_ID_MAX_CHARS = 128;
 export const REASON_MAX_CHARS = 200;
@@ -27,6 +35,12 @@ export const PAGE_MAX_ROWS = 100;
 export const PAGE_DEFAULT_ROWS = 20;
 export const AVAILABLE_MAX_ROWS = 20;
 export const WEIGHT_MAX_KG = 1_000;
+/** Metres of uncertainty above which a fix says nothing. */
+export const ACCURACY_MAX_M = 10_000;
+/** A delivery may be asked for so long ahead: seven days. */
+export const READY_AHEAD_MAX_MS = 604_800_000;
+/** A tracking link opens nothing so long after the delivery ended. */
+export const LINK_AFTER_END_MS = 3_600_000;
 export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** A socket from which nothing comes for so long is closed; longer than a reader may stand still. */

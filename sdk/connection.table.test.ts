@@ -27,6 +27,7 @@ const events: Record<ConnectionEvent["type"] | "lost for good", ConnectionEvent>
   hurry: { type: "hurry" },
   welcome: { type: "welcome", idleMs: 60_000, comeBackWithinMs: 0 },
   heard: { type: "heard" },
+  come_back: { type: "come_back", withinMs: 9_000 },
   lost: { type: "lost", reason: lost, random: 0.5 },
   "lost for good": { type: "lost", reason: { code: 4500, text: "" }, random: 0.5 },
 };
@@ -41,6 +42,7 @@ const table: Record<keyof typeof states, Row> = {
     hurry: "same",
     welcome: "same",
     heard: "same",
+    come_back: "same",
     lost: "same",
     "lost for good": "same",
   },
@@ -51,6 +53,7 @@ const table: Record<keyof typeof states, Row> = {
     hurry: "connecting dial",
     welcome: "same",
     heard: "same",
+    come_back: "same",
     lost: "same",
     "lost for good": "same",
   },
@@ -61,6 +64,7 @@ const table: Record<keyof typeof states, Row> = {
     hurry: "same",
     welcome: "connected",
     heard: "same",
+    come_back: "same",
     lost: "disconnected",
     "lost for good": "closed",
   },
@@ -71,6 +75,7 @@ const table: Record<keyof typeof states, Row> = {
     hurry: "same",
     welcome: "same",
     heard: "connected",
+    come_back: "connected",
     lost: "disconnected",
     "lost for good": "closed",
   },
@@ -81,6 +86,7 @@ const table: Record<keyof typeof states, Row> = {
     hurry: "same",
     welcome: "same",
     heard: "same",
+    come_back: "same",
     lost: "same",
     "lost for good": "same",
   },
@@ -127,6 +133,8 @@ describe("the pauses", () => {
     expect([0.1, 0.5, 0.999_999].map((random) => pauseAfter(up, random))).toEqual([
       800, 4_000, 8_000,
     ]);
+    const [later] = step(up, { type: "come_back", withinMs: 20_000 }, NOW);
+    expect(pauseAfter(later, 0.5)).toBe(10_000);
     const told = (code: number, retryAfterMs?: number): number => {
       const reason = { code, text: "" };
       const [next] = step(up, { type: "lost", reason, random: 0.5, retryAfterMs }, NOW);

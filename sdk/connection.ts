@@ -77,6 +77,8 @@ export type ConnectionEvent =
   | { readonly type: "hurry" }
   | { readonly type: "welcome"; readonly idleMs: number; readonly comeBackWithinMs: number }
   | { readonly type: "heard" }
+  /** C4: the span was set anew. */
+  | { readonly type: "come_back"; readonly withinMs: number }
   /**
    * The socket closed or could not be opened; `code` from CLOSE_CODES, CLIENT_CODES or RFC 6455.
    * `retryAfterMs` is what the server said; without it the code's own pause counts.
@@ -167,6 +169,7 @@ function whileConnected(
 ): ConnectionStep {
   const attempts = now - state.since >= STABLE_MS ? 0 : state.attempts; // C1
   if (event.type === "heard") return [{ ...state, heardAt: now, probed: false }];
+  if (event.type === "come_back") return [{ ...state, comeBackWithinMs: event.withinMs }];
   if (event.type === "lost") return lose(attempts, event, state.comeBackWithinMs, now);
   if (event.type !== "woke") return [state];
   if (now >= state.heardAt + state.idleMs) {

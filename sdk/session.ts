@@ -244,6 +244,7 @@ export class Session {
     if (frame.type === "positions" && this.#seen.isDue(this.#clock.now())) {
       this.send({ type: "seen", frames: this.#seen.frames });
     }
+    if (frame.type === "come_back") return this.#apply(frame);
     if (frame.type === "bye") this.#bye = frame;
     else if (frame.type === "ok") this.#take(frame.ref)?.resolve(frame.result);
     else if (frame.type === "error" && frame.ref !== null) {

@@ -175,6 +175,7 @@ export const serverExamples: readonly ServerFrame[] = [
   },
   { type: "passed", delivery, recovered: true, events: [event] },
   { type: "ping_interval", intervalMs: 2_000, why: "near" },
+  { type: "come_back", withinMs: 10_000 },
 ];
 
 export const deliveryExamples: readonly ToDelivery[] = [
