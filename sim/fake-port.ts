@@ -13,7 +13,7 @@ export const asStore = (fake: FakeStore): Store => ({
   delivery: async (id) => fake.delivery(id),
   deliveryByTracking: async (hash) => fake.deliveryByTracking(hash),
   deliveries: async (query) => fake.deliveries(query),
-  available: async (near, radiusM, max) => fake.available(near, radiusM, max),
+  available: async (near, radiusM, max, vehicle) => fake.available(near, radiusM, max, vehicle),
   courier: async (id) => fake.courier(id),
   couriers: async () => fake.couriers(),
   activeOfCourier: async (id) => fake.activeOfCourier(id),

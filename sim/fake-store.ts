@@ -5,6 +5,7 @@
  */
 import { canCarry } from "../actors/matching.ts";
 import { distanceM } from "../actors/geo.ts";
+import type { LngLat, Vehicle } from "../proto/geo.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
@@ -327,11 +328,12 @@ export class FakeStore {
       .map((row) => this.#full(row));
   }
 
-  available(near: { lng: number; lat: number }, radiusM: number, max: number): DeliveryRow[] {
+  available(near: LngLat, radiusM: number, max: number, vehicle: Vehicle): DeliveryRow[] {
     const awayM = (row: Row): number => distanceM(near, { lng: row.pickupLng, lat: row.pickupLat });
     return [...this.#deliveries.values()]
       .filter((row) => row.status === "pending" && awayM(row) <= radiusM)
       .filter((row) => !isTestDelivery(row.id))
+      .filter((row) => (row.vehicle ?? vehicle) === vehicle && canCarry(vehicle, row.size))
       .sort((a, b) => awayM(a) - awayM(b) || byText(a.id, b.id))
       .slice(0, max)
       .map((row) => this.#full(row));

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { testDatabase } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
-import { migrate } from "./migrate.ts";
+import { checkPostgres, migrate } from "./migrate.ts";
 
 let database: TestDatabase;
 let folder: string;
@@ -45,6 +45,11 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     ...["partners", "ping_history", "revocations", "schema_migrations", "shards"],
     ...["webhook_messages", "webhooks"],
   ]);
+});
+
+test("a server that is too old is refused, and the line says which is the oldest", () => {
+  expect(() => checkPostgres(14)).toThrow("Postgres 14 is too old: 15 is the oldest");
+  for (const version of [15, 18]) expect(() => checkPostgres(version)).not.toThrow();
 });
 
 test("processes that start together migrate once", async () => {

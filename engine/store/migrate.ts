@@ -63,9 +63,13 @@ function readMigrations(folder: string): readonly Migration[] {
 async function checkVersion(sql: postgres.Sql): Promise<void> {
   const [row] = await sql<{ version: number }[]>`
     select current_setting('server_version_num')::int / 10000 as version`;
-  if (row === undefined || row.version < POSTGRES_VERSION_MIN) {
-    throw new Error(`Postgres ${row?.version} is too old: ${POSTGRES_VERSION_MIN} is the oldest`);
-  }
+  checkPostgres(row?.version ?? 0);
+}
+
+/** Throws for a version, its first number, that is too old. */
+export function checkPostgres(version: number): void {
+  if (version >= POSTGRES_VERSION_MIN) return;
+  throw new Error(`Postgres ${version} is too old: ${POSTGRES_VERSION_MIN} is the oldest`);
 }
 
 /**

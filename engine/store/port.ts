@@ -200,11 +200,12 @@ export type Store = {
   delivery(id: DeliveryId): Promise<DeliveryRow | null>;
   deliveryByTracking(hash: Uint8Array): Promise<DeliveryRow | null>;
   deliveries(query: ListQuery): Promise<readonly DeliveryRow[]>;
-  /** Pending deliveries nearest to a point; `max` rows within `radiusM` metres. */
+  /** Pending deliveries that such a vehicle carries, nearest to a point; `max` rows within `radiusM` metres. */
   available(
     near: { lng: number; lat: number },
     radiusM: number,
     max: number,
+    vehicle: Vehicle,
   ): Promise<readonly DeliveryRow[]>;
   courier(id: CourierId): Promise<CourierRow | null>;
   /** All people; no robots of tests. */

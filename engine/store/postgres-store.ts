@@ -72,7 +72,8 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
     delivery: (id) => queues.delivery.submit(id),
     deliveryByTracking: (hash) => reads.deliveryByTracking(db, hash),
     deliveries: (query) => reads.listDeliveries(db, query),
-    available: (near, radiusM, max) => reads.availableNear(db, near, radiusM, max),
+    available: (near, radiusM, max, vehicle) =>
+      reads.availableNear(db, near, radiusM, max, vehicle),
     courier: (id) => couriers.courierById(db, id),
     couriers: () => couriers.allCouriers(db),
     activeOfCourier: (id) => reads.activeOfCourier(db, id),

@@ -3,6 +3,8 @@
  * which owners resume. Each has an index that it walks in the order it wants (`engine/sql`), so
  * none reads more than it gives back, save `available`, which reads what is pending in a box.
  */
+import { CARRIES, PACKAGE_SIZES } from "../../proto/geo.ts";
+import type { Vehicle } from "../../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis, ShardId } from "../../proto/ids.ts";
 import { STATUSES } from "../../proto/status.ts";
 import type { Status } from "../../proto/status.ts";
@@ -38,6 +40,8 @@ cross join lateral (
 where d.status = 'pending'
   -- Not for people: tests.
   and left(d.id, 4) <> 'tst_'
+  and (d.vehicle is null or d.vehicle = $10)
+  and d.size = any($11::text[])
   and d.pickup_lat between $1::float8 and $2::float8
   and d.pickup_lng between $3::float8 and $4::float8
   and away.square <= power($8::float8, 2)
@@ -135,6 +139,7 @@ export async function availableNear(
   near: { readonly lng: number; readonly lat: number },
   radiusM: number,
   max: number,
+  vehicle: Vehicle,
 ): Promise<readonly DeliveryRow[]> {
   const radiusDeg = radiusM / METRES_PER_DEGREE;
   const cosine = Math.max(COSINE_MIN, Math.cos((near.lat * Math.PI) / 180));
@@ -145,7 +150,8 @@ export async function availableNear(
     lng - radiusDeg / cosine,
     lng + radiusDeg / cosine,
   ];
-  const params = [...box, lat, lng, cosine, radiusDeg, max];
+  const sizes = PACKAGE_SIZES.filter((size) => CARRIES[size].includes(vehicle));
+  const params = [...box, lat, lng, cosine, radiusDeg, max, vehicle, textArray(sizes)];
   return (await db.query<RawDelivery>(AVAILABLE, params)).map(toDeliveryRow);
 }
 

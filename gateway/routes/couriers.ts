@@ -69,20 +69,21 @@ const availableRoute = ({ deps, outlook }: CourierParts): Route =>
       const id = courierOf(call, query.courier_id);
       const here = { lng: Number(query.lng), lat: Number(query.lat) };
       const radiusM = deps.config.settings.WAVE_3_RADIUS_M;
-      const [rows, courier] = await Promise.all([
-        deps.store.available(here, radiusM, AVAILABLE_MAX_ROWS),
-        deps.store.courier(id),
-      ]);
+      const courier = await deps.store.courier(id);
+      // Who is no courier here can take nothing.
+      const rows =
+        courier === null
+          ? []
+          : await deps.store.available(here, radiusM, AVAILABLE_MAX_ROWS, courier.vehicle);
       const now = deps.clock.now();
       const near = rows.map((row) => {
         const pickup = { lng: row.pickupLng, lat: row.pickupLat };
-        const vehicle = courier?.vehicle ?? row.vehicle;
         const underway = {
           id: row.id,
           status: "assigned",
           pickup,
           dropoff: { lng: row.dropoffLng, lat: row.dropoffLat },
-          vehicle,
+          vehicle: courier?.vehicle ?? row.vehicle,
           readyAt: row.readyAt,
           promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
           carried: outlook.carriedBy(id),

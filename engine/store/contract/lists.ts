@@ -1,5 +1,6 @@
 /** The contract of lists, positions, couriers and the outbox. */
 import { describe, expect, test } from "vitest";
+import type { Vehicle } from "../../../proto/geo.ts";
 import type { PrincipalId } from "../../../proto/ids.ts";
 import type { ListQuery } from "../port.ts";
 import {
@@ -81,11 +82,27 @@ export function listContract(f: Fixtures): void {
       await f.store().accept({ delivery: gone!, courier: await f.courier() });
       await f.created({ ...north(1), id: newTestId() });
       const near = async (radiusM: number, max = 20) =>
-        (await f.store().available(at, radiusM, max)).map((row) => row.id);
+        (await f.store().available(at, radiusM, max, "bike")).map((row) => row.id);
       expect(await near(5_000)).toEqual([one, side, two]);
       expect(await near(7_000)).toEqual([one, side, two, six]);
       expect(await near(7_000, 2)).toEqual([one, side]);
       expect(await near(100)).toEqual([]);
+    });
+
+    test("available: only what the vehicle carries; what does not fit hides nothing behind it", async () => {
+      const at = { lng: 13.4, lat: 50.5 };
+      const north = (km: number) => ({ pickupLng: at.lng, pickupLat: at.lat + km / 111.195 });
+      const [large, vans, bikes, small] = await Promise.all([
+        f.created({ ...north(1), size: "large" }),
+        f.created({ ...north(2), vehicle: "van" }),
+        f.created({ ...north(3), vehicle: "bike" }),
+        f.created({ ...north(4), size: "small" }),
+      ]);
+      const near = async (vehicle: Vehicle, max = 20) =>
+        (await f.store().available(at, 5_000, max, vehicle)).map((row) => row.id);
+      expect(await near("bike", 2)).toEqual([bikes, small]);
+      expect(await near("van")).toEqual([large, vans, small]);
+      expect(await near("walk")).toEqual([small]);
     });
   });
 }
