@@ -97,7 +97,7 @@ export function createCommands(
         : ({ role: "owner", owner: by.subject } as const);
       const outcome = await store.cancel({ delivery, by: who, reason });
       const isAbsent = outcome.outcome === "refused" && outcome.code === "not_found";
-      if (isAbsent && !isOperator) await intake.refuseIfTaken(by, delivery);
+      if (isAbsent) await intake.refuseIfTaken(by, delivery);
       return spreadChange(outcome);
     },
     async shift(id, online) {

@@ -95,7 +95,7 @@ export function createCore(
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
     ...courierRoutes({ deps, outlook, commands, ingest }),
-    ...operatorRoutes({ deps, mail, whereabouts, revocations }),
+    ...operatorRoutes({ deps, mail, intake, whereabouts, revocations }),
     ...outwardRoutes(deps, version),
     ...openRoutes(open),
   ];

@@ -15,7 +15,7 @@ import { shortenAddress } from "../proto/address.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { ErrorCode, FieldError } from "../proto/errors.ts";
 import type { LngLat } from "../proto/geo.ts";
-import type { Millis, PrincipalId } from "../proto/ids.ts";
+import type { DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 import { READY_AHEAD_MAX_MS, TEST_UNFILLED_AFTER_MS, searchStart } from "../proto/limits.ts";
 import type { Job } from "../proto/messages.ts";
 import { isTestPrincipal } from "../proto/test-mode.ts";
@@ -49,6 +49,10 @@ export type CreateAnswer = {
   readonly body: unknown;
   readonly isReplay: boolean;
 };
+type AnswerBody = ReturnType<typeof answerBody>;
+/** What a create is known by: its delivery's id, and the secret of its tracking link. */
+type Name = { readonly id: DeliveryId; readonly secret: string };
+type Names = readonly [current: Name, ...previous: Name[]];
 export type Create = (request: CreateRequest) => Promise<CreateAnswer>;
 
 export type CreateParts = {
@@ -76,34 +80,41 @@ export function createCreate(parts: CreateParts): Create {
   };
   const run = wayOfCreate({ place, intake, circuit });
   return async (request) => {
-    const { command, link } = commandOf(parts, request, clock.now());
+    const { command, names } = commandOf(parts, request, clock.now());
     const answer = await run(command);
-    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer.
-    return { ...answer, body: { ...(answer.body as object), tracking_url: link } };
+    const body = answer.body as AnswerBody;
+    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer. The id of the answer says
+    // which of the names was given: while signing keys are exchanged, a replay may be of the one before.
+    const { secret } = names.find(({ id }) => id === body.delivery_id) ?? names[0];
+    return { ...answer, body: { ...body, tracking_url: `${deps.config.publicUrl}/t/${secret}` } };
   };
 }
 
-/** The command, and the tracking link that only the answer shows. */
+/** The command, under the first of the names that the delivery may have; the secret is only in the answer. */
 function commandOf(
   { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
   request: CreateRequest,
   now: Millis,
-): { readonly command: CreateCommand; readonly link: string } {
+): { readonly command: CreateCommand; readonly names: Names } {
   const { body, owner, key } = request;
   const trip = tripOf(deps, body, now);
   const { pickup, dropoff, vehicle, readyAt } = trip;
   const estimates = promised({ deps, outlook }, trip, now);
   const test = testOf(owner, body);
-  const { settings, shards, authKey } = deps.config;
-  const made = key === null ? null : keyDigests(authKey, key);
-  const secretBytes = made?.secret.subarray(0, SECRET_BYTES) ?? deps.random(SECRET_BYTES);
-  const secret = Buffer.from(secretBytes).toString("base64url");
+  const { settings, shards } = deps.config;
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
+  const names: Names =
+    key === null
+      ? [
+          {
+            secret: secretText(deps.random(SECRET_BYTES)),
+            id: newDeliveryId(shard, now, deps.random, test),
+          },
+        ]
+      : keyedNames(deps.config, key, (digest) => keyedDeliveryId(shard, digest, test));
+  const [{ id, secret }] = names;
   const job: Job = {
-    id:
-      made === null
-        ? newDeliveryId(shard, now, deps.random, test)
-        : keyedDeliveryId(shard, made.id, test),
+    id,
     owner,
     pickupLng: pickup.lng,
     pickupLat: pickup.lat,
@@ -136,8 +147,23 @@ function commandOf(
     idempotency: key,
     answer: { status: 201, body: answerBody(job.id, estimates) },
   };
-  return { command, link: `${deps.config.publicUrl}/t/${secret}` };
+  return { command, names };
 }
+
+/** The names under the signing key, and under the one before it while they are exchanged. */
+function keyedNames(
+  { authKey, authKeyPrevious: previous }: Deps["config"],
+  key: IdempotencyKey,
+  idOf: (digest: Uint8Array) => DeliveryId,
+): Names {
+  const under = (signingKey: string): Name => {
+    const made = keyDigests(signingKey, key);
+    return { id: idOf(made.id), secret: secretText(made.secret.subarray(0, SECRET_BYTES)) };
+  };
+  return previous ? [under(authKey), under(previous)] : [under(authKey)];
+}
+
+const secretText = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
 
 /**
  * What is made of a key in place of chance: every attempt with that key and body, at any gateway, names the same delivery
@@ -152,7 +178,7 @@ function keyDigests(authKey: string, { principal, key, fingerprint }: Idempotenc
 }
 
 /** As it is kept under its key: without the tracking link, which is a secret. */
-const answerBody = (id: string, estimates: Estimates) => ({
+const answerBody = (id: DeliveryId, estimates: Estimates) => ({
   delivery_id: id,
   status: "pending",
   estimated_pickup_time: timeText(estimates.pickupAt),

@@ -77,3 +77,37 @@ test("Redocly's parser takes the OpenAPI description, and refuses a broken one",
   parameter.paths["/deliveries/{id}"].get.parameters = [];
   expect(await openProblems(parameter)).not.toEqual([]);
 });
+
+test("the mechanisms of the contract are described: keys, tags, limits, and what may be left out", () => {
+  const headersOf = (operation: any, status: number) =>
+    Object.keys(operation.responses[status].headers).toSorted();
+  const required = (operation: any, status: number, name: string) =>
+    operation.responses[status].headers[name].required;
+  const read = openapi.paths["/deliveries/{id}"].get;
+  expect(headersOf(read, 200)).toEqual(["ETag", "RateLimit", "RateLimit-Policy"]);
+  expect(headersOf(read, 304)).toEqual(["ETag", "RateLimit", "RateLimit-Policy"]);
+  for (const status of [429, 500, 503]) expect(required(read, status, "Retry-After")).toBe(true);
+  const accept = openapi.paths["/deliveries/{id}/accept"].post;
+  expect(headersOf(accept, 200)).toContain("Idempotent-Replayed");
+  expect(headersOf(accept, 409)).toContain("Idempotent-Replayed");
+  expect(required(accept, 409, "Retry-After")).toBe(false);
+
+  const operations = Object.values(openapi.paths).flatMap((row: any) => Object.values<any>(row));
+  const taking = (name: string) =>
+    operations
+      .filter(({ parameters = [] }) => parameters.some((one: any) => one.name === name))
+      .map(({ operationId }) => operationId);
+  expect(taking("If-None-Match")).toEqual(["getDelivery"]);
+  expect(taking("Idempotency-Key")).toContain("acceptDelivery");
+  for (const { operationId, responses } of operations) {
+    expect(Object.keys(responses), operationId).toContain("500");
+  }
+  const optional = operations
+    .filter(({ requestBody }) => requestBody !== undefined && requestBody.required !== true)
+    .map(({ operationId }) => operationId);
+  expect(optional).toEqual(
+    expect.arrayContaining(["acceptDelivery", "declineDelivery", "cancelDelivery"]),
+  );
+  for (const name of ["createDelivery", "reportStatus", "putCourier"])
+    expect(optional).not.toContain(name);
+});

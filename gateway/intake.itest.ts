@@ -105,6 +105,8 @@ let taken: RestAnswer[];
 let follower: Client;
 let open: string;
 let carried: string;
+/** An id that could be, and is not. */
+const NOWHERE = "/v1/deliveries/del_02a01jf3k9q2m7xw4tz8cvb";
 const acceptKey = { "idempotency-key": "accept" };
 
 describe("Postgres is killed", () => {
@@ -165,7 +167,7 @@ describe("Postgres is killed", () => {
   });
 
   it("back again, what was taken is not denied, and committed by the worker, once and in order", async () => {
-    const { customer, stranger } = people;
+    const { customer, stranger, operator, alice } = people;
     await server.startAgain();
     await until(async () => !(await isAway()), "Postgres");
     const path = `/v1/deliveries/${taken[1]?.body.delivery_id}`;
@@ -173,7 +175,17 @@ describe("Postgres is killed", () => {
     refused(await t.rest.get(path, stranger), 404, "not_found");
     refused(await t.rest.post(`${path}/cancel`, customer, {}), 503, "unavailable");
     refused(await t.rest.post(`${path}/cancel`, stranger, {}), 404, "not_found");
+    for (const what of ["", "/ledger"]) {
+      refused(await t.rest.get(path + what, operator), 503, "unavailable");
+    }
+    refused(await t.rest.post(`${path}/cancel`, operator, {}), 503, "unavailable");
+    refused(await t.rest.get(path, alice), 404, "not_found");
+    refused(await t.rest.get(NOWHERE, operator), 404, "not_found");
+    refused(await t.rest.post(`${NOWHERE}/cancel`, operator, {}), 404, "not_found");
     const id = taken[1]?.body.delivery_id as DeliveryId;
+    const watching = await t.connect(operator);
+    watching.send({ type: "track", ref: 1, delivery: id, after: null });
+    expect(await watching.next("error")).toMatchObject({ ref: 1, code: "unavailable" });
     follower.send({ type: "track", ref: 2, delivery: id, after: null });
     expect(await follower.next("error")).toMatchObject({ ref: 2, code: "unavailable" });
     const prying = await t.connect(stranger);

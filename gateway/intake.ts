@@ -28,6 +28,18 @@ export function replayOf(command: CreateCommand, answer: StoredAnswer): CreateAn
   return { status, body, isReplay: true };
 }
 
+/** Who asks for a delivery. An operator asks for anybody's. */
+type Asker =
+  | { readonly role: "operator" }
+  | { readonly role: Exclude<Principal["role"], "operator">; readonly subject: string };
+
+/** Where the intake has the delivery, if it is one that the asker may know of. */
+function subjectFor(subjects: Deps["subjects"], asker: Asker, delivery: DeliveryId): string | null {
+  if (asker.role === "operator") return subjects.intakeOfDelivery(delivery);
+  const isOwner = asker.role === "customer" || asker.role === "partner";
+  return isOwner ? subjects.intake(asker.subject, delivery) : null;
+}
+
 export class IntakeDoor {
   readonly #deps: Pick<Deps, "bus" | "subjects" | "clock" | "metrics">;
   readonly #publisher: EventPublisher;
@@ -72,17 +84,13 @@ export class IntakeDoor {
   }
 
   /**
-   * Called when the database has no such delivery: who was answered 202 is not told so, but to ask again, because it is on
-   * its way. Rejects with `unavailable` then, and when the stream cannot say whether it is.
+   * Called when the database has no such delivery: who was answered 202, and an operator, is not told so, but to ask
+   * again, because it is on its way. Rejects with `unavailable` then, and when the stream cannot say whether it is.
    */
-  async refuseIfTaken(
-    { role, subject }: { readonly role: Principal["role"]; readonly subject: string },
-    delivery: DeliveryId,
-  ): Promise<void> {
-    if (role !== "customer" && role !== "partner") return;
-    const found = await this.#read({
-      last_by_subj: this.#deps.subjects.intake(subject, delivery),
-    });
+  async refuseIfTaken(asker: Asker, delivery: DeliveryId): Promise<void> {
+    const subject = subjectFor(this.#deps.subjects, asker, delivery);
+    if (subject === null) return;
+    const found = await this.#read({ last_by_subj: subject });
     if (found === null) return;
     throw new DispatchError(
       "unavailable",

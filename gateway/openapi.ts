@@ -7,7 +7,8 @@ import type { RouteConfig } from "@asteasolutions/zod-to-openapi";
 import { z } from "zod";
 import { ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
-import { IDEMPOTENCY_KEPT_H, IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
+import { answerHeaders, problemHeadersOf, requestHeaders } from "./openapi-headers.ts";
 import { PROBLEM_TYPE } from "./problem.ts";
 import type { Route } from "./route.ts";
 import { problemAnswer } from "./schemas-answers.ts";
@@ -27,12 +28,13 @@ Tokens are JWTs (HS256, type \`at+jwt\`); the role is in the audience (\`hexdisp
 does not exist for it: 404.
 `.trim();
 
-/** Errors that every route with a credential can give. */
-const ALWAYS: readonly ErrorCode[] = [
+/** Errors that every route can give. */
+const ALWAYS: readonly ErrorCode[] = ["rate_limited", "overloaded", "internal"];
+/** And every route with a credential. */
+const OF_TOKENS: readonly ErrorCode[] = [
   "unauthorized",
   "token_expired",
-  "rate_limited",
-  "overloaded",
+  "forbidden",
   "unavailable",
 ];
 const OF_BODIES: readonly ErrorCode[] = [
@@ -64,6 +66,7 @@ export function describe(routes: readonly Route[], publicUrl: string, version: s
 
 function pathOf(row: Route, scheme: string): RouteConfig {
   const isOpen = row.roles === "anyone";
+  const headers = requestHeaders(row);
   const params = /\{([a-z]+)\}/.exec(row.path)?.[1];
   return {
     method: row.method.toLowerCase() as "get" | "post" | "put" | "delete",
@@ -75,34 +78,35 @@ function pathOf(row: Route, scheme: string): RouteConfig {
     request: {
       ...(params === undefined ? {} : { params: z.object({ [params]: z.string() }) }),
       ...(row.query === null ? {} : { query: row.query as z.ZodObject }),
-      ...(row.idempotency === "none" ? {} : { headers: keyHeader }),
-      ...(row.body === null
-        ? {}
-        : { body: { required: true, content: { "application/json": { schema: row.body } } } }),
+      ...(headers === null ? {} : { headers }),
+      ...(row.body === null ? {} : { body: bodyOf(row.body) }),
     },
     responses: { ...answersOf(row), ...problemsOf(row, isOpen) },
   };
 }
 
-const keyHeader = z.object({
-  "Idempotency-Key": z.string().min(1).max(IDEMPOTENCY_KEY_MAX_CHARS).optional(),
+/** No body at all is read as `{}` (`gateway/json-body.ts`). */
+const bodyOf = (schema: z.ZodType) => ({
+  required: !schema.safeParse({}).success,
+  content: { "application/json": { schema } },
 });
 
 function answersOf(row: Route): RouteConfig["responses"] {
   const responses: RouteConfig["responses"] = {};
+  const headers = answerHeaders(row);
   for (const [status, schema] of Object.entries(row.doc.answers)) {
     const description = status === "304" ? "Not changed." : row.doc.summary;
     responses[status] =
       schema === null
-        ? { description }
-        : { description, content: { "application/json": { schema } } };
+        ? { description, headers }
+        : { description, headers, content: { "application/json": { schema } } };
   }
   return responses;
 }
 
 function problemsOf(row: Route, isOpen: boolean): RouteConfig["responses"] {
-  const codes = new Set<ErrorCode>(row.doc.errors);
-  if (!isOpen) for (const code of [...ALWAYS, "forbidden" as const]) codes.add(code);
+  const codes = new Set<ErrorCode>([...row.doc.errors, ...ALWAYS]);
+  if (!isOpen) for (const code of OF_TOKENS) codes.add(code);
   if (row.body !== null) for (const code of OF_BODIES) codes.add(code);
   if (row.query !== null)
     for (const code of ["invalid_field", "unknown_field"] as const) codes.add(code);
@@ -119,6 +123,7 @@ function problemsOf(row: Route, isOpen: boolean): RouteConfig["responses"] {
     );
     responses[String(status)] = {
       description: named.map((code) => `\`${code}\`: ${ERRORS[code].text}`).join(" "),
+      headers: problemHeadersOf(row, status, named),
       content: { [PROBLEM_TYPE]: { schema: problemAnswer, examples } },
     };
   }

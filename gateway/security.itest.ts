@@ -8,7 +8,7 @@ import { DOOR_DEFAULTS } from "../engine/config.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { testDatabase, testPrefix } from "../scripts/testing/services.ts";
 import { until } from "./testing/clients.ts";
-import { TEST_KEY, startTestGateway, tokenOf } from "./testing/gateway.ts";
+import { BODY, TEST_KEY, startTestGateway, tokenOf } from "./testing/gateway.ts";
 import { startWithPeople } from "./testing/people.ts";
 import type { TestGateway } from "./testing/gateway.ts";
 import type { People } from "./testing/people.ts";
@@ -51,6 +51,23 @@ const nextSecond = (): Promise<void> => {
     () => undefined,
   );
 };
+
+describe("a key of a create", () => {
+  it("has the answer and the link that opens (D4), across an exchange of the signing key", async () => {
+    const database = { url: t.databaseUrl, drop: () => Promise.resolve() };
+    const config = { authKey: OLD_KEY, authKeyPrevious: TEST_KEY };
+    const before = await startTestGateway({ database, config });
+    const headers = { "idempotency-key": "exchanged" };
+    const path = "/v1/deliveries";
+    const first = await before.rest.post(path, people.customer, BODY, headers);
+    await before.close();
+    const again = await t.rest.post(path, people.customer, BODY, headers);
+    expect([first.status, again.status, again.text]).toEqual([201, 201, first.text]);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    const link = new URL(again.body.tracking_url).pathname;
+    expect((await t.rest.get(link)).status).toBe(200);
+  });
+});
 
 describe("a revocation", () => {
   it("ends the sockets of a principal at every gateway and refuses its tokens, until it has newer ones", async () => {

@@ -27,6 +27,44 @@ export type Posted =
 
 const KIND_CODES: Readonly<Record<Kind, number>> = { delivery: 1, courier: 2, cell: 3 };
 
+const kinds = Object.entries(KIND_CODES).map(([kind, code]) => `${code} ${kind}`);
+
+/**
+ * What is packed by hand, because it nests a message of another table: arrays of items, with these fields in order. Two
+ * releases side by side read each other's, so they grow like a row: at the end, and never differently.
+ */
+export const ENVELOPES = {
+  posts: {
+    doc: "A gateway to the owner of a shard: messages with their receivers.",
+    fields: [
+      `\`kind\`: ${kinds.join(", ")}`,
+      "`id`: of the receiver",
+      "`message`: an array of its table",
+    ],
+  },
+  letters: {
+    doc: "An actor to the owner of a shard: the same, and under which ownership it was said. What a gateway says has the first three fields alone.",
+    fields: [
+      "`kind`",
+      "`id`",
+      "`message`",
+      "`shard`: u16, the sender's",
+      "`epoch`: u53, the sender's",
+    ],
+  },
+  sessionPosts: {
+    doc: "The owner of a courier shard to a gateway: frames for its sessions. `receivedAtUs` and `ordinal` are set on offers, else 0.",
+    fields: [
+      "`session`: session id",
+      "`frame`: an array of the table from the server",
+      "`receivedAtUs`: when the create arrived, microseconds",
+      "`ordinal`: which offer of the delivery it is, from 1",
+      "`shard`: u16",
+      "`epoch`: u53",
+    ],
+  },
+} as const;
+
 /** A message on its way between nodes; without an origin it comes from a gateway. */
 export type Letter = { readonly post: Posted; readonly origin: Origin | null };
 

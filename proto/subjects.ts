@@ -134,6 +134,7 @@ export function subjectsFor(prefix: string) {
     eventsOfDelivery: (delivery: string) => `${p}.events.*.${token(delivery)}`,
     eventsAll: `${p}.events.>`,
     intake: (owner: string, delivery: string) => `${p}.intake.${token(owner)}.${token(delivery)}`,
+    intakeOfDelivery: (delivery: string) => `${p}.intake.*.${token(delivery)}`,
     intakeWork: `${p}.intake.*.*`,
     intakeDead: `${p}.intake.dead`,
     intakeAll: `${p}.intake.>`,

@@ -17,7 +17,7 @@ const root = projectRoot();
 const source = (name: string): string => readFileSync(join(root, "proto", name), "utf8");
 
 const PAGES: Readonly<Record<string, string>> = {
-  "docs/protocol.md": protocolPage(source("frames.ts"), source("messages.ts")),
+  "docs/protocol.md": protocolPage(source("frames.ts"), source("messages.ts"), source("posts.ts")),
   "docs/subjects.md": subjectsPage(source("subjects.ts")),
   "docs/errors.md": errorsPage(source("errors.ts")),
   "docs/authorization.md": authorizationPage(

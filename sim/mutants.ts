@@ -79,7 +79,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key does not name its delivery",
     file: "gateway/create.ts",
-    find: "keyedDeliveryId(shard, made.id, test)",
+    find: "keyedDeliveryId(shard, digest, test)",
     replace: "newDeliveryId(shard, now, deps.random, test)",
     hunt: { minutes: 3, couriers: 10 },
   },

@@ -6,6 +6,7 @@ import type { CourierRow, Position } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
 import type { Deps } from "../deps.ts";
+import type { IntakeDoor } from "../intake.ts";
 import type { Mail } from "../mail.ts";
 import { ROLES_OF, permitted } from "../policy.ts";
 import type { Principal } from "../principal.ts";
@@ -21,6 +22,7 @@ import type { Whereabouts } from "../whereabouts.ts";
 export type OperatorParts = {
   readonly deps: Pick<Deps, "store" | "clock" | "ledger" | "config">;
   readonly mail: Mail;
+  readonly intake: Pick<IntakeDoor, "refuseIfTaken">;
   readonly whereabouts: Whereabouts;
   readonly revocations: Pick<Revocations, "revoke">;
 };
@@ -90,7 +92,7 @@ const fleetRoute = ({ deps, mail }: OperatorParts): Route =>
     },
   });
 
-const ledgerRoute = ({ deps }: OperatorParts): Route =>
+const ledgerRoute = ({ deps, intake }: OperatorParts): Route =>
   route({
     method: "GET",
     path: "/deliveries/{id}/ledger",
@@ -106,7 +108,9 @@ const ledgerRoute = ({ deps }: OperatorParts): Route =>
     },
     async handle(call) {
       const id = deliveryIdOf(call);
-      permitted(call.principal, "ledger", await deps.store.delivery(id), deps.clock.now());
+      const found = await deps.store.delivery(id);
+      if (found === null) await intake.refuseIfTaken(call.principal, id);
+      permitted(call.principal, "ledger", found, deps.clock.now());
       const entries = await readLedger(deps, id);
       return { status: 200, json: { delivery_id: id, entries } };
     },

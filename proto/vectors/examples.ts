@@ -2,16 +2,19 @@
  * One example value of every row of every wire table: the source of the golden vectors beside this file.
  */
 import type { CellId, CourierId, DeliveryId, NodeId, PrincipalId, SessionId } from "../ids.ts";
+import type { Epoch, ShardId } from "../ids.ts";
 import type { ClientFrame, ServerFrame } from "../frames.ts";
 import type {
   CourierRecord,
   Job,
+  SessionPost,
   StreamMessage,
   ToCell,
   ToCourier,
   ToDelivery,
 } from "../messages.ts";
 import type { IntakeMessage } from "../intake.ts";
+import type { Letter } from "../posts.ts";
 import type { AssignmentView, DeliveryView } from "../views.ts";
 
 const delivery = "del_02a01jf3k9q2m7xw4tz8cvb" as DeliveryId;
@@ -282,5 +285,44 @@ export const intakeExamples: readonly IntakeMessage[] = [
     key: { principal: "customer:cus_1", key: "key:k1", fingerprint: "f" },
     status: 202,
     body: `{"delivery_id":"${delivery}"}`,
+  },
+];
+
+/** One letter of an actor to each kind of actor, and one of a gateway, which has no origin. */
+export const letterExamples: readonly Letter[] = [
+  {
+    post: { kind: "delivery", id: delivery, msg: { type: "held", courier, until: at + 20_000 } },
+    origin: { shard: 42 as ShardId, epoch: 3 as Epoch },
+  },
+  {
+    post: { kind: "courier", id: courier, msg: { type: "hold", delivery, until: at + 20_000 } },
+    origin: { shard: 7 as ShardId, epoch: 4_294_967_297 as Epoch },
+  },
+  {
+    post: { kind: "cell", id: exampleCell, msg: { type: "leave", delivery } },
+    origin: { shard: 42 as ShardId, epoch: 3 as Epoch },
+  },
+  {
+    post: { kind: "courier", id: courier, msg: { type: "shift", online: true } },
+    origin: null,
+  },
+];
+
+export const sessionPostExamples: readonly SessionPost[] = [
+  {
+    session,
+    frame: { type: "withdrawn", epoch: 3, number: 5, delivery, reason: "taken" },
+    receivedAtUs: 0,
+    ordinal: 0,
+    shard: 42 as ShardId,
+    epoch: 3 as Epoch,
+  },
+  {
+    session,
+    frame: serverExamples.find(({ type }) => type === "offer") as ServerFrame,
+    receivedAtUs: at * 1_000 + 123,
+    ordinal: 2,
+    shard: 7 as ShardId,
+    epoch: 4_294_967_297 as Epoch,
   },
 ];

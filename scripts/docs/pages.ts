@@ -8,6 +8,7 @@ import { SUBPROTOCOL, clientTable, serverTable } from "../../proto/frames.ts";
 import { intakeTable } from "../../proto/intake.ts";
 import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
 import { streamTable, toCellTable, toCourierTable, toDeliveryTable } from "../../proto/messages.ts";
+import { ENVELOPES } from "../../proto/posts.ts";
 import { STREAMS, SUBJECTS } from "../../proto/subjects.ts";
 import { EXPECTED, RELATIONS } from "../../gateway/testing/authorization.ts";
 import { STATUSES } from "../../proto/status.ts";
@@ -28,7 +29,11 @@ const code = (text: string | number): string => `\`${text}\``;
 const yesNo = (value: boolean): string => (value ? "yes" : "no");
 const whole = (value: number): string => value.toLocaleString("en-US");
 
-export function protocolPage(framesSource: string, messagesSource: string): string {
+export function protocolPage(
+  framesSource: string,
+  messagesSource: string,
+  postsSource: string,
+): string {
   return page(
     "# Protocol",
     openingComment(framesSource),
@@ -50,8 +55,23 @@ export function protocolPage(framesSource: string, messagesSource: string): stri
     frames(streamTable),
     "### In the intake",
     frames(intakeTable),
+    "### How they travel",
+    openingComment(postsSource),
+    "Each of these is one MessagePack array of items, and an item an array of its fields in order. Fields are only appended; " +
+      "a reader ignores those that it does not know.",
+    envelopes(),
   );
 }
+
+const envelopes = (): string =>
+  table(
+    ["Envelope", "What it says", "Fields of an item in order"],
+    Object.entries(ENVELOPES).map(([name, { doc, fields }]) => [
+      code(name),
+      doc,
+      fields.map((field, index) => `${index + 1}. ${field}`).join("<br>"),
+    ]),
+  );
 
 function frames(rows: Table): string {
   const cells = Object.entries(rows).map(([name, row]) => {
