@@ -65,10 +65,7 @@ export async function judgeRun(
       text: "a follower of all events was not told all of its",
       round: roundOf(delivery),
     })),
-    ...tales.violations.map((text) => {
-      const delivery = /del_[0-9a-z]+/.exec(text)?.[0] ?? null;
-      return { rule: text.split(":")[0] ?? "seen", delivery, text, round: roundOf(delivery) };
-    }),
+    ...tales.violations.map((seen) => ({ ...seen, round: roundOf(seen.delivery) })),
   ];
   const { deliveries, couriers, events } = check;
   return {

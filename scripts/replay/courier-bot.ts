@@ -216,7 +216,8 @@ export class CourierBot {
       const answered = error instanceof DispatchError && error.code === "delivery_taken";
       // Unless it was taken away in the meantime, which the client would have told.
       if (answered && this.#tasks.has(delivery)) {
-        tales.violations.push(`D4: ${delivery}: a repeated accept of ${id} was refused`);
+        const text = `a repeated accept of ${id} was refused`;
+        tales.violations.push({ rule: "D4", delivery, text });
       }
     }
   }

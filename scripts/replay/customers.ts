@@ -155,7 +155,7 @@ export class Customers {
       if (error instanceof DispatchError && error.code === "not_found")
         tales.count("pried in vain");
       else if (error === null)
-        tales.violations.push(`D6: ${other.sub} was shown ${id} of ${owner}`);
+        tales.violations.push({ rule: "D6", delivery: id, text: `${other.sub} saw ${owner}'s` });
       else tales.error("pry", error);
     }
   }
@@ -178,7 +178,8 @@ export class Customers {
       tales.error("track", error);
     }
     if (tracking.stale.socket > 0) {
-      tales.violations.push(`D6: ${tale.id}: ${tracking.stale.socket} older frames after newer`);
+      const text = `${tracking.stale.socket} older frames after newer`;
+      tales.violations.push({ rule: "D6", delivery: tale.id, text });
     }
   }
 
@@ -189,7 +190,8 @@ export class Customers {
       arrivalAt: timeOf(delivery.estimated_arrival),
     };
     if (delivery.id !== tale.id) {
-      this.#o.tales.violations.push(`D6: followed ${tale.id} and was shown ${delivery.id}`);
+      const text = `who followed it was shown ${delivery.id}`;
+      this.#o.tales.violations.push({ rule: "D6", delivery: tale.id, text });
     }
     if (delivery.status === "assigned") tale.estimates.assigned ??= estimate;
     if (delivery.status === "picked_up") tale.estimates.pickedUp ??= estimate;

@@ -1,6 +1,6 @@
 /** What the report's measures mean, on tales small enough to reckon by hand. */
 import { expect, test } from "vitest";
-import { etaErrorsS, samplesOf } from "./figures.ts";
+import { etaErrorsS, reasonsOf, samplesOf } from "./figures.ts";
 import { memoryByMinute } from "./memory.ts";
 import type { Sample } from "./memory.ts";
 import { curve, errorSummary, histogram, perStep, summary } from "./stats.ts";
@@ -28,6 +28,18 @@ test("the system's own share leaves out how long the courier thought about it", 
 
 test("an offer that overtakes the answer of its create counts as no waiting", () => {
   expect(samplesOf([tale({ createdAt: 30, firstOfferAt: 25 })]).firstOfferS).toEqual([0]);
+});
+
+test("the unfilled are told by their reasons, and no others", () => {
+  const unfilled = { status: "unfilled", reason: "no_courier_free" } as const;
+  const tales = [
+    tale(unfilled),
+    tale(unfilled),
+    tale({ status: "unfilled", reason: "search_deadline" }),
+    tale({ status: "canceled", reason: "customer" }),
+    tale({ status: "open", reason: "waiting_at_end" }),
+  ];
+  expect(reasonsOf(tales, "unfilled")).toEqual({ no_courier_free: 2, search_deadline: 1 });
 });
 
 test("an estimate is held against the truth in world seconds", () => {

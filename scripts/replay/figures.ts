@@ -7,7 +7,7 @@ import type { MinuteOfMemory } from "./memory.ts";
 import type { Run } from "./run.ts";
 import { errorSummary, summary } from "./stats.ts";
 import type { ErrorSummary, Summary } from "./stats.ts";
-import type { Estimate, Tale } from "./tales.ts";
+import type { Estimate, SeenViolation, Tale } from "./tales.ts";
 
 export type Figures = {
   readonly wallS: number;
@@ -16,7 +16,10 @@ export type Figures = {
   readonly matched: number;
   readonly delivered: number;
   readonly canceled: number;
+  /** Could not be handed over, and came back. */
+  readonly returned: number;
   readonly unfilled: number;
+  readonly unfilledBecause: Readonly<Record<string, number>>;
   /** Not taken when the replay ended, or under way then. */
   readonly cutOff: Readonly<Record<string, number>>;
   readonly createsPerS: number;
@@ -39,7 +42,7 @@ export type Figures = {
   readonly healed: Readonly<Record<string, number>>;
   readonly gatewayCounters: Readonly<Record<string, number>>;
   readonly memory: readonly MinuteOfMemory[];
-  readonly violationsSeenByBots: readonly string[];
+  readonly violationsSeenByBots: readonly SeenViolation[];
 };
 
 export const ETA_NAMES = [
@@ -118,11 +121,6 @@ export function figuresOf(run: Run): Figures {
   const matched = own.filter((tale) => tale.acceptedAt !== null);
   const samples = samplesOf(own);
   const creatingS = (phases.createdUntil - phases.startedAt) / 1_000;
-  const cutOff: Record<string, number> = {};
-  for (const tale of own.filter(({ status }) => status === "open")) {
-    const reason = tale.reason ?? "unknown";
-    cutOff[reason] = (cutOff[reason] ?? 0) + 1;
-  }
   const offers = matched.reduce((sum, tale) => sum + tale.offers, 0);
   const eta = Object.fromEntries(
     ETA_NAMES.map((name) => [name, errorSummary(etaErrorsS(own, name, options.compression))]),
@@ -134,8 +132,10 @@ export function figuresOf(run: Run): Figures {
     matched: matched.length,
     delivered: ended("delivered"),
     canceled: ended("canceled"),
+    returned: ended("returned"),
     unfilled: ended("unfilled"),
-    cutOff,
+    unfilledBecause: reasonsOf(own, "unfilled"),
+    cutOff: reasonsOf(own, "open"),
     createsPerS: own.length / Math.max(1, creatingS),
     createAnswerS: summary(samples.createAnswerS),
     firstOfferS: summary(samples.firstOfferS),
@@ -154,6 +154,17 @@ export function figuresOf(run: Run): Figures {
     memory: memoryByMinute(run.samples, phases.startedAt),
     violationsSeenByBots: tales.violations,
   };
+}
+
+/** How many tales in this status have each reason. */
+export function reasonsOf(tales: readonly Tale[], status: Tale["status"]): Record<string, number> {
+  const reasons: Record<string, number> = {};
+  for (const tale of tales) {
+    if (tale.status !== status) continue;
+    const reason = tale.reason ?? "unknown";
+    reasons[reason] = (reasons[reason] ?? 0) + 1;
+  }
+  return reasons;
 }
 
 function framesOut(counters: ReadonlyMap<string, number>): number | null {

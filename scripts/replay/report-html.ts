@@ -82,7 +82,7 @@ function tilesOf({ figures: f, check }: Said): Tile[] {
     { name: "violations of D1 to D6", value: checked, bad: broken > 0 },
     { name: "created", value: String(f.created) },
     { name: "matched", value: String(f.matched) },
-    { name: "unfilled", value: String(f.unfilled) },
+    { name: unfilledName(f), value: String(f.unfilled) },
     { name: "first offer, p99", value: milliseconds(f.firstOfferS.p99) },
     { name: "the system's own share, p99", value: milliseconds(f.ownShareS.p99) },
     { name: "offers per assignment", value: f.offersPerAssignment?.toFixed(2) ?? "-" },
@@ -262,3 +262,8 @@ function dots(run: Run): Page["map"] {
     "without a courier": never.flatMap((tale) => dot(tale.origin)),
   };
 }
+
+const unfilledName = ({ unfilledBecause }: Figures): string => {
+  const reasons = Object.entries(unfilledBecause).map(([reason, count]) => `${reason} ${count}`);
+  return reasons.length === 0 ? "unfilled" : `unfilled (${reasons.join(", ")})`;
+};

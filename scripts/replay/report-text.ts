@@ -43,10 +43,11 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     "",
     `Replay of ${run.world.name}: ${f.wallS.toFixed(0)} s, ${(f.worldS / 60).toFixed(0)} min of world time, seed ${run.options.seed}`,
     "",
-    `  created ${f.created} (${f.createsPerS.toFixed(1)}/s)   matched ${f.matched}   delivered ${f.delivered}   canceled ${f.canceled}   unfilled ${f.unfilled}`,
+    `  created ${f.created} (${f.createsPerS.toFixed(1)}/s)   matched ${f.matched}   delivered ${f.delivered}   canceled ${f.canceled}   returned ${f.returned}   unfilled ${f.unfilled}`,
+    ...listed("  unfilled because", f.unfilledBecause),
     ...listed("  still open when it ended", f.cutOff),
     ...shortage(f),
-    `  offers per assignment ${f.offersPerAssignment?.toFixed(2) ?? "-"}   pings in ${f.pings}   frames out ${f.framesOut ?? "-"}`,
+    `  offers per assignment ${f.offersPerAssignment?.toFixed(2) ?? "-"}   pings sent ${f.pings}   frames out ${f.framesOut ?? "-"}`,
     "",
     `  ${"".padEnd(44)}      n       p50       p95       p99       max`,
     row("create sent -> answered", f.createAnswerS, MILLISECONDS),
@@ -67,7 +68,10 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
     ...notesOf(run).map((note) => `  - ${note}`),
     "",
     ...(check === null ? ["  not checked against the database"] : checkLines(check)),
-    ...f.violationsSeenByBots.map((text) => `  VIOLATION seen by a bot: ${text}`),
+    `  seen by the bots: D4 ${repeatsOf(f)} repeats, D6 ${f.counts["pried in vain"] ?? 0} pries and all who followed: ${f.violationsSeenByBots.length} violations`,
+    ...f.violationsSeenByBots.map(
+      ({ rule, delivery, text }) => `  VIOLATION of ${rule} seen by a bot: ${delivery} ${text}`,
+    ),
   ];
   return lines.join("\n");
 }
@@ -108,6 +112,9 @@ function memoryLines({ memory }: Figures): string[] {
   ];
 }
 
+const repeatsOf = ({ counts }: Figures): number =>
+  (counts["repeated accepts"] ?? 0) + (counts["repeated creates"] ?? 0);
+
 function listed(title: string, values: Readonly<Record<string, number>>): string[] {
   const entries = Object.entries(values).toSorted(([, a], [, b]) => b - a);
   if (entries.length === 0) return [];
@@ -118,13 +125,13 @@ export function checkLines(check: CheckReport): string[] {
   const counts = `${check.deliveries} deliveries, ${check.events} events, ${check.couriers} couriers`;
   const notes = check.notes.map((note) => `  - ${note}`);
   if (check.violations.length === 0) {
-    return [`  checked D1 to D6 on ${counts}: no violation`, ...notes];
+    return [`  checked D1, D2, D3 and D5 on ${counts}: no violation`, ...notes];
   }
   const shown = check.violations.slice(0, 50).map(({ rule, delivery, text }) => {
     return `  VIOLATION of ${rule}: ${delivery ?? ""} ${text}`;
   });
   return [
-    `  checked D1 to D6 on ${counts}: ${check.violations.length} violations`,
+    `  checked D1, D2, D3 and D5 on ${counts}: ${check.violations.length} violations`,
     ...shown,
     ...notes,
   ];

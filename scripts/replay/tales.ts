@@ -52,6 +52,13 @@ export type Acknowledged = {
   readonly cancels: string[];
 };
 
+/** In the form of those that the check of rows and events finds. */
+export type SeenViolation = {
+  readonly rule: "D4" | "D6";
+  readonly delivery: string;
+  readonly text: string;
+};
+
 export class Tales {
   readonly all = new Map<string, Tale>();
   readonly acknowledged: Acknowledged = { creates: [], accepts: [], statuses: [], cancels: [] };
@@ -60,8 +67,8 @@ export class Tales {
   readonly errors = new Map<string, number>();
   /** What the SDK repeated until it worked, by `who code`. */
   readonly healed = new Map<string, number>();
-  /** Sentences about broken promises seen by the bots themselves. */
-  readonly violations: string[] = [];
+  /** Broken promises that the bots themselves saw. */
+  readonly violations: SeenViolation[] = [];
 
   /**
    * The tale of a delivery; begun by whoever hears of it first (an offer may overtake the create's
