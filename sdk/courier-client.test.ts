@@ -185,6 +185,36 @@ describe("pings", () => {
     }
     expect(gateway.requests.map((request) => request.path)).toContain("/v1/couriers/me/location");
   });
+
+  test("without a socket bring the work near by, and the end of what was carried", async () => {
+    const CARRIED = DELIVERY;
+    const waiting = { id: "del_w" };
+    gateway.rest = ({ path }) => {
+      if (path.startsWith("/v1/deliveries/available"))
+        return { status: 200, body: { deliveries: [waiting] } };
+      if (path === `/v1/deliveries/${CARRIED}`)
+        return { status: 200, body: { status: "canceled" } };
+      return { status: 204 };
+    };
+    const client = await connected();
+    await client.goOnShift();
+    gateway.send({ type: "assignment", assignment: assignmentView(CARRIED) });
+    const available = heard(client, "available");
+    const over = heard(client, "assignmentOver");
+    gateway.reachable = false;
+    gateway.drop();
+    client.ping(here);
+    await clock.advance(10_000);
+    expect(available).toEqual([]);
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(10_000);
+      client.ping(here);
+      await clock.advance(10);
+    }
+    expect(available.at(-1)).toEqual([waiting]);
+    expect(over).toEqual([{ delivery: CARRIED, reason: "canceled" }]);
+    expect(client.assignments.size).toBe(0);
+  });
 });
 
 describe("offers and commands", () => {

@@ -9,10 +9,11 @@ import { DispatchError } from "../proto/errors.ts";
 import type { PingFrame, ReportedStatus, ServerFrame, ServerFrameOf } from "../proto/frames.ts";
 import type { DeliveryId } from "../proto/ids.ts";
 import { PINGS_PER_BATCH_MAX } from "../proto/limits.ts";
-import type { AssignmentView } from "../proto/views.ts";
+import type { AssignmentView, AvailableView } from "../proto/views.ts";
 import { systemClock } from "./clock.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Connection } from "./connection.ts";
+import { CourierFallback } from "./courier-fallback.ts";
 import type { CourierEvents, CourierOptions, Position, SeqStore } from "./courier-options.ts";
 import { Emitter, rethrowLater } from "./emitter.ts";
 import { OfferBook } from "./offer-book.ts";
@@ -21,6 +22,7 @@ import { PingQueue } from "./ping-queue.ts";
 import { Reporter } from "./reporter.ts";
 import type { PositionSource } from "./reporter.ts";
 import { RestClient, newKey } from "./rest.ts";
+import type { Point } from "./rest.ts";
 import { COMMAND_DEADLINE_MS, untilAnswered } from "./retry.ts";
 import { Session, errorOf, hurryWithPage } from "./session.ts";
 import type { RequestWithoutRef } from "./session.ts";
@@ -33,8 +35,6 @@ const BATCH_PACE_MS = 1_000;
 const OFFERS_SHOWN_MS = 2_000;
 /** Until the server has said what it wants. */
 const PING_INTERVAL_MS = 10_000;
-/** Without a socket for so long, the newest position goes over REST. */
-const LOCATION_FALLBACK_MS = 15_000;
 /**
  * 2024-01-01 UTC. Where no number is kept, pings are numbered from the quarter seconds since:
  * rising, whatever was lost.
@@ -49,6 +49,7 @@ export class CourierClient {
   readonly #events = new Emitter<CourierEvents>(rethrowLater);
   readonly #session: Session;
   readonly #rest: RestClient;
+  readonly #fallback: CourierFallback;
   readonly #queue: PingQueue;
   readonly #store: SeqStore;
   readonly #assignments = new Map<string, AssignmentView>();
@@ -62,8 +63,6 @@ export class CourierClient {
   #sentSeq = 0;
   #ackedSeq = 0;
   #pacer: Timer | null = null;
-  #lostAt: number;
-  #locationSentAt = 0;
   #offersTimer: Timer | null = null;
 
   constructor(options: CourierOptions) {
@@ -74,9 +73,18 @@ export class CourierClient {
     this.#queue = new PingQueue(options.pingsKeptMax);
     const quarters = Math.floor((this.#clock.now() - SEQ_EPOCH_MS) / 250);
     this.#lastSeq = Math.max(this.#store.load() ?? 0, quarters, 0);
-    this.#lostAt = this.#clock.now();
     this.#reporter = new Reporter(this.#clock, PING_INTERVAL_MS, (at) => this.ping(at));
     this.#rest = new RestClient(options);
+    this.#fallback = new CourierFallback({
+      clock: this.#clock,
+      rest: this.#rest,
+      intervalMs: () => this.#reporter.intervalMs,
+      isOnShift: () => this.#online,
+      carried: () => this.#assignments.keys(),
+      onAvailable: (deliveries) => this.#events.emit("available", deliveries),
+      onOver: (delivery, reason) => this.#over(delivery, reason),
+      onTrouble: (error) => this.#events.emit("healed", error),
+    });
     this.#session = new Session(options, {
       onState: (state) => this.#stateChanged(state),
       onWelcome: (welcome) => this.#welcomed(welcome),
@@ -181,6 +189,14 @@ export class CourierClient {
     this.#offers.remove(delivery);
   }
 
+  /**
+   * What waits for a courier near a point, nearest first, whoever was offered it: for an app that wants to choose, and
+   * for times without offers. Asked by itself, as the event "available", while no socket gets through.
+   */
+  available(near: Point): Promise<readonly AvailableView[]> {
+    return this.#retried(() => this.#rest.available(near));
+  }
+
   /** Refuses an offer; this delivery will not be offered again. */
   async decline(delivery: string, reason: string | null = null): Promise<void> {
     const key = newKey();
@@ -232,28 +248,29 @@ export class CourierClient {
     };
     const upToDate = this.#sentSeq === seq - 1 || this.#queue.size === 0;
     this.#queue.add(ping);
-    if (!this.#session.isConnected) this.#locationOverRest();
+    if (!this.#session.isConnected) this.#fallback.position(this.#queue.newest());
     else if (upToDate && this.#session.send({ type: "ping", ...ping })) this.#sentSeq = seq;
     else this.#sendKept();
   }
 
   #command(frame: RequestWithoutRef, overRest: () => Promise<unknown>): Promise<unknown> {
-    return untilAnswered(
-      () => (this.#session.isConnected ? this.#session.request(frame) : overRest()),
-      {
-        clock: this.#clock,
-        random: this.#random,
-        deadlineMs: this.#options.commandDeadlineMs ?? COMMAND_DEADLINE_MS,
-        onRetry: (error) => this.#events.emit("healed", error),
-      },
+    return this.#retried(() =>
+      this.#session.isConnected ? this.#session.request(frame) : overRest(),
     );
   }
 
+  #retried<T>(attempt: () => Promise<T>): Promise<T> {
+    return untilAnswered(attempt, {
+      clock: this.#clock,
+      random: this.#random,
+      deadlineMs: this.#options.commandDeadlineMs ?? COMMAND_DEADLINE_MS,
+      onRetry: (error) => this.#events.emit("healed", error),
+    });
+  }
+
   #stateChanged(state: Connection): void {
-    if (state.at === "disconnected" || state.at === "closed") {
-      this.#stopPacer();
-      if (this.#welcome !== null) this.#lostAt = this.#clock.now();
-    }
+    if (state.at === "disconnected" || state.at === "closed") this.#stopPacer();
+    this.#fallback.socketIs(state.at === "connected");
     this.#events.emit("state", state);
   }
 
@@ -356,23 +373,5 @@ export class CourierClient {
   #stopPacer(): void {
     if (this.#pacer !== null) this.#clock.clearTimer(this.#pacer);
     this.#pacer = null;
-  }
-
-  /**
-   * A phone behind a network that lets no WebSocket through is still on the map, every ping
-   * interval.
-   */
-  #locationOverRest(): void {
-    const now = this.#clock.now();
-    const newest = this.#queue.newest();
-    if (newest === undefined || now - this.#lostAt < LOCATION_FALLBACK_MS) return;
-    if (now - this.#locationSentAt < this.#reporter.intervalMs) return;
-    this.#locationSentAt = now;
-    const timestamp = new Date(newest.at).toISOString();
-    const { lat, lng, seq } = newest;
-    this.#rest.location({ lat, lng, seq, timestamp }, newKey()).catch((error: unknown) => {
-      // Kept in the queue all the same: the next ping, or the next connection, carries it.
-      if (error instanceof DispatchError) this.#events.emit("healed", error);
-    });
   }
 }

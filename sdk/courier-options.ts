@@ -2,7 +2,7 @@
 import type { DispatchError } from "../proto/errors.ts";
 import type { PingReason } from "../proto/frames.ts";
 import type { DeliveryId } from "../proto/ids.ts";
-import type { AssignmentView } from "../proto/views.ts";
+import type { AssignmentView, AvailableView } from "../proto/views.ts";
 import type { Connection } from "./connection.ts";
 import type { Offer } from "./offer-book.ts";
 import type { Point } from "./rest.ts";
@@ -40,6 +40,11 @@ export type CourierEvents = {
    * `withdrawn` with the reason `not_recovered`.
    */
   gap: { missed: number | null };
+  /**
+   * What waits near by, nearest first, asked for over REST with each position while no socket gets through:
+   * there are no offers then. Take one with `accept`.
+   */
+  available: readonly AvailableView[];
   /** The server wants pings at another interval; `startReporting` obeys by itself. */
   pingInterval: { intervalMs: number; why: PingReason };
   state: Connection;
