@@ -1,4 +1,4 @@
-// The whole of `npm test`: servers, types, lint, format, generated docs, tests. Every step runs even
+// The whole of `npm test`: servers, types, lint, format, generated docs, build, tests. Every step runs even
 // when one before it failed, every step counts, and the last line says how many passed and failed.
 // Words after `npm test --` go to vitest, e.g. a file name or `--project unit`.
 
@@ -41,6 +41,8 @@ export async function main(): Promise<void> {
   }
   const docs = ["--import", "tsx", "scripts/gen-docs.ts", "--check"];
   steps.push(await timed("docs", () => check(process.execPath, docs)));
+  // Once, for all tests that start the system as people do: two builds at a time would be in each other's way.
+  steps.push(await timed("build", () => check("npm", ["run", "--silent", "build"])));
   steps.push(await timed("tests", () => runVitest(process.argv.slice(2))));
   await stopServices();
   await sweepTestFolders(root);
