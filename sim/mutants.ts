@@ -156,7 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: `          if (resident.mode === "gone") this.#dropCommit(request);
           else void`,
     replace: "          void",
-    hunt: { minutes: 10, couriers: 20, draw: "all" },
+    hunt: { minutes: 10, couriers: 30, draw: "some" },
   },
   {
     name: "an owner does not step down",
