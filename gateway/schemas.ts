@@ -110,12 +110,11 @@ export const createBody = z
   .strictObject(createShape)
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-/** Over NATS a create may name the quote that it goes by. */
-export const partnerCreateBody = z
+/** A create may name the quote that it goes by. */
+export const quotedCreateBody = z
   .strictObject({ ...createShape, quote: z.string().max(QUOTE_MAX_CHARS).optional() })
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-export type PartnerCreateBody = z.infer<typeof partnerCreateBody>;
 const { notes, recipient_phone: recipientPhone, destination_address: door } = createShape;
 const deliveryId = z
   .string()
@@ -123,14 +122,17 @@ const deliveryId = z
   .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
 /** What may change before the pickup; null takes it away. The address is for people: the point stays. */
+const detailsShape = {
+  notes: notes.unwrap().nullable().optional(),
+  recipient_phone: recipientPhone.unwrap().nullable().optional(),
+  phone: phone.optional(),
+  destination_address: door.unwrap().optional(),
+};
+export const detailsBody = z
+  .strictObject(detailsShape)
+  .refine((body) => Object.keys(body).length > 0, "must change something");
 export const partnerUpdateBody = z
-  .strictObject({
-    delivery_id: deliveryId,
-    notes: notes.unwrap().nullable().optional(),
-    recipient_phone: recipientPhone.unwrap().nullable().optional(),
-    phone: phone.optional(),
-    destination_address: door.unwrap().optional(),
-  })
+  .strictObject({ delivery_id: deliveryId, ...detailsShape })
   .refine((body) => Object.keys(body).length > 1, "must change something");
 export type CreateBody = z.infer<typeof createBody>;
 

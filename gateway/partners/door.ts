@@ -1,11 +1,10 @@
 /**
- * The door for partners on NATS: a service whose endpoints are the rows of `calls.ts`. For each request it owns, in this
- * order: who asks (the subject's own token, which the server's accounts let nobody else use, and which must be a
- * registered partner all the same), its rate, size and language, the schema, the idempotency key, the answer or
- * problem. No request can make it throw.
+ * The door for partners on NATS: a service whose endpoints are the rows of `binding.ts`. It owns who asks (the
+ * subject's own token, which the server's accounts let nobody else use, and which must be a registered partner all the
+ * same), the language and size of a body, and how an answer or problem is written; the rest is `operations/run.ts`.
+ * No request can make it throw.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { errorFields } from "../../engine/io/log.ts";
 import { serveRequests } from "../../engine/io/nats-service.ts";
 import type { ServiceRequest } from "../../engine/io/nats-service.ts";
 import { DispatchError } from "../../proto/errors.ts";
@@ -13,13 +12,15 @@ import { isPrincipalId } from "../../proto/ids.ts";
 import { PARTNER_REQUESTS_BURST, PARTNER_REQUESTS_PER_S } from "../../proto/limits.ts";
 import { PARTNER_ACTIONS } from "../../proto/subjects.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
-import { keyOf } from "../idempotency.ts";
 import { nowUs } from "../now-us.ts";
+import type { Deps } from "../deps.ts";
+import type { OperationRunner, Request } from "../operations/run.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import type { Principal } from "../principal.ts";
 import { asDispatchError, validationError } from "../problem.ts";
 import { RateLimit } from "../rate-limit.ts";
 import { SERVICE_NAME } from "./accounts.ts";
-import { PARTNER_CALLS } from "./calls.ts";
-import type { PartnerParts, PartnerPrincipal } from "./calls.ts";
+import { PARTNER_BINDINGS } from "./binding.ts";
 import { QUEUE_GROUP, ServiceStats, VERBS, verbSubjects } from "./micro.ts";
 import type { ServiceIdentity } from "./micro.ts";
 import type { PartnerRegistry } from "./registry.ts";
@@ -29,8 +30,13 @@ import type { Codec, Reply } from "./wire.ts";
 /** `prefix.v1.req.PARTNER.delivery.ACTION` */
 const PARTNER_TOKEN = 3;
 
+export type PartnerDoorParts = {
+  readonly deps: Pick<Deps, "clock" | "gateway" | "metrics" | "subjects">;
+  readonly runner: Pick<OperationRunner, "run">;
+};
+
 export class PartnerDoor {
-  readonly #parts: PartnerParts;
+  readonly #parts: PartnerDoorParts;
   readonly #registry: PartnerRegistry;
   readonly #identity: ServiceIdentity;
   readonly #stats: ServiceStats;
@@ -41,7 +47,7 @@ export class PartnerDoor {
   readonly #underWay = new Set<Promise<void>>();
   readonly #stops: (() => void)[] = [];
 
-  constructor(parts: PartnerParts, registry: PartnerRegistry, version: string) {
+  constructor(parts: PartnerDoorParts, registry: PartnerRegistry, version: string) {
     const { deps } = parts;
     this.#parts = parts;
     this.#registry = registry;
@@ -57,7 +63,10 @@ export class PartnerDoor {
       PARTNER_ACTIONS.map((action) => ({
         name: action,
         subject: deps.subjects.partnerRequest("*", action),
-        metadata: { codecs: CODECS.join(","), summary: PARTNER_CALLS[action].summary },
+        metadata: {
+          codecs: CODECS.join(","),
+          summary: OPERATIONS[PARTNER_BINDINGS[action].operation].summary,
+        },
       })),
     );
   }
@@ -96,35 +105,37 @@ export class PartnerDoor {
     let code: string | null = null;
     let reply: Reply;
     try {
-      reply = await this.#run(action, request, codec);
+      const { operation } = PARTNER_BINDINGS[action];
+      const outcome = await this.#parts.runner.run(operation, this.#asked(action, request, codec));
+      reply = answerOf(codec, outcome.status, outcome.body ?? null, outcome.isReplay === true);
     } catch (error) {
       const known = asDispatchError(error);
       code = known.code;
-      this.#logFailure(action, known, error);
-      reply = problemReply(codec, known, request.subject.slice(0, 200));
+      reply = problemReply(codec, known, instanceOf(request));
     }
-    const ms = performance.now() - startedAt;
-    const { metrics } = this.#parts.deps;
-    this.#stats.count(action, ms, code);
-    const status = reply.headers["hexdispatch-status"] ?? "500";
-    metrics.requests.observe({ route: `nats_${action}`, status }, ms / 1000);
+    this.#stats.count(action, performance.now() - startedAt, code);
     request.respond(reply.data, reply.headers);
   }
 
-  async #run(action: PartnerAction, request: ServiceRequest, codec: Codec): Promise<Reply> {
-    const principal = await this.#principalOf(request.subject);
-    const row = PARTNER_CALLS[action];
-    const { value, bytes } = readBody(request, codec);
-    const checked = row.body.safeParse(value);
-    if (!checked.success) throw validationError(checked.error.issues);
-    const key = keyOf(request.header("nats-msg-id"), principal, row.route, bytes);
-    const call = { principal, body: checked.data, bytes, key, receivedAtUs: nowUs() };
-    const { status, body, isReplay } = await row.run(this.#parts, call);
-    if (isReplay) this.#parts.deps.metrics.replayed.inc();
-    return answerOf(codec, status, body, isReplay);
+  #asked(action: PartnerAction, request: ServiceRequest, codec: Codec): Request {
+    return {
+      label: `nats_${action}`,
+      instance: instanceOf(request),
+      principal: () => this.#principalOf(request.subject),
+      input: () => {
+        const binding = PARTNER_BINDINGS[action];
+        const { value, bytes } = readBody(request, codec);
+        const checked = binding.body.safeParse(value);
+        if (!checked.success) throw validationError(checked.error.issues);
+        const { isWhole, ...input } = binding.input(checked.data);
+        return { ...input, bytes: isWhole ? bytes : Buffer.from(JSON.stringify(input.body)) };
+      },
+      key: request.header("nats-msg-id"),
+      receivedAtUs: nowUs(),
+    };
   }
 
-  async #principalOf(subject: string): Promise<PartnerPrincipal> {
+  async #principalOf(subject: string): Promise<Principal> {
     const { clock, metrics } = this.#parts.deps;
     const name = subject.split(".")[PARTNER_TOKEN] ?? "";
     if (!isPrincipalId(name)) throw new DispatchError("unauthorized");
@@ -136,12 +147,7 @@ export class PartnerDoor {
     if (!(await this.#registry.has(name))) throw new DispatchError("unauthorized");
     return { role: "partner", subject: name, expiresAt: Number.MAX_SAFE_INTEGER };
   }
-
-  #logFailure(action: PartnerAction, known: DispatchError, error: unknown): void {
-    if (known.code !== "internal" && known.code !== "unavailable") return;
-    const cause = known.cause ?? error;
-    const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
-    const fields = { action, ...errorFields(cause), stack };
-    this.#parts.deps.log.error(fields, "a partner's request failed");
-  }
 }
+
+/** The subject that was asked, as far as a problem repeats it. */
+const instanceOf = ({ subject }: ServiceRequest): string => subject.slice(0, 200);

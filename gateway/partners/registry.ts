@@ -51,6 +51,8 @@ export class PartnerRegistry {
   #names: ReadonlySet<string> = new Set();
   #readAt: Millis | null = null;
   #reading: Promise<void> | null = null;
+  /** Said once, not for each request of an outage. */
+  #isFailing = false;
 
   constructor(ports: RegistryPorts) {
     this.#ports = ports;
@@ -65,7 +67,10 @@ export class PartnerRegistry {
         await this.refresh();
       } catch (error) {
         if (this.#readAt === null) throw error;
-        log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        if (!this.#isFailing) {
+          log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        }
+        this.#isFailing = true;
       }
     }
     return this.#names.has(name);
@@ -89,6 +94,7 @@ export class PartnerRegistry {
     const rows = await this.#ports.store.partners();
     this.#names = new Set(rows.map((row) => row.name));
     this.#readAt = this.#ports.clock.now();
+    this.#isFailing = false;
     for (const name of this.#ensured) if (!this.#names.has(name)) this.#ensured.delete(name);
     for (const name of this.#names) if (!this.#ensured.has(name)) void this.#ensure(name);
   }
