@@ -71,6 +71,20 @@ export const REVOCATIONS_KEPT_H = 8_808;
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** Refusals that a partner who is too fast still gets an answer to; what is beyond is dropped and counted. */
+export const PARTNER_REFUSALS_PER_S = 50;
+export const PARTNER_REFUSALS_BURST = 400;
+/** Requests of one partner that a gateway has under way. */
+export const PARTNER_UNDER_WAY_MAX_REQUESTS = 400;
+/** Answers to `$SRV` questions: of one partner, and of all who ask in our own account. */
+export const PARTNER_DISCOVERY_PER_S = 10;
+export const PARTNER_DISCOVERY_BURST = 50;
+export const OWN_DISCOVERY_PER_S = 50;
+export const OWN_DISCOVERY_BURST = 200;
+/** How old the counts of `$SRV.STATS` may be. */
+export const DISCOVERY_STATS_KEPT_MS = 1_000;
+/** A name that is no partner's is looked up in Postgres no more often than this. */
+export const PARTNERS_MISS_MS = 250;
 /** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
 export const PARTNER_CONNECTIONS_MAX = 64;
 export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
