@@ -83,7 +83,9 @@ describe("the client's address", () => {
   );
   const anything = fc.oneof(
     fc.string({ maxLength: 60 }),
-    fc.array(fc.oneof(written, fc.constantFrom("", "unknown", "127.0.0.1", "10.0.0.1"))).map(String),
+    fc
+      .array(fc.oneof(written, fc.constantFrom("", "unknown", "127.0.0.1", "10.0.0.1")))
+      .map(String),
   );
 
   it("is never another than a client's own behind proxies that are trusted, whatever it sends", () => {

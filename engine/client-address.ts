@@ -59,7 +59,7 @@ export function addressReader(trusted: BlockList): AddressOf {
 /** The elements that are not empty, the last one first, and no more of them than a chain of proxies is long. */
 function* fromTheRight(list: string): Generator<string> {
   let end = list.length;
-  for (let hops = 0; hops < FORWARDED_MAX_HOPS && end >= 0; ) {
+  for (let hops = 0; hops < FORWARDED_MAX_HOPS && end >= 0;) {
     const comma = end === 0 ? -1 : list.lastIndexOf(",", end - 1);
     const element = list.slice(comma + 1, end).trim();
     end = comma;

@@ -136,10 +136,13 @@ function isListening(port: number): Promise<boolean> {
 export function shipped(name: string, changes: readonly (readonly [string, string])[]): string {
   const file = join(projectRoot(), "deploy", name);
   if (!existsSync(file)) throw new Error(`deploy/${name} is not there`);
-  return changes.reduce((text, [from, to]) => {
-    if (!text.includes(from)) throw new Error(`deploy/${name} has no line "${from}"`);
-    return text.replaceAll(from, to);
-  }, readFileSync(file, "utf8"));
+  return changes.reduce(
+    (text, [from, to]) => {
+      if (!text.includes(from)) throw new Error(`deploy/${name} has no line "${from}"`);
+      return text.replaceAll(from, to);
+    },
+    readFileSync(file, "utf8"),
+  );
 }
 
 export interface Upstream {
