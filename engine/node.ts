@@ -42,6 +42,7 @@ import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
 import { shardOfCourier } from "./shards.ts";
+import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
@@ -112,6 +113,7 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     for (const close of closes.toReversed()) await close();
   };
   try {
+    await checkSessions(config.postgresUrl);
     await migrate(config.postgresUrl);
     const nc = await connectNats({
       url: config.natsUrl,
