@@ -75,6 +75,8 @@ export const READY_AHEAD_MAX_MS = 604_800_000;
 /** A tracking link opens nothing so long after the delivery ended. */
 export const LINK_AFTER_END_MS = 3_600_000;
 export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
+/** Proxies in a row that X-Forwarded-For is followed through, from the nearest one on. */
+export const FORWARDED_MAX_HOPS = 32;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** A socket from which nothing comes for so long is closed; longer than a reader may stand still. */
 export const SOCKET_IDLE_S = 120;
