@@ -1,30 +1,88 @@
 /**
  * Revocations of credentials, and the forgetting of people: statements beside the store's own, none of them hot.
+ *
+ * Revocations are read by position and not by time: what a reader has not seen is what was not visible in the snapshot
+ * of its last reading (Postgres, "pg_snapshot"). So nothing is missed however many rows share a moment, whichever
+ * transaction commits first, and however far the database's clock is set; and nothing is read twice.
  */
-import { PERSONAL_BATCH_MAX_ROWS, PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import {
+  PERSONAL_BATCH_MAX_ROWS,
+  PURGE_BATCH_MAX_ROWS,
+  REVOCATIONS_PAGE_ROWS,
+} from "../../proto/limits.ts";
 import type { Millis } from "../../proto/ids.ts";
 import type { Database } from "../io/postgres.ts";
 
 /** `subject`: a principal's name or a token's; its credentials made at `notBefore` or earlier count no more. */
 export type RevocationRow = { readonly subject: string; readonly notBefore: Millis };
 
-/** What a gateway asks about revocations. */
-export type AccessStore = {
-  /** Now, by the database's clock. Repeating it makes it later, never earlier. */
-  readonly revoke: (subject: string) => Promise<void>;
-  /** Those later than `since`, the oldest first, a bounded number: ask again from the last. */
-  readonly revocations: (since: Millis) => Promise<readonly RevocationRow[]>;
+/**
+ * How far a reader has come: the server that it read from and the snapshot of its last whole reading, as Postgres writes
+ * them. Opaque to everybody else.
+ */
+export type RevocationCursor = { readonly server: string; readonly snapshot: string };
+/** Where a page ended. */
+type PageEnd = { readonly madeBy: string; readonly subject: string };
+export type RevocationPage = {
+  readonly rows: readonly RevocationRow[];
+  /** As of this statement. To be kept from the first page of a reading, once its last page has come. */
+  readonly cursor: RevocationCursor;
+  /** Null: this was the last page. */
+  readonly next: PageEnd | null;
 };
 
-const REVOCATIONS_MAX_ROWS = 10_000;
+/** What a gateway asks about revocations. */
+export type AccessStore = {
+  /** Now, by the database's clock; resolves to that time. Repeating it makes it later, never earlier. */
+  readonly revoke: (subject: string) => Promise<Millis>;
+  /**
+   * A page of those that became visible since the reading that gave `since`; null: of all. A server that was started
+   * anew, or another one, counts its transactions differently: it gives all, under another `cursor.server`.
+   */
+  readonly revocations: (
+    since: RevocationCursor | null,
+    after?: PageEnd | null,
+  ) => Promise<RevocationPage>;
+};
 
 const REVOKE = `
 insert into revocations as r (subject) values ($1)
-on conflict (subject) do update set not_before = greatest(r.not_before, excluded.not_before)`;
+on conflict (subject) do update set
+  not_before = greatest(r.not_before, excluded.not_before)
+returning not_before as "notBefore"`;
 
+/** In it nothing is visible. */
+const SNAPSHOT_OF_NOTHING = "1:1:";
+
+/**
+ * One statement, so that the snapshot in the answer is the one in which the rows were seen. What was visible before is
+ * skipped by the index up to the oldest transaction that was under way then, and one by one from there.
+ */
 const READ = `
-select subject, not_before as "notBefore" from revocations
-where not_before > to_timestamp($1 / 1000.0) order by not_before limit $2`;
+with here as materialized (
+  select extract(epoch from pg_postmaster_start_time())::text as server,
+    pg_current_snapshot()::text as snapshot
+),
+since as materialized (
+  select case when h.server = $1 then $2 else '${SNAPSHOT_OF_NOTHING}' end::pg_snapshot as seen
+  from here h
+)
+select h.server, h.snapshot, r.subject, r."notBefore", r."madeBy"
+from here h left join lateral (
+  select subject, not_before as "notBefore", made_by::text as "madeBy", made_by
+  from revocations
+  where made_by >= (select pg_snapshot_xmin(s.seen) from since s)
+    and not pg_visible_in_snapshot(made_by, (select s.seen from since s))
+    and (made_by, subject) > ($3::xid8, $4)
+  order by made_by, subject limit $5
+) r on true
+order by r.made_by, r.subject`;
+
+type ReadRow = RevocationCursor &
+  (
+    | (RevocationRow & { readonly madeBy: string })
+    | { readonly subject: null; readonly notBefore: null; readonly madeBy: null }
+  );
 
 const PURGE = `
 with old as materialized (
@@ -74,12 +132,31 @@ with old as materialized (
 )
 select count(*)::int as gone from gone`;
 
-export async function revoke(db: Database, subject: string): Promise<void> {
-  await db.query(REVOKE, [subject]);
+export async function revoke(db: Database, subject: string): Promise<Millis> {
+  const [row] = await db.query<{ notBefore: Millis }>(REVOKE, [subject]);
+  if (row === undefined) throw new Error("a revocation wrote no row");
+  return row.notBefore;
 }
 
-export const revocations = (db: Database, since: Millis): Promise<readonly RevocationRow[]> =>
-  db.query<RevocationRow>(READ, [since, REVOCATIONS_MAX_ROWS]);
+export async function revocations(
+  db: Database,
+  since: RevocationCursor | null,
+  after: PageEnd | null = null,
+  pageRows: number = REVOCATIONS_PAGE_ROWS,
+): Promise<RevocationPage> {
+  const found = await db.query<ReadRow>(READ, [
+    since?.server ?? "",
+    since?.snapshot ?? SNAPSHOT_OF_NOTHING,
+    after?.madeBy ?? "0",
+    after?.subject ?? "",
+    pageRows,
+  ]);
+  const [{ server, snapshot } = { server: "", snapshot: SNAPSHOT_OF_NOTHING }] = found;
+  const rows = found.flatMap((row) => (row.subject === null ? [] : [row]));
+  const last = rows.length < pageRows ? undefined : rows.at(-1);
+  const next = last === undefined ? null : { madeBy: last.madeBy, subject: last.subject };
+  return { rows, cursor: { server, snapshot }, next };
+}
 
 /** Deletes some that are older than `hours`; resolves to how many, 0 when there is none left. */
 export async function purgeRevocations(db: Database, hours: number): Promise<number> {

@@ -38,6 +38,7 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     "0002_partners.sql",
     "0003_security.sql",
     "0004_test_mode.sql",
+    "0005_revocation_position.sql",
   ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
@@ -60,6 +61,7 @@ test("processes that start together migrate once", async () => {
     "0002_partners.sql",
     "0003_security.sql",
     "0004_test_mode.sql",
+    "0005_revocation_position.sql",
   ]);
 });
 
