@@ -88,7 +88,8 @@ export function createCore(
 
   const idempotency = new Idempotency(deps.store, log);
   const create = createCreate({ deps, mail, intake, circuit, outlook });
-  const outward = startOutward(deps, { create, commands, reader, idempotency, outlook }, version);
+  const served = { create, commands, reader, idempotency, outlook, revocations };
+  const outward = startOutward(deps, served, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
   const open = { deps, description, revocations };

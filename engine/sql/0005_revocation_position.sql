@@ -9,3 +9,7 @@ create function revocation_moves() returns trigger language plpgsql as
 'begin new.made_by := pg_current_xact_id(); return new; end';
 create trigger revocation_moves before insert or update on revocations
   for each row execute function revocation_moves();
+
+-- Since when each key of a partner is good, in the order of the keys: a revocation of the partner ends the older ones.
+alter table partners add column keyed_at timestamptz(3)[];
+update partners set keyed_at = array_fill(clock_timestamp(), array[cardinality(keys)]);
