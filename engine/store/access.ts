@@ -11,7 +11,9 @@ import {
   REVOCATIONS_PAGE_ROWS,
 } from "../../proto/limits.ts";
 import type { Millis } from "../../proto/ids.ts";
+import { systemClock } from "../io/clock.ts";
 import type { Database } from "../io/postgres.ts";
+import { olderSql } from "./rows.ts";
 
 /** `subject`: a principal's name or a token's; its credentials made at `notBefore` or earlier count no more. */
 export type RevocationRow = { readonly subject: string; readonly notBefore: Millis };
@@ -45,8 +47,17 @@ export type AccessStore = {
   ) => Promise<RevocationPage>;
 };
 
+/** A database further ahead than this has a wrong clock, and tokens that are made now must not wait for it. */
+const DATABASE_AHEAD_MAX_S = 60;
+
+/**
+ * Now by this process, whose clock judges tokens, or by the database where that is a little ahead. A database whose clock
+ * was set back would let in what was issued in between.
+ */
 const REVOKE = `
-insert into revocations as r (subject) values ($1)
+insert into revocations as r (subject, not_before)
+select $1, greatest(g.now, least(clock_timestamp(), g.now + interval '${DATABASE_AHEAD_MAX_S} s'))
+from (select to_timestamp($2::float8 / 1000) as now) g
 on conflict (subject) do update set
   not_before = greatest(r.not_before, excluded.not_before)
 returning not_before as "notBefore"`;
@@ -86,7 +97,7 @@ type ReadRow = RevocationCursor &
 
 const PURGE = `
 with old as materialized (
-  select subject from revocations where not_before < now() - make_interval(hours => $1) limit $2
+  select subject from revocations where ${olderSql("not_before", "$1", "$3")} limit $2
 ), gone as (
   delete from revocations where subject in (select subject from old) returning 1
 )
@@ -99,7 +110,7 @@ select count(*)::int as gone from gone`;
 const FORGET = `
 with old as materialized (
   select id from deliveries
-  where ended_at < now() - make_interval(hours => $1) and ended_at is not null and phone <> ''
+  where ${olderSql("ended_at", "$1", "$3")} and ended_at is not null and phone <> ''
   order by ended_at limit $2
   for update skip locked
 ), done as (
@@ -121,7 +132,7 @@ select count(*)::int as gone from done`;
 const PURGE_TESTS = `
 with old as materialized (
   select id from deliveries
-  where id > 'tst_' and ended_at < now() - make_interval(hours => $1)
+  where id > 'tst_' and ${olderSql("ended_at", "$1", "$3")}
   order by id limit $2
   for update skip locked
 ), gone as (
@@ -133,7 +144,7 @@ with old as materialized (
 select count(*)::int as gone from gone`;
 
 export async function revoke(db: Database, subject: string): Promise<Millis> {
-  const [row] = await db.query<{ notBefore: Millis }>(REVOKE, [subject]);
+  const [row] = await db.query<{ notBefore: Millis }>(REVOKE, [subject, systemClock.now()]);
   if (row === undefined) throw new Error("a revocation wrote no row");
   return row.notBefore;
 }
@@ -160,18 +171,18 @@ export async function revocations(
 
 /** Deletes some that are older than `hours`; resolves to how many, 0 when there is none left. */
 export async function purgeRevocations(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS, systemClock.now()]);
   return row?.gone ?? 0;
 }
 
 /** Forgets the people of some deliveries that ended more than `hours` ago; resolves to how many, 0 at the end. */
 export async function forgetPeople(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(FORGET, [hours, PERSONAL_BATCH_MAX_ROWS]);
+  const [row] = await db.query<{ gone: number }>(FORGET, [hours, PERSONAL_BATCH_MAX_ROWS, systemClock.now()]);
   return row?.gone ?? 0;
 }
 
 /** Deletes some tests that ended more than `hours` ago, with their robots; resolves to how many, 0 at the end. */
 export async function purgeTests(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [hours, PERSONAL_BATCH_MAX_ROWS]);
+  const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [hours, PERSONAL_BATCH_MAX_ROWS, systemClock.now()]);
   return row?.gone ?? 0;
 }

@@ -39,6 +39,7 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     "0003_security.sql",
     "0004_test_mode.sql",
     "0005_revocation_position.sql",
+    "0006_times.sql",
   ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
@@ -62,6 +63,7 @@ test("processes that start together migrate once", async () => {
     "0003_security.sql",
     "0004_test_mode.sql",
     "0005_revocation_position.sql",
+    "0006_times.sql",
   ]);
 });
 

@@ -34,10 +34,23 @@ export function startOutward(
 /** Forgets what is old. Never rejects. */
 async function forget({ notices, webhooks }: Outward["store"], log: Log): Promise<void> {
   try {
-    await notices.purge(NOTICES_KEPT_H);
-    await webhooks.purge(WEBHOOK_KEPT_H);
+    while ((await notices.purge(NOTICES_KEPT_H)) > 0);
+    while ((await webhooks.purge(WEBHOOK_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+/** Nothing waits longer because the database's clock was set back. Never rejects. */
+async function realign(
+  webhooks: Outward["store"]["webhooks"],
+  sender: WebhookSender,
+  log: Log,
+): Promise<void> {
+  try {
+    if ((await webhooks.realign()) > 0) sender.nudge();
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks could not be looked through; it is repeated");
   }
 }
 
@@ -111,6 +124,7 @@ function start(
   const loops = [
     every(HOUR_MS, clock, () => forget(store, log)),
     every(RECHECK_MS, clock, recheck),
+    every(RECHECK_MS, clock, () => realign(store.webhooks, sender, log)),
   ];
   return {
     async stop() {
