@@ -40,6 +40,7 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     "0004_test_mode.sql",
     "0005_revocation_position.sql",
     "0006_times.sql",
+    "0007_secrets.sql",
   ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
@@ -64,6 +65,7 @@ test("processes that start together migrate once", async () => {
     "0004_test_mode.sql",
     "0005_revocation_position.sql",
     "0006_times.sql",
+    "0007_secrets.sql",
   ]);
 });
 

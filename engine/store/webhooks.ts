@@ -19,7 +19,8 @@ export type WebhookRow = {
   readonly id: string;
   readonly owner: string;
   readonly url: string;
-  readonly secret: string;
+  /** Sealed in the database (`gateway/webhooks/sealed.ts`); null: it cannot be opened any more. */
+  readonly secret: string | null;
   readonly old_secret: string | null;
   readonly created_at: Millis;
   readonly disabled_reason: string | null;
@@ -51,9 +52,11 @@ export type WebhookMessageKey = Pick<WebhookMessage, "webhook_id" | "delivery_id
 export type WebhookStore = {
   all(owner: string | null): Promise<readonly WebhookRow[]>;
   one(id: string): Promise<WebhookRow | null>;
-  add(row: Pick<WebhookRow, "id" | "owner" | "url" | "secret">): Promise<void>;
+  add(row: Pick<WebhookRow, "id" | "owner" | "url"> & { readonly secret: string }): Promise<void>;
   /** The secret so far signs as well for `keepOldMs`. */
   rotate(id: string, secret: string, keepOldMs: number): Promise<void>;
+  /** Puts another sealed text in the place of this one, where it still stands. */
+  reseal(id: string, from: string, to: string): Promise<void>;
   disable(id: string, reason: string): Promise<void>;
   /** With all its messages. */
   remove(id: string): Promise<void>;
@@ -86,6 +89,11 @@ update webhooks set
   old_secret = secret, secret = $2,
   old_until = clock_timestamp() + make_interval(secs => $3)
 where id = $1 and secret <> $2`;
+const RESEAL = `
+update webhooks set
+  secret = case when secret = $2 then $3 else secret end,
+  old_secret = case when old_secret = $2 then $3 else old_secret end
+where id = $1 and $2 in (secret, old_secret)`;
 const DISABLE = "update webhooks set disabled_reason = $2 where id = $1";
 const REMOVE = `
 with gone as (delete from webhooks where id = $1),
@@ -203,6 +211,9 @@ export const webhookStore = (db: Database): WebhookStore => ({
   },
   async rotate(id, secret, keepOldMs) {
     await db.query(ROTATE, [id, secret, keepOldMs / 1_000]);
+  },
+  async reseal(id, from, to) {
+    await db.query(RESEAL, [id, from, to]);
   },
   async disable(id, reason) {
     await db.query(DISABLE, [id, reason]);
