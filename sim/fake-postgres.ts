@@ -120,7 +120,8 @@ export class FakePostgres {
   /** The store as one run of one process has it. */
   storeOf(machine: Machine): Store {
     const quiet = () => Promise.resolve(undefined);
-    const own: Record<string, unknown> = { appendHistory: quiet, ping: quiet, close: quiet };
+    const ping = this.probeOf(machine);
+    const own: Record<string, unknown> = { appendHistory: quiet, ping, close: quiet };
     return new Proxy({} as Store, {
       get: (_, name) =>
         typeof name === "string" && own[name] === undefined
