@@ -65,7 +65,7 @@ export class FakeStore {
     if (idempotency !== null) {
       this.keepAnswer(idempotency, answer.status, answer.body);
     }
-    const row = rowOf(command);
+    const row = rowOf(command, this.#now());
     this.#deliveries.set(job.id, row);
     this.#event(row, "created", null);
     return { outcome: "created" };
@@ -98,7 +98,7 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#now();
+    row.assignedAt = this.#changeTime(row);
     this.#move(row, "assigned", null);
     this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
@@ -111,7 +111,13 @@ export class FakeStore {
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#now();
+    if (isTerminal(status)) row.endedAt = this.#changeTime(row);
+  }
+
+  /** Now, and not before the row's last change: the server's clock may be set back. */
+  #changeTime(row: Row): Millis {
+    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
+    return row.own.changedAt;
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -123,11 +129,11 @@ export class FakeStore {
       return refused("wrong_status");
     }
     if (status === "picked_up") {
-      row.pickedUpAt = this.#now();
+      row.pickedUpAt = this.#changeTime(row);
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#now();
+      row.deliveredAt = this.#changeTime(row);
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -173,7 +179,7 @@ export class FakeStore {
         reason,
         courier_id: row.courierId,
         external_id: row.externalId,
-        at: new Date(this.#now()).toISOString(),
+        at: new Date(row.own.changedAt).toISOString(),
         test: isTestDelivery(row.id),
       },
     });
