@@ -1,6 +1,6 @@
 /** What a new delivery may expect of the fleet. */
 import { describe, expect, it } from "vitest";
-import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
+import { PICKUP_HANDLING_S, createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import { createLog } from "../engine/io/log.ts";
 import type { Fleet, FleetCourier, FleetDelivery } from "../engine/store/fleet.ts";
@@ -119,8 +119,7 @@ describe("the outlook", () => {
     const now = expectOf({ couriers });
     const later = expectOf({ couriers }, { readyAt: NOW + 3_600_000 });
     if (now?.kind !== "couriers" || later?.kind !== "couriers") throw new Error("nobody");
-    expect(later.pickedUpS).toBeGreaterThanOrEqual(3_600);
-    expect(later.pickedUpS).toBeLessThan(3_600 + 300);
+    expect(later.pickedUpS).toBeCloseTo(3_600 + PICKUP_HANDLING_S, 6);
     expect(later.deliveredS - later.pickedUpS).toBeCloseTo(now.deliveredS - now.pickedUpS, 6);
   });
 
