@@ -102,7 +102,7 @@ function appUrlOf(url: string, { appPassword }: DatabaseOptions): string {
   return own.href;
 }
 
-/** As docs/operations.md has it: everything in its tables, nothing beyond. */
+/** All in its tables, and to make tables: a starting node looks for migrations by making theirs. */
 async function grant(url: string, { appPassword }: DatabaseOptions): Promise<void> {
   if (appPassword === undefined) return;
   const sql = connectOnce(url);
@@ -111,6 +111,7 @@ async function grant(url: string, { appPassword }: DatabaseOptions): Promise<voi
     if (known === undefined) await sql.unsafe(`create role ${APP_ROLE} login`);
     await sql.unsafe(`alter role ${APP_ROLE} password '${appPassword}'`);
     await sql.unsafe(`grant all on all tables in schema public to ${APP_ROLE}`);
+    await sql.unsafe(`grant create on schema public to ${APP_ROLE}`);
     await sql.unsafe(`grant all on all sequences in schema public to ${APP_ROLE}`);
   } finally {
     await sql.end({ timeout: 1 });
