@@ -120,7 +120,15 @@ export class FakePostgres {
   /** The store as one run of one process has it. */
   storeOf(machine: Machine): Store {
     const quiet = () => Promise.resolve(undefined);
-    const own: Record<string, unknown> = { appendHistory: quiet, ping: quiet, close: quiet };
+    const own: Record<string, unknown> = {
+      appendHistory: quiet,
+      // It asks whether writes are taken.
+      ping: () =>
+        this.#outages.includes("reads")
+          ? Promise.reject(new DispatchError("unavailable"))
+          : this.probeOf(machine)(),
+      close: quiet,
+    };
     return new Proxy({} as Store, {
       get: (_, name) =>
         typeof name === "string" && own[name] === undefined
