@@ -71,6 +71,20 @@ export const REVOCATIONS_KEPT_H = 8_808;
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** Refusals that a partner who is too fast still gets an answer to; what is beyond is dropped and counted. */
+export const PARTNER_REFUSALS_PER_S = 50;
+export const PARTNER_REFUSALS_BURST = 400;
+/** Requests of one partner that a gateway has under way. */
+export const PARTNER_UNDER_WAY_MAX_REQUESTS = 400;
+/** Answers to `$SRV` questions: of one partner, and of all who ask in our own account. */
+export const PARTNER_DISCOVERY_PER_S = 10;
+export const PARTNER_DISCOVERY_BURST = 50;
+export const OWN_DISCOVERY_PER_S = 50;
+export const OWN_DISCOVERY_BURST = 200;
+/** How old the counts of `$SRV.STATS` may be. */
+export const DISCOVERY_STATS_KEPT_MS = 1_000;
+/** A name that is no partner's is looked up in Postgres no more often than this. */
+export const PARTNERS_MISS_MS = 250;
 /** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
 export const PARTNER_CONNECTIONS_MAX = 64;
 export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
@@ -151,6 +165,31 @@ export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 /** Below this a nats-server silently drops features that we ask for (seen on 2.10: streams are made without them). */
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
+
+/** NATS as it fails. */
+/** So long a start waits for a server that does not answer or refuses us; then the process ends with code 1. */
+export const NATS_START_WAIT_MS = 15_000;
+/** Between two attempts to connect; longer from one refusal of our credentials to the next. */
+export const NATS_RECONNECT_MS = 200;
+export const NATS_REFUSED_RECONNECT_MAX_MS = 2_000;
+/** A trouble that lasts is logged again after so long. */
+export const NATS_TROUBLE_LOG_MS = 30_000;
+/** Different texts of errors that are remembered, so that each is logged once in a while. */
+export const NATS_TROUBLES_MAX = 64;
+/** A subscription that the server refused is asked for again after so long. */
+export const NATS_RESUBSCRIBE_MS = 5_000;
+/** So long after it was last met, a refused subject keeps a process unready. */
+export const NATS_PERMISSION_SHOWN_MS = 15_000;
+/** Below this, messages of ours do not fit into the server's `max_payload`: a create with its headers, say. */
+export const NATS_PAYLOAD_MIN_BYTES = 131_072;
+/** How often streams are made sure of, how far apart two attempts are, and how much later a failing one comes. */
+export const STREAMS_LOOK_MS = 10_000;
+export const STREAMS_GAP_MS = 1_000;
+export const STREAMS_RETRY_MAX_MS = 10_000;
+/** One call of JetStream's API while streams are made sure of. */
+export const STREAMS_CALL_TIMEOUT_MS = 3_000;
+/** An answer of `/readyz` is good for so long: many who ask share one look. */
+export const READY_KEPT_MS = 500;
 
 /** The store. */
 /** Connections of one process, unless it is told another number. */

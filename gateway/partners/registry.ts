@@ -14,6 +14,7 @@ import type { Millis } from "../../proto/ids.ts";
 import {
   PARTNER_ACK_WAIT_MS,
   PARTNERS_KNOWN_MS,
+  PARTNERS_MISS_MS,
   PARTNER_ACK_PENDING_MAX,
 } from "../../proto/limits.ts";
 import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
@@ -59,8 +60,9 @@ export class PartnerRegistry {
   /** Whether there is such a partner. Rejects with `unavailable` when that was never known and cannot be read. */
   async has(name: string): Promise<boolean> {
     const { clock, log } = this.#ports;
-    const isOld = this.#readAt === null || clock.now() - this.#readAt > PARTNERS_KNOWN_MS;
-    if (isOld || !this.#names.has(name)) {
+    const ageMs = this.#readAt === null ? Infinity : clock.now() - this.#readAt;
+    const isUnknown = !this.#names.has(name) && ageMs > PARTNERS_MISS_MS;
+    if (ageMs > PARTNERS_KNOWN_MS || isUnknown) {
       try {
         await this.refresh();
       } catch (error) {
