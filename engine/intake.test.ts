@@ -129,6 +129,16 @@ describe("the worker of the intake", () => {
     await worker.stop();
   });
 
+  it("commits all that waits, however much more than it takes at a time", async () => {
+    const w = drive();
+    w.put(...Array.from({ length: 401 }, () => createOf()));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(5_000);
+    expect([w.created.length, w.told.length, w.waiting.length]).toEqual([401, 401, 0]);
+    await worker.stop();
+  });
+
   it("holds what it has while Postgres is away, shows the lag, and goes on by itself", async () => {
     const w = drive();
     w.state.isStoreAway = true;
