@@ -110,6 +110,10 @@ export const rowOf = (command: CreateCommand): Row => {
   };
 };
 
+/** When something happens to a row: its times never run backwards, whatever the server's clock says. */
+export const timeFor = ({ createdAt, assignedAt, pickedUpAt }: Row, now: Millis): Millis =>
+  Math.max(now, createdAt, assignedAt ?? 0, pickedUpAt ?? 0);
+
 /** The order of ids, as the database has it: by bytes. */
 export const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
 

@@ -33,24 +33,24 @@ import type {
   StatusCommand,
   StoredAnswer,
 } from "../engine/store/port.ts";
-import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import { KeptAnswers } from "./fake-answers.ts";
+import { byText, hexOf, isOlder, rowOf, snapshotOf, timeFor, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
-const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
-
 export class FakeStore {
-  readonly #now: () => Millis;
+  readonly #clock: () => Millis;
   readonly #deliveries = new Map<DeliveryId, Row>();
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
   readonly #owners = new Map<ShardId, ShardOwner>();
-  readonly #answers = new Map<string, StoredAnswer>();
+  readonly #answers: KeptAnswers;
   #outbox: OutboxRow[] = [];
   #events = 0;
 
-  /** `now`: the server's own clock. */
-  constructor(now: () => Millis) {
-    this.#now = now;
+  /** `clock`: the server's own, which somebody may set. */
+  constructor(clock: () => Millis) {
+    this.#clock = clock;
+    this.#answers = new KeptAnswers(clock);
   }
 
   create(command: CreateCommand): CreateOutcome {
@@ -58,8 +58,8 @@ export class FakeStore {
     const known = this.#deliveries.get(job.id);
     if (known?.createdAt === job.createdAt) return { outcome: "created" };
     if (idempotency !== null) {
-      const before = this.#answers.get(keyText(idempotency));
-      if (before !== undefined) return { outcome: "replayed", answer: before };
+      const before = this.#answers.get(idempotency);
+      if (before !== null) return { outcome: "replayed", answer: before };
     }
     if (known !== undefined) return { outcome: "spent" };
     if (idempotency !== null) {
@@ -67,7 +67,7 @@ export class FakeStore {
     }
     const row = rowOf(command);
     this.#deliveries.set(job.id, row);
-    this.#event(row, "created", null);
+    this.#event(row, "created", null, this.#timeFor(row));
     return { outcome: "created" };
   }
 
@@ -98,20 +98,20 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#now();
-    this.#move(row, "assigned", null);
-    this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
+    row.assignedAt = this.#timeFor(row);
+    this.#move(row, "assigned", null, row.assignedAt);
+    this.#event(row, before === undefined ? "assigned" : "reassigned", reason, row.assignedAt);
   }
 
   /** Into a new status: the search is over. */
-  #move(row: Row, status: Status, reason: string | null): void {
+  #move(row: Row, status: Status, reason: string | null, at: Millis): void {
     row.status = status;
     row.statusReason = reason;
     row.version += 1;
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#now();
+    if (isTerminal(status)) row.endedAt = at;
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -122,12 +122,13 @@ export class FakeStore {
     if (row.status !== (status === "picked_up" ? "assigned" : "picked_up")) {
       return refused("wrong_status");
     }
+    const at = this.#timeFor(row);
     if (status === "picked_up") {
-      row.pickedUpAt = this.#now();
+      row.pickedUpAt = at;
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#now();
+      row.deliveredAt = at;
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -156,12 +157,17 @@ export class FakeStore {
   ): ChangeOutcome {
     const courier = row.courierId === null ? undefined : this.#couriers.get(row.courierId);
     if (isTerminal(status) && courier !== undefined) courier.load -= 1;
-    this.#move(row, status, reason);
-    this.#event(row, status, reason);
+    const at = this.#timeFor(row);
+    this.#move(row, status, reason, at);
+    this.#event(row, status, reason, at);
     return { outcome: "changed", changed: true, row: this.#full(row) };
   }
 
-  #event(row: Row, type: EventType, reason: string | null): void {
+  #timeFor(row: Row): Millis {
+    return timeFor(row, this.#clock());
+  }
+
+  #event(row: Row, type: EventType, reason: string | null, at: Millis): void {
     this.#outbox.push({
       owner: row.owner,
       event: {
@@ -173,7 +179,7 @@ export class FakeStore {
         reason,
         courier_id: row.courierId,
         external_id: row.externalId,
-        at: new Date(this.#now()).toISOString(),
+        at: new Date(at).toISOString(),
         test: isTestDelivery(row.id),
       },
     });
@@ -188,12 +194,16 @@ export class FakeStore {
   }
 
   storedAnswer(key: IdempotencyKey): StoredAnswer | null {
-    return this.#answers.get(keyText(key)) ?? null;
+    return this.#answers.get(key);
   }
 
   keepAnswer(key: IdempotencyKey, status: number, body: unknown): void {
-    if (this.#answers.has(keyText(key))) return;
-    this.#answers.set(keyText(key), { fingerprint: key.fingerprint, status, body });
+    this.#answers.keep(key, { fingerprint: key.fingerprint, status, body });
+  }
+
+  /** Gives how many keys it forgot that are older, hours. */
+  purgeIdempotency(keptH: number): number {
+    return this.#answers.purge(keptH);
   }
 
   /* Decisions of owners. */
@@ -233,8 +243,9 @@ export class FakeStore {
     if (row.status === "unfilled") return row.own.epoch === epoch;
     if (row.status !== "pending" || row.own.epoch > epoch) return false;
     row.own.epoch = epoch;
-    this.#move(row, "unfilled", write.reason);
-    this.#event(row, "unfilled", write.reason);
+    const at = this.#timeFor(row);
+    this.#move(row, "unfilled", write.reason, at);
+    this.#event(row, "unfilled", write.reason, at);
     return true;
   }
 
