@@ -1,13 +1,13 @@
 /**
  * Postgres as a process sees it: the store in memory behind sessions that are opened, broken and
  * kept, with latency, outages, and errors at connecting, in the statement and at the commit. What
- * each error means is asked of production code (`engine/io/postgres.ts`); what the real client does
- * by itself (it repeats a statement for a while, then says `unavailable`) is done here too, so that
- * callers meet the same outcomes: done, not done, unknown.
+ * each error means is asked of production code (`engine/io/verdict.ts`); what the real client does
+ * by it (`engine/io/postgres.ts`: it repeats a statement for a while, replaces sessions, then gives
+ * up) is done here too, so that callers meet the same outcomes: done, not done, unknown.
  */
-import { judge } from "../engine/io/postgres.ts";
+import { databaseError } from "../engine/io/verdict.ts";
+import type { DatabaseError } from "../engine/io/verdict.ts";
 import type { Store } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
 import type { SimClock } from "./clock.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { Machine } from "./machine.ts";
@@ -110,7 +110,10 @@ export class FakePostgres {
   }
 
   #noteAway(): void {
-    const isAway = this.#troubles.some(({ hits }) => hits === "all");
+    const isAway = this.#troubles.some(
+      ({ hits, isReadOnly, phase }) =>
+        !isReadOnly && phase !== "commit" && (hits === "all" || hits === "delivery"),
+    );
     const last = this.#away.at(-1);
     const wasAway = last !== undefined && last[1] === Infinity;
     if (isAway && !wasAway) this.#away.push([this.#clock.now(), Infinity]);
@@ -182,10 +185,11 @@ export class FakePostgres {
       // A process that died before its statement left never sent it; one that died after has.
       if (machine.isDead && this.#random.chance(0.5)) return;
       if ((this.#cutOff.get(machine.name) ?? 0) > 0) return this.#unanswered(call);
-      const session = call.pool.take(this.#random);
-      const error = this.#connect(call, session) ?? this.#refusal(call, session);
+      const session = call.pool.take(this.#random, this.#clock.now());
+      const unconnected = this.#connect(call, session);
+      const error = unconnected ?? this.#refusal(call, session);
       if (error === "unanswered") return this.#unanswered(call);
-      if (error !== null) return this.#failed(call, session, error);
+      if (error !== null) return this.#failed(call, session, error, unconnected === null);
       if (chance < failRate) {
         this.counts.failed += 1;
         return this.#failed(call, session, errorOf("57P01", "noise"));
@@ -254,27 +258,27 @@ export class FakePostgres {
     this.#clock.after(this.#random.between(WIRE_MIN_MS, WIRE_MAX_MS), () => pool.machine.io(run));
   }
 
-  /** What the client makes of an error: it tries again, gives up, or hands it on. */
-  #failed(call: Call, session: Session, error: Error): void {
+  /** What the client makes of an error: it tries again, or hands it on with its verdict. */
+  #failed(call: Call, session: Session, error: Error, wasSent = true): void {
     if (endsSession(error)) session.isOpen = false;
-    const verdict = judge(error);
-    if (verdict === "mistake") return this.#answer(call, () => call.reject(error));
-    if (verdict === "give up" || !call.mayRepeat) return this.#unavailable(call, 1);
+    const failure = databaseError(error, wasSent);
+    const { verdict } = failure as Partial<DatabaseError>;
+    const isLost = verdict?.about === "unknown" && verdict.again;
+    if (verdict?.renew === true || isLost) call.pool.wearOut(this.#clock.now());
     const delayMs = RETRY_DELAYS_MS[call.attempt++];
-    if (delayMs === undefined) return this.#unavailable(call, 1);
-    this.#clock.after(delayMs, () => this.#try(call));
+    if (call.mayRepeat && verdict?.again === true && delayMs !== undefined) {
+      this.#clock.after(delayMs, () => this.#try(call));
+      return;
+    }
+    this.counts.refused += 1;
+    this.#answer(call, () => call.reject(failure));
   }
 
   /** Neither rows nor an error came: the client gives its pool up. */
   #unanswered(call: Call): void {
     call.pool.endAll();
-    this.#unavailable(call, ANSWER_DEADLINE_MS);
-  }
-
-  #unavailable(call: Call, afterMs: number): void {
     this.counts.refused += 1;
-    this.#clock.after(afterMs, () =>
-      call.pool.machine.io(() => call.reject(new DispatchError("unavailable"))),
-    );
+    const failure = databaseError(new Error("Postgres did not answer in time"), true);
+    this.#clock.after(ANSWER_DEADLINE_MS, () => call.pool.machine.io(() => call.reject(failure)));
   }
 }

@@ -34,11 +34,11 @@ import type {
   StoredAnswer,
 } from "../engine/store/port.ts";
 import { KeptAnswers } from "./fake-answers.ts";
-import { byText, hexOf, isOlder, rowOf, snapshotOf, timeFor, writeRound } from "./fake-rows.ts";
+import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
 export class FakeStore {
-  readonly #clock: () => Millis;
+  readonly #now: () => Millis;
   readonly #deliveries = new Map<DeliveryId, Row>();
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
@@ -47,10 +47,10 @@ export class FakeStore {
   #outbox: OutboxRow[] = [];
   #events = 0;
 
-  /** `clock`: the server's own, which somebody may set. */
-  constructor(clock: () => Millis) {
-    this.#clock = clock;
-    this.#answers = new KeptAnswers(clock);
+  /** `now`: the server's own clock that somebody may set. */
+  constructor(now: () => Millis) {
+    this.#now = now;
+    this.#answers = new KeptAnswers(now);
   }
 
   create(command: CreateCommand): CreateOutcome {
@@ -65,9 +65,9 @@ export class FakeStore {
     if (idempotency !== null) {
       this.keepAnswer(idempotency, answer.status, answer.body);
     }
-    const row = rowOf(command);
+    const row = rowOf(command, this.#now());
     this.#deliveries.set(job.id, row);
-    this.#event(row, "created", null, this.#timeFor(row));
+    this.#event(row, "created", null);
     return { outcome: "created" };
   }
 
@@ -98,20 +98,20 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#timeFor(row);
-    this.#move(row, "assigned", null, row.assignedAt);
-    this.#event(row, before === undefined ? "assigned" : "reassigned", reason, row.assignedAt);
+    row.assignedAt = this.#changeTime(row);
+    this.#move(row, "assigned", null);
+    this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
 
   /** Into a new status: the search is over. */
-  #move(row: Row, status: Status, reason: string | null, at: Millis): void {
+  #move(row: Row, status: Status, reason: string | null): void {
     row.status = status;
     row.statusReason = reason;
     row.version += 1;
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = at;
+    if (isTerminal(status)) row.endedAt = this.#changeTime(row);
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -122,13 +122,12 @@ export class FakeStore {
     if (row.status !== (status === "picked_up" ? "assigned" : "picked_up")) {
       return refused("wrong_status");
     }
-    const at = this.#timeFor(row);
     if (status === "picked_up") {
-      row.pickedUpAt = at;
+      row.pickedUpAt = this.#changeTime(row);
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = at;
+      row.deliveredAt = this.#changeTime(row);
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -157,17 +156,18 @@ export class FakeStore {
   ): ChangeOutcome {
     const courier = row.courierId === null ? undefined : this.#couriers.get(row.courierId);
     if (isTerminal(status) && courier !== undefined) courier.load -= 1;
-    const at = this.#timeFor(row);
-    this.#move(row, status, reason, at);
-    this.#event(row, status, reason, at);
+    this.#move(row, status, reason);
+    this.#event(row, status, reason);
     return { outcome: "changed", changed: true, row: this.#full(row) };
   }
 
-  #timeFor(row: Row): Millis {
-    return timeFor(row, this.#clock());
+  /** Now, and not before the row's last change: the server's clock may be set back. */
+  #changeTime(row: Row): Millis {
+    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
+    return row.own.changedAt;
   }
 
-  #event(row: Row, type: EventType, reason: string | null, at: Millis): void {
+  #event(row: Row, type: EventType, reason: string | null): void {
     this.#outbox.push({
       owner: row.owner,
       event: {
@@ -179,7 +179,7 @@ export class FakeStore {
         reason,
         courier_id: row.courierId,
         external_id: row.externalId,
-        at: new Date(at).toISOString(),
+        at: new Date(row.own.changedAt).toISOString(),
         test: isTestDelivery(row.id),
       },
     });
@@ -243,9 +243,8 @@ export class FakeStore {
     if (row.status === "unfilled") return row.own.epoch === epoch;
     if (row.status !== "pending" || row.own.epoch > epoch) return false;
     row.own.epoch = epoch;
-    const at = this.#timeFor(row);
-    this.#move(row, "unfilled", write.reason, at);
-    this.#event(row, "unfilled", write.reason, at);
+    this.#move(row, "unfilled", write.reason);
+    this.#event(row, "unfilled", write.reason);
     return true;
   }
 

@@ -52,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a repeated accept gets another time",
     file: "sim/fake-store.ts",
     find: `      return { outcome: "accepted", changed: false, row: this.#full(row) };`,
-    replace: `      row.assignedAt = this.#clock();
+    replace: `      row.assignedAt = this.#now();
       return { outcome: "accepted", changed: false, row: this.#full(row) };`,
     hunt: CALM,
   },
@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the outbox row is written after the commit, and sometimes never",
     file: "sim/fake-store.ts",
     find: "    this.#outbox.push({",
-    replace: "    if (at % 50 !== 0) this.#outbox.push({",
+    replace: "    if (this.#now() % 50 !== 0) this.#outbox.push({",
     hunt: CALM,
   },
   {

@@ -94,7 +94,8 @@ export function errorOf(code: string | null, message: string): Error {
   if (!SQLSTATE.test(code) || code === "EPIPE" || code === "EPERM") {
     return Object.assign(new Error(`${message} ${code}`), { code });
   }
-  const parts = { message, code, severity: "ERROR", severity_local: "ERROR" };
+  const severity = ENDS_SESSION.test(code) ? "FATAL" : "ERROR";
+  const parts = { message, code, severity, severity_local: severity };
   return new postgres.PostgresError(parts as never);
 }
 
