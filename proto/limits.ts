@@ -160,6 +160,16 @@ export const POSTGRES_WAITING_MAX_STATEMENTS = 2_000;
 export const POSTGRES_CONNECT_TIMEOUT_MS = 2_000;
 /** The server gives a statement up after this; on our side it counts as unanswered a little later. */
 export const POSTGRES_STATEMENT_TIMEOUT_MS = 2_500;
+/** Less than a statement's time: a row or table that somebody holds is told from a server that is slow. */
+export const POSTGRES_LOCK_TIMEOUT_MS = 1_000;
+/** Commands of a failed batch that are repeated by themselves at the same time, each on a connection. */
+export const ISOLATED_LANES_MAX = 2;
+/** One that was not sent for so long is refused as `unavailable`. */
+export const ISOLATED_WAIT_MAX_MS = 2_000;
+/** A row that was held is kept out of batches for so long. */
+export const HELD_KEY_MS = 5_000;
+/** A pool whose sessions are worth nothing is replaced, not more often than this. */
+export const POSTGRES_RENEW_EVERY_MS = 1_000;
 /** A command that has not been sent for so long is refused as `unavailable`. */
 export const STORE_WAIT_MAX_MS = 3_000;
 /** A new delivery becomes due for the sweep only now, so that the telling, which is faster, comes first. */
@@ -178,11 +188,25 @@ export const FLEET_MAX_DELIVERIES = 50_000;
 /** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
 export const PROBE_EVERY_MS = 250;
 export const PROBE_TIMEOUT_MS = 600;
+/** How often such a question commits a row: a full disk refuses nothing less. */
+export const PROBE_WRITE_EVERY_MS = 1_000;
+/** An outage is said in the log once in so long for each of its codes. */
+export const OUTAGE_LOG_EVERY_MS = 30_000;
 /** How long a gateway waits for the stream to acknowledge a create that Postgres cannot take, and how often it tries. */
 export const INTAKE_ACK_TIMEOUT_MS = 700;
 export const INTAKE_ATTEMPTS = 3;
 /** Its id is being stored: so long until it is tried again. */
 export const INTAKE_UNDER_WAY_MS = 50;
+/** Creates of the intake that its worker has in hand at a time, those included that failed and wait. */
+export const INTAKE_HELD_MAX = 500;
+/**
+ * A create that was acknowledged is given up (buried, for people) only after the database has refused its data so often
+ * and over so long, and has taken a harmless write after each refusal.
+ */
+export const INTAKE_REFUSALS_MIN = 8;
+export const INTAKE_REFUSED_MIN_MS = 60_000;
+/** What cannot be read is perhaps of a newer version, and waits so long for a node of that version. */
+export const INTAKE_UNREADABLE_MIN_MS = 600_000;
 /** A stream that did not say whether it has a key is not asked for others for so long. */
 export const INTAKE_QUIET_MS = 2_000;
 

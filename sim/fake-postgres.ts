@@ -146,7 +146,15 @@ export class FakePostgres {
   storeOf(machine: Machine): Store {
     const pool = this.#poolOf(machine, POOL_SESSIONS);
     const quiet = () => Promise.resolve(undefined);
-    const own: Record<string, unknown> = { appendHistory: quiet, ping: quiet, close: quiet };
+    const own: Record<string, unknown> = {
+      appendHistory: quiet,
+      // It asks whether writes are taken.
+      ping: () =>
+        this.#outages.includes("reads")
+          ? Promise.reject(new DispatchError("unavailable"))
+          : this.probeOf(machine)(),
+      close: quiet,
+    };
     return new Proxy({} as Store, {
       get: (_, name) =>
         typeof name === "string" && own[name] === undefined

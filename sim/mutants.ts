@@ -86,18 +86,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a create that Postgres cannot take yet is dropped from the intake",
     file: "engine/intake.ts",
-    find: `      this.#ports.onFailed(error);
-      return { do: "keep" };
+    find: `      return { do: "fail", error };
     }
-  }
-
-  async #commit`,
-    replace: `      this.#ports.onFailed(error);
-      return { do: "drop" };
+  }`,
+    replace: `      return { do: "drop" };
     }
-  }
-
-  async #commit`,
+  }`,
   },
   {
     name: "who was answered 202 is told that there is no such delivery",

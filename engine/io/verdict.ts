@@ -66,6 +66,7 @@ const STATES: Readonly<Record<string, Row>> = {
 const LOST_CODES: ReadonlySet<string> = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_DESTROYED",
+  "CONNECTION_ENDED",
   "CONNECT_TIMEOUT",
   "EAI_AGAIN",
   "ECONNABORTED",
@@ -154,6 +155,11 @@ export class DatabaseError extends DispatchError {
     this.verdict = passed;
     this.causeCode = codeOf(causesOf(cause));
   }
+
+  /** A connection died while the statement was under way. */
+  get isLost(): boolean {
+    return this.verdict.about === "unknown" && LOST_CODES.has(this.causeCode ?? "");
+  }
 }
 
 /** The error as the store's callers see it. Refusals of our own (`overloaded`) stay what they are. */
@@ -170,6 +176,18 @@ export const isRefusal = (error: unknown): boolean => verdictIn(error)?.about ==
 
 /** Somebody else holds what the statement needs. */
 export const isHeld = (error: unknown): boolean => verdictIn(error)?.held === true;
+
+/**
+ * One row may be to blame, and the others of its batch not: it is refused or held, or the server
+ * said something (a trigger, an index) that is on no list.
+ */
+export function isOfOneRow(error: unknown): boolean {
+  const failure = causesOf(error).find((one) => one instanceof DatabaseError);
+  if (failure === undefined) return false;
+  const { verdict: passed, causeCode } = failure;
+  const isUnlisted = passed.about === "unknown" && SQLSTATE.test(causeCode ?? "");
+  return passed.about === "command" || passed.held || isUnlisted;
+}
 
 /** The sessions reached a server that only reads, or are stale in another way. */
 export const isStale = (error: unknown): boolean => verdictIn(error)?.renew === true;

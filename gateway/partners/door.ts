@@ -8,6 +8,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { errorFields } from "../../engine/io/log.ts";
 import { serveRequests } from "../../engine/io/nats-service.ts";
 import type { ServiceRequest } from "../../engine/io/nats-service.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
 import { PARTNER_REQUESTS_BURST, PARTNER_REQUESTS_PER_S } from "../../proto/limits.ts";
@@ -33,6 +34,7 @@ export class PartnerDoor {
   readonly #parts: PartnerParts;
   readonly #registry: PartnerRegistry;
   readonly #identity: ServiceIdentity;
+  readonly #outages: OutageLog;
   readonly #stats: ServiceStats;
   readonly #rates = new RateLimit({
     ratePerS: PARTNER_REQUESTS_PER_S,
@@ -45,6 +47,7 @@ export class PartnerDoor {
     const { deps } = parts;
     this.#parts = parts;
     this.#registry = registry;
+    this.#outages = new OutageLog(deps.log, deps.clock);
     this.#identity = {
       name: SERVICE_NAME,
       id: deps.gateway,
@@ -138,9 +141,12 @@ export class PartnerDoor {
   }
 
   #logFailure(action: PartnerAction, known: DispatchError, error: unknown): void {
-    if (known.code !== "internal" && known.code !== "unavailable") return;
+    if (known.code === "unavailable" && known.cause !== undefined) {
+      this.#outages.tell(known, { action }, "a partner's request was refused");
+    }
+    if (known.code !== "internal") return;
     const cause = known.cause ?? error;
-    const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
+    const stack = cause instanceof Error ? cause.stack : undefined;
     const fields = { action, ...errorFields(cause), stack };
     this.#parts.deps.log.error(fields, "a partner's request failed");
   }
