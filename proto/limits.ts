@@ -152,6 +152,31 @@ export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
 
+/** NATS as it fails. */
+/** So long a start waits for a server that does not answer or refuses us; then the process ends with code 1. */
+export const NATS_START_WAIT_MS = 15_000;
+/** Between two attempts to connect; longer from one refusal of our credentials to the next. */
+export const NATS_RECONNECT_MS = 200;
+export const NATS_REFUSED_RECONNECT_MAX_MS = 2_000;
+/** A trouble that lasts is logged again after so long. */
+export const NATS_TROUBLE_LOG_MS = 30_000;
+/** Different texts of errors that are remembered, so that each is logged once in a while. */
+export const NATS_TROUBLES_MAX = 64;
+/** A subscription that the server refused is asked for again after so long. */
+export const NATS_RESUBSCRIBE_MS = 5_000;
+/** So long after it was last met, a refused subject keeps a process unready. */
+export const NATS_PERMISSION_SHOWN_MS = 15_000;
+/** Below this, messages of ours do not fit into the server's `max_payload`: a create with its headers, say. */
+export const NATS_PAYLOAD_MIN_BYTES = 131_072;
+/** How often streams are made sure of, how far apart two attempts are, and how much later a failing one comes. */
+export const STREAMS_LOOK_MS = 10_000;
+export const STREAMS_GAP_MS = 1_000;
+export const STREAMS_RETRY_MAX_MS = 10_000;
+/** One call of JetStream's API while streams are made sure of. */
+export const STREAMS_CALL_TIMEOUT_MS = 3_000;
+/** An answer of `/readyz` is good for so long: many who ask share one look. */
+export const READY_KEPT_MS = 500;
+
 /** The store. */
 /** Connections of one process, unless it is told another number. */
 export const POSTGRES_POOL_CONNECTIONS = 4;
