@@ -44,6 +44,8 @@ export type Outward = {
   readonly store: PartnerStore;
   readonly webhookTargets: WebhookTargets;
   readonly notifier: Notifier | null;
+  /** Seals anew what is not under the current signing key; see `webhooks/sealed.ts`. Set by `createCore`. */
+  readonly reseal?: () => Promise<readonly string[]>;
 };
 
 export type Deps = {

@@ -65,8 +65,16 @@ export const COME_BACK_SOCKETS_PER_S = 1_000;
 export const COME_BACK_WITHIN_MAX_MS = 20_000;
 export const COURIER_COME_BACK_WITHIN_MAX_MS = 3_000;
 export const IDEMPOTENCY_KEPT_H = 48;
+/** A token that is older than 366 days has expired, whatever it says. */
+export const TOKEN_LIFE_MAX_MS = 31_622_400_000;
 /** A revocation outlives the longest token. */
 export const REVOCATIONS_KEPT_H = 8_808;
+/** Rows of one statement; a reading goes on until a page is not full. */
+export const REVOCATIONS_PAGE_ROWS = 5_000;
+/** All are read anew this often: what was purged is forgotten, and whatever was edited by hand is learned. */
+export const REVOCATIONS_REREAD_MS = 3_600_000;
+/** How much the clock of whoever issues tokens may differ; a token issued further ahead is refused. */
+export const TOKEN_CLOCK_SKEW_MS = 5_000;
 
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;

@@ -112,7 +112,7 @@ export class Checks {
 
   /** D3: who waits is told why. */
   #waits(id: string): void {
-    const row = this.#store.delivery(id as DeliveryId);
+    const row = this.#store.peek(id);
     const isTold = row?.status !== "pending" || row.statusReason !== null;
     this.#history.demand(isTold, "D3", `${id} waits without a reason`, [id]);
   }
@@ -218,7 +218,7 @@ export class Checks {
     const text = `key ${key} was answered with ${before}, then ${delivery}`;
     this.#history.demand(before === delivery, "D4", text, [before, delivery]);
     this.#byKey.set(key, before);
-    const row = this.#store.delivery(delivery as DeliveryId);
+    const row = this.#store.peek(delivery);
     if (isLater) this.counts.later += 1;
     else {
       this.#history.demand(row !== null, "D3", `${delivery} was acknowledged and is not there`, [

@@ -5,7 +5,7 @@
  * by it (`engine/io/postgres.ts`: it repeats a statement for a while, replaces sessions, then gives
  * up) is done here too, so that callers meet the same outcomes: done, not done, unknown.
  */
-import { databaseError } from "../engine/io/verdict.ts";
+import { databaseError, isStale } from "../engine/io/verdict.ts";
 import type { DatabaseError } from "../engine/io/verdict.ts";
 import type { Store } from "../engine/store/port.ts";
 import type { SimClock } from "./clock.ts";
@@ -29,7 +29,8 @@ export type StoreNoise = {
 
 export const QUIET_STORE: StoreNoise = { failRate: 0, unknownRate: 0, slowRate: 0 };
 
-export type Method = Exclude<keyof Store, "ping" | "close" | "appendHistory"> | "probe";
+export type Method = Exclude<keyof Store, "ping" | "close" | "appendHistory"> | Probe;
+type Probe = "probeLook" | "probeWrite";
 type Call = {
   readonly pool: Pool;
   readonly method: Method;
@@ -57,8 +58,8 @@ const SLOW_MAX_MS = 2_000;
 const RETRY_DELAYS_MS = [20, 60, 180, 540] as const;
 const ANSWER_DEADLINE_MS = 3_000;
 const POOL_SESSIONS = 4;
-/** A gateway asks whether Postgres is there by a write of its own (`gateway/main.ts`). */
-const PROBE_WRITES = true;
+/** Both are writes (`engine/store/probe.ts`); `look` is one of nothing, and needs no room. */
+const PROBES: ReadonlySet<Method> = new Set<Method>(["probeLook", "probeWrite"]);
 
 const WRITES: ReadonlySet<Method> = new Set<Method>([
   "create",
@@ -71,7 +72,7 @@ const WRITES: ReadonlySet<Method> = new Set<Method>([
   "write",
   "outboxDone",
   "saveLastKnown",
-  ...(PROBE_WRITES ? (["probe"] as const) : []),
+  ...PROBES,
 ]);
 
 export class FakePostgres {
@@ -146,15 +147,8 @@ export class FakePostgres {
   storeOf(machine: Machine): Store {
     const pool = this.#poolOf(machine, POOL_SESSIONS);
     const quiet = () => Promise.resolve(undefined);
-    const own: Record<string, unknown> = {
-      appendHistory: quiet,
-      // It asks whether writes are taken.
-      ping: () =>
-        this.#outages.includes("reads")
-          ? Promise.reject(new DispatchError("unavailable"))
-          : this.probeOf(machine)(),
-      close: quiet,
-    };
+    const ping = (what?: "look" | "write"): Promise<void> => this.#ask(pool, what ?? "look");
+    const own: Record<string, unknown> = { appendHistory: quiet, ping, close: quiet };
     return new Proxy({} as Store, {
       get: (_, name) =>
         typeof name === "string" && own[name] === undefined
@@ -163,10 +157,23 @@ export class FakePostgres {
     });
   }
 
-  /** The probe of a gateway: one small statement on a connection of its own, not repeated. */
-  probeOf(machine: Machine): () => Promise<void> {
+  /** The probe of a gateway, on a connection of its own; a stale one wears out all pools (`gateway/probe.ts`). */
+  probeOf(machine: Machine): (what: "look" | "write") => Promise<void> {
     const pool = this.#poolOf(machine, 1);
-    return async () => void (await this.#call(pool, "probe", [], false));
+    return async (what) => {
+      try {
+        await this.#ask(pool, what);
+      } catch (error) {
+        const mine = this.#pools.filter((one) => one.machine === machine);
+        if (isStale(error)) for (const one of mine) one.wearOut(this.#clock.now());
+        throw error;
+      }
+    };
+  }
+
+  /** A statement that asks whether writes are taken; not repeated. */
+  async #ask(pool: Pool, what: "look" | "write"): Promise<void> {
+    await this.#call(pool, what === "write" ? "probeWrite" : "probeLook", [], false);
   }
 
   #call(
@@ -231,6 +238,7 @@ export class FakePostgres {
       if (trouble.hits === "writes" && !WRITES.has(method)) continue;
       if (trouble.hits !== "writes" && trouble.hits !== "all" && trouble.hits !== method) continue;
       if (trouble.group === null) return "unanswered";
+      if (method === "probeLook" && trouble.group.name === "disk full") continue;
       if (trouble.once?.isSpent(args) === true) continue;
       this.counts.thrown += 1;
       return drawError(trouble.group, this.#random);
@@ -247,13 +255,13 @@ export class FakePostgres {
     }
     let result: unknown;
     try {
-      if (method !== "probe") {
-        result = (this.#fake[method] as (...all: readonly unknown[]) => unknown)(...args);
+      if (!PROBES.has(method)) {
+        result = (this.#fake[method as Exclude<Method, Probe>] as (...all: readonly unknown[]) => unknown)(...args);
       }
     } catch (error) {
       return this.#answer(call, () => call.reject(error as Error));
     }
-    if (method !== "probe") this.#onDone(pool.machine, method, args, result);
+    if (!PROBES.has(method)) this.#onDone(pool.machine, method, args, result);
     if (lost === null && !isNoise) return this.#answer(call, () => call.resolve(result));
     this.counts.unknown += 1;
     if (lost === "unanswered" || (lost === null && this.#random.chance(0.5))) {
@@ -270,9 +278,8 @@ export class FakePostgres {
   #failed(call: Call, session: Session, error: Error, wasSent = true): void {
     if (endsSession(error)) session.isOpen = false;
     const failure = databaseError(error, wasSent);
-    const { verdict } = failure as Partial<DatabaseError>;
-    const isLost = verdict?.about === "unknown" && verdict.again;
-    if (verdict?.renew === true || isLost) call.pool.wearOut(this.#clock.now());
+    const { verdict, isLost } = failure as Partial<DatabaseError>;
+    if (verdict?.renew === true || isLost === true) call.pool.wearOut(this.#clock.now());
     const delayMs = RETRY_DELAYS_MS[call.attempt++];
     if (call.mayRepeat && verdict?.again === true && delayMs !== undefined) {
       this.#clock.after(delayMs, () => this.#try(call));

@@ -114,6 +114,12 @@ export class FakeStore {
     if (isTerminal(status)) row.endedAt = this.#changeTime(row);
   }
 
+  /** Now, and not before the row's last change: the server's clock may be set back. */
+  #changeTime(row: Row): Millis {
+    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
+    return row.own.changedAt;
+  }
+
   status(command: StatusCommand): ChangeOutcome {
     const { delivery, courier, status, claimedAt, reason } = command;
     const row = this.#deliveries.get(delivery);
@@ -159,12 +165,6 @@ export class FakeStore {
     this.#move(row, status, reason);
     this.#event(row, status, reason);
     return { outcome: "changed", changed: true, row: this.#full(row) };
-  }
-
-  /** Now, and not before the row's last change: the server's clock may be set back. */
-  #changeTime(row: Row): Millis {
-    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
-    return row.own.changedAt;
   }
 
   #event(row: Row, type: EventType, reason: string | null): void {
@@ -320,6 +320,11 @@ export class FakeStore {
   delivery(id: DeliveryId): DeliveryRow | null {
     const row = this.#deliveries.get(id);
     return row === undefined ? null : this.#full(row);
+  }
+
+  /** For checks: the row itself, not to be changed. */
+  peek(id: string): Readonly<Row> | null {
+    return this.#deliveries.get(id as DeliveryId) ?? null;
   }
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {

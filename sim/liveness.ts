@@ -68,7 +68,7 @@ export class Liveness {
       this.#history.violate("L1", text, [id]);
     }
     for (const { job, status, offers } of this.#store.openDeliveries(allShards, "", MANY)) {
-      const isTold = status !== "pending" || this.#store.delivery(job.id)?.statusReason !== null;
+      const isTold = status !== "pending" || this.#store.peek(job.id)?.statusReason !== null;
       this.#history.demand(isTold, "D3", `${job.id} waits without a reason`, [job.id]);
       if (status === "pending") this.#offered(job.id, offers, now);
     }
@@ -141,7 +141,7 @@ export class Liveness {
     this.#history.demand(waiting === 0, "D3", `${waiting} creates lie in the intake for ever`, []);
     for (const id of this.#checks.created()) {
       if (this.#checks.promises.isLost(id)) continue;
-      const row = this.#store.delivery(id);
+      const row = this.#store.peek(id);
       const isOver = row !== null && isTerminal(row.status);
       this.#history.demand(isOver, "D3", `${id} is ${row?.status} for ever`, [id]);
       const told = this.#checks.publishedOf(id);

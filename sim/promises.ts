@@ -5,13 +5,12 @@
  * fault and at the end, whatever else went wrong, since nothing acknowledged may be lost.
  */
 import type { DeliveryEvent } from "../proto/events.ts";
-import type { DeliveryId } from "../proto/ids.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
 
 export type PromiseSources = {
   readonly history: History;
-  readonly store: Pick<FakeStore, "delivery">;
+  readonly store: Pick<FakeStore, "peek">;
   /** Committed events of a delivery, oldest first. */
   readonly eventsOf: (delivery: string) => readonly DeliveryEvent[];
   /** Creates that lie in the intake and were neither worked off nor buried. */
@@ -74,7 +73,7 @@ export class Promises {
   /** A disk was lost, and with it what had only been told to it. */
   lose(deliveries: Iterable<string>): void {
     for (const id of deliveries) {
-      if (this.#from.store.delivery(id as DeliveryId) === null) this.#lost.add(id);
+      if (this.#from.store.peek(id) === null) this.#lost.add(id);
     }
   }
 
@@ -89,7 +88,7 @@ export class Promises {
     let waiting: ReadonlySet<string> | null = null;
     for (const [id, status] of this.#created) {
       if (this.#lost.has(id)) continue;
-      const row = store.delivery(id as DeliveryId);
+      const row = store.peek(id);
       if (row === null) {
         waiting ??= waitingIn();
         const isKept = status === 202 && waiting.has(id);
@@ -116,7 +115,7 @@ export class Promises {
   /** Times of one delivery never run backwards, in its row and in its events. */
   #times(id: string, when: string): void {
     const { history, store, eventsOf } = this.#from;
-    const row = store.delivery(id as DeliveryId);
+    const row = store.peek(id);
     const { assignedAt, pickedUpAt, deliveredAt, endedAt } = row ?? {};
     const inRow = [assignedAt, pickedUpAt, deliveredAt, endedAt].filter(
       (at) => typeof at === "number",
