@@ -10,12 +10,12 @@ import { Circuit } from "./circuit.ts";
 import { createCommands } from "./commands.ts";
 import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, Outward } from "./deps.ts";
 import { Doorkeeper } from "./doorkeeper.ts";
 import { createFollowing } from "./following.ts";
 import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
-import { createGuards } from "./guards.ts";
+import { createGuards, keysOf } from "./guards.ts";
 import type { Guards } from "./guards.ts";
 import { guardedOutward, guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
@@ -31,6 +31,9 @@ import { startOutward } from "./partners/start.ts";
 import { Reader } from "./reader.ts";
 import { openRoutes, pageRoutes } from "./rest/pages.ts";
 import { operationRoutes } from "./route.ts";
+import { createSecretBox } from "./secret-box.ts";
+import type { SecretBox } from "./secret-box.ts";
+import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
 /** A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a pause between two. */
@@ -56,8 +59,9 @@ export function createCore(
 ): Core {
   const { log, config } = ports;
   const circuit = watchPostgres(ports);
-  const outwardDeps = ports.outward ? guardedOutward(ports.outward, circuit) : null;
-  const deps = { ...ports, store: guardedStore(ports.store, circuit), outward: outwardDeps };
+  const box = createSecretBox(keysOf(config));
+  const outside = ports.outward ? guardedOutward(sealedOutward(ports.outward, box), circuit) : null;
+  const deps = { ...ports, store: guardedStore(ports.store, circuit), outward: outside };
   const doorkeeper = new Doorkeeper({
     ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
     statements: () => circuit.underWay(),
@@ -84,7 +88,7 @@ export function createCore(
 
   const unsubscribe = announceToNodes(deps, connections, following);
 
-  const idempotency = new Idempotency(deps.store, log);
+  const idempotency = new Idempotency(deps.store, log, box);
   const create = createCreate({ deps, mail, intake, circuit, outlook });
   const quotes = createQuotes(config.authKey);
   const runner = new OperationRunner({
@@ -93,7 +97,7 @@ export function createCore(
     requestsPerPrincipalPerS: limits.requestsPerPrincipalPerS,
   });
   connections.serveWith(createFrameService({ deps, runner, ingest, tracking, fanOut }));
-  const outward = startOutward(deps, runner, version);
+  const outward = startOutward(deps, { runner, revocations }, version);
   const { door, description } = restDoor(deps, { auth, runner, limits, revocations }, version);
 
   return {
@@ -135,6 +139,12 @@ function restDoor(
   const routes = [...described, ...pageRoutes(pages)];
   return { door: new HttpDoor({ deps, auth, runner, limits }, routes), description };
 }
+/** With webhooks' secrets sealed in the database. */
+const sealedOutward = (outward: Outward, box: SecretBox): Outward => ({
+  ...outward,
+  store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
+  reseal: () => resealAll(outward.store.webhooks, box),
+});
 
 /** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
 function announceToNodes(

@@ -21,7 +21,7 @@ import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.t
 import type { RateHeaders } from "./rate-limit.ts";
 import { matchesEtag } from "./reader.ts";
 import type { Answer, Page, Route } from "./route.ts";
-import type { HttpExchange } from "./socket.ts";
+import type { HttpExchange } from "./listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";

@@ -5,6 +5,7 @@
  */
 import type { z } from "zod";
 import { errorFields } from "../../engine/io/log.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
 import type { RequestKind } from "../admission.ts";
 import type { Doorkeeper } from "../doorkeeper.ts";
@@ -56,9 +57,11 @@ export type RunnerParts = OperationParts & {
 export class OperationRunner {
   readonly #parts: RunnerParts;
   readonly #perPrincipal: RateLimit;
+  readonly #outages: OutageLog;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
+    this.#outages = new OutageLog(parts.deps.log, parts.deps.clock);
     this.#perPrincipal = new RateLimit(perSecond(parts.requestsPerPrincipalPerS));
   }
 
@@ -146,11 +149,12 @@ export class OperationRunner {
   /** The refusal that an error is at every door; what is news goes to the log. */
   refused(label: string, error: unknown): DispatchError {
     const known = asDispatchError(error);
-    // Postgres known to be away is in the log already, once and not for each request.
+    // An outage is said once in a while; one that is known is in the log already.
     const isNews = known.code === "unavailable" && known.cause !== undefined;
-    if (known.code !== "internal" && !isNews) return known;
+    if (isNews) this.#outages.tell(known, { route: label }, "a request was refused");
+    if (known.code !== "internal") return known;
     const cause = known.cause ?? error;
-    const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
+    const stack = cause instanceof Error ? cause.stack : undefined;
     this.#parts.deps.log.error({ route: label, ...errorFields(cause), stack }, "a request failed");
     return known;
   }

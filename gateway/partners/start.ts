@@ -11,8 +11,8 @@ import { EventFeed } from "../event-feed.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
 import { notify } from "../notify/notices.ts";
 import { WebhookSender } from "../webhooks/sender.ts";
-import type { OperationRunner } from "../operations/run.ts";
 import { PartnerDoor } from "./door.ts";
+import type { PartnerDoorParts } from "./door.ts";
 import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
@@ -23,20 +23,45 @@ export type OutwardRunning = { readonly stop: () => Promise<void> };
 /** Does nothing where the gateway has no outward parts. */
 export function startOutward(
   deps: Deps,
-  runner: Pick<OperationRunner, "run">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
   const { outward } = deps;
-  return outward ? start(deps, outward, runner, version) : { stop: () => Promise.resolve() };
+  return outward ? start(deps, outward, served, version) : { stop: () => Promise.resolve() };
 }
 
 /** Forgets what is old. Never rejects. */
 async function forget({ notices, webhooks }: Outward["store"], log: Log): Promise<void> {
   try {
-    await notices.purge(NOTICES_KEPT_H);
-    await webhooks.purge(WEBHOOK_KEPT_H);
+    while ((await notices.purge(NOTICES_KEPT_H)) > 0);
+    while ((await webhooks.purge(WEBHOOK_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+/** After an exchange of the signing key nothing is left under the one before. Never rejects. */
+async function reseal({ reseal: resealAll }: Outward, log: Log): Promise<void> {
+  try {
+    const webhooks = (await resealAll?.()) ?? [];
+    if (webhooks.length > 0) {
+      log.error({ webhooks }, "secrets cannot be opened: their signing key is gone; rotate them");
+    }
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks' secrets could not be looked through; it is repeated");
+  }
+}
+
+/** Nothing waits longer because the database's clock was set back. Never rejects. */
+async function realign(
+  webhooks: Outward["store"]["webhooks"],
+  sender: WebhookSender,
+  log: Log,
+): Promise<void> {
+  try {
+    if ((await webhooks.realign()) > 0) sender.nudge();
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks could not be looked through; it is repeated");
   }
 }
 
@@ -64,7 +89,7 @@ async function enqueue(
 function start(
   deps: Deps,
   outward: Outward,
-  runner: Pick<OperationRunner, "run">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
   const { clock, log } = deps;
@@ -75,7 +100,7 @@ function start(
     log,
     ensureConsumer: (partner) => ensurePartnerConsumer(nats, prefix, partner),
   });
-  const door = new PartnerDoor({ deps, runner }, registry, version);
+  const door = new PartnerDoor({ deps, ...served }, registry, version);
   if (nats.info?.auth_required !== true) {
     log.warn("the NATS server asks nobody who they are: anyone who reaches it can be any partner");
   }
@@ -85,6 +110,7 @@ function start(
       log.warn(errorFields(error), "the partners could not be read; it is repeated");
     });
   void recheck();
+  void reseal(outward, log);
   const sender = new WebhookSender({
     store: store.webhooks,
     clock,
@@ -109,6 +135,8 @@ function start(
   const loops = [
     every(HOUR_MS, clock, () => forget(store, log)),
     every(RECHECK_MS, clock, recheck),
+    every(HOUR_MS, clock, () => reseal(outward, log)),
+    every(RECHECK_MS, clock, () => realign(store.webhooks, sender, log)),
   ];
   return {
     async stop() {
