@@ -17,16 +17,25 @@ import type { SocketCaps } from "./socket-caps.ts";
 import { listen } from "./socket.ts";
 import type { Headers, UpgradeAnswer } from "./socket.ts";
 
+/** A line about refused connections at most so often. */
+const REFUSALS_SAID_MS = 10_000;
+
 export type Gateway = {
   /** The port of the public listener. */
   readonly port: number;
   readonly connections: Connections;
+  /** From now on each answer asks for the end of its connection, so that kept ones go elsewhere. Nothing is refused. */
+  readonly drain: () => void;
   /** Stops listening, says goodbye to the sockets, hands on what is collected. May be asked twice. */
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a gateway. Rejects when the port is taken. */
-export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
+/** Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is taken. */
+export async function startGateway(
+  deps: Deps,
+  version: string,
+  connectionsMax = 0,
+): Promise<Gateway> {
   const { log, config } = deps;
   const guards = createGuards(deps);
   const core = createCore(deps, authOf(deps, guards), version, guards);
@@ -43,6 +52,8 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
+    connectionsMax,
+    onRefused: countingRefusals(deps, connectionsMax),
     onRequest: (exchange) => door.serve(exchange),
     addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
     onUpgrade: (headers, address) => admitSocket(deps, guards.caps, headers, address),
@@ -60,7 +71,27 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     guards.revocations.stop();
   };
   let stopped: Promise<void> | null = null;
-  return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+  return {
+    port: listener.port,
+    connections,
+    drain: () => listener.drain(),
+    stop: () => (stopped ??= stopAll()),
+  };
+}
+
+/** Each refused connection counts; a line says it once in a while, however many they are. */
+function countingRefusals({ metrics, log, clock }: Deps, connectionsMax: number): () => void {
+  let unsaid = 0;
+  let sayAt = 0;
+  return () => {
+    metrics.limited.inc({ scope: "connections" });
+    unsaid++;
+    if (clock.now() < sayAt) return;
+    sayAt = clock.now() + REFUSALS_SAID_MS;
+    const why = "connections are refused: as many are open as the limit of open files allows";
+    log.warn({ refused: unsaid, connectionsMax }, why);
+    unsaid = 0;
+  };
 }
 
 /** Before the upgrade: how many there are already, then who asks. */

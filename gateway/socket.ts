@@ -70,6 +70,10 @@ export type ListenerOptions = {
   readonly bufferMaxBytes: number;
   /** Seconds without any traffic after which a socket is closed; 8 to 960. */
   readonly idleS: number;
+  /** Connections, sockets included, beyond which new ones are closed at once; 0: no bound. */
+  readonly connectionsMax?: number;
+  /** Called for each of those. */
+  readonly onRefused?: () => void;
   /** From the peer's address and X-Forwarded-For to whose address counts. */
   readonly addressOf?: AddressOf;
   readonly onRequest: (exchange: HttpExchange) => Promise<void>;
@@ -81,6 +85,8 @@ export type ListenerOptions = {
 
 export type Listener = {
   readonly port: number;
+  /** From now on every answer carries `Connection: close` and ends its connection; new ones are served as before. */
+  drain(): void;
   /** No new connections; those that are open live on. */
   stopListening(): void;
   /** Cuts everything that is still open. */
@@ -130,8 +136,10 @@ export function listen(options: ListenerOptions): Promise<Listener> {
   // Removes the library's own header from every answer; the function is not in its types.
   (uws as unknown as { _cfg: (what: string) => void })._cfg("silent");
   const app = uws.App();
-  for (const path of options.socketPaths) app.ws<PeerData>(path, socketBehavior(options));
-  app.any("/*", (res, req) => handleRequest(options, res, req));
+  const state: ListenerState = { isDraining: false, connections: 0 };
+  app.filter((res, change) => countConnection(options, state, res, change));
+  for (const path of options.socketPaths) app.ws<PeerData>(path, socketBehavior(options, state));
+  app.any("/*", (res, req) => handleRequest(options, state, res, req));
   return new Promise((resolve, reject) => {
     const onListening = (token: uws.us_listen_socket | false): void => {
       if (token === false) {
@@ -145,6 +153,7 @@ export function listen(options: ListenerOptions): Promise<Listener> {
       };
       resolve({
         port: uws.us_socket_local_port(token as uws.us_socket),
+        drain: () => void (state.isDraining = true),
         stopListening,
         close: () => {
           isListening = false;
@@ -165,9 +174,25 @@ export function listen(options: ListenerOptions): Promise<Listener> {
   });
 }
 
+type ListenerState = { isDraining: boolean; connections: number };
+
+/** The library reports each connection as it opens and closes, and a socket's only as it opens. */
+function countConnection(
+  { connectionsMax = 0, onRefused }: ListenerOptions,
+  state: ListenerState,
+  res: uws.HttpResponse,
+  change: number | bigint,
+): void {
+  state.connections += change > 0 ? 1 : -1;
+  if (change < 0 || connectionsMax === 0 || state.connections <= connectionsMax) return;
+  onRefused?.();
+  res.close();
+}
+
 /** Never throws: the library would end the process. */
 function handleRequest(
   options: ListenerOptions,
+  state: ListenerState,
   res: uws.HttpResponse,
   req: uws.HttpRequest,
 ): void {
@@ -177,7 +202,7 @@ function handleRequest(
     exchange?.respond(500, PROBLEM_HEADERS, INTERNAL_PROBLEM);
   };
   try {
-    exchange = new Exchange(res, req, options.addressOf);
+    exchange = new Exchange(res, req, state, options.addressOf);
     if (exchange.hasTwoLengths) {
       exchange.refuse(400, "Two Content-Length headers.");
       return;
@@ -198,10 +223,17 @@ class Exchange implements HttpExchange {
   readonly receivedAtUs = nowUs();
   readonly hasTwoLengths: boolean;
   readonly #res: uws.HttpResponse;
+  readonly #state: ListenerState;
   #isOver = false;
   #onAbort: (() => void) | null = null;
 
-  constructor(res: uws.HttpResponse, req: uws.HttpRequest, addressOf: AddressOf = asItIs) {
+  constructor(
+    res: uws.HttpResponse,
+    req: uws.HttpRequest,
+    state: ListenerState,
+    addressOf: AddressOf = asItIs,
+  ) {
+    this.#state = state;
     res.onAborted(() => {
       this.#isOver = true;
       this.#onAbort?.();
@@ -245,7 +277,7 @@ class Exchange implements HttpExchange {
     this.#isOver = true;
     const res = this.#res;
     // The rest of a body that is too large is not read: the connection ends with the answer.
-    const closes = status === 413;
+    const closes = status === 413 || this.#state.isDraining;
     res.cork(() => {
       res.writeStatus(`${status} ${REASONS[status] ?? "Status"}`);
       for (const name in headers) {
@@ -310,7 +342,10 @@ class OwnPeer implements WsPeer {
   }
 }
 
-function socketBehavior(options: ListenerOptions): uws.WebSocketBehavior<PeerData> {
+function socketBehavior(
+  options: ListenerOptions,
+  state: ListenerState,
+): uws.WebSocketBehavior<PeerData> {
   /** Runs a callback so that its throw ends this socket and not the process. */
   const guard = (ws: Socket | null, where: string, run: () => void): void => {
     try {
@@ -339,6 +374,7 @@ function socketBehavior(options: ListenerOptions): uws.WebSocketBehavior<PeerDat
       ),
     close: (ws, code) =>
       guard(null, "close", () => {
+        state.connections--;
         const { peer, receiver } = ws.getUserData();
         peer?.detach();
         receiver?.closed(code);
