@@ -22,14 +22,15 @@ export type EndRequests = {
 
 let caught: EndRequests | null = null;
 
-/** Installs the handlers; later calls give the same two signals. */
-export function catchSignals(): EndRequests {
+/** Installs the handlers; later calls give the same two requests. `ignored` signals change nothing from then on. */
+export function catchSignals(ignored: readonly EndSignal[] = []): EndRequests {
   if (caught !== null) return caught;
   const ending = new AbortController();
   const hurry = new AbortController();
   caught = { ending: ending.signal, hurry: hurry.signal };
   let firstAt = 0;
   const onSignal = (signal: EndSignal): void => {
+    if (ignored.includes(signal)) return;
     if (!ending.signal.aborted) {
       firstAt = performance.now();
       ending.abort(signal);
