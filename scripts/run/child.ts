@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { EXIT } from "../../engine/service.ts";
 import { STOP_DEADLINE_MS, endProcess, exitText, sendSignal } from "../services/process.ts";
 import type { ProcessRecord } from "../services/process.ts";
@@ -25,6 +26,8 @@ export interface ChildOptions {
   readonly name: string;
   /** The compiled entry file. */
   readonly script: string;
+  /** The module that it loads first, a file; see FIRST_MODULE. */
+  readonly firstModule: string;
   /** Added to its command line, by which a later start knows it. */
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -76,10 +79,12 @@ export class Child {
 
   #start(): void {
     const { name, script, args, env } = this.#options;
+    // As a URL: a path may hold blanks and other signs.
+    const first = ["--import", pathToFileURL(this.#options.firstModule).href];
     this.#timer = null;
     this.#saidReady = false;
     this.#startedAt = Date.now();
-    const child = spawn(process.execPath, [...NODE_FLAGS, script, ...args], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, ...first, script, ...args], {
       detached: true,
       env,
       stdio: ["ignore", "pipe", "pipe", "ipc"],

@@ -7,6 +7,7 @@ import { isPortFree } from "../services/ports.ts";
 import { STOP_DEADLINE_MS, SetupError } from "../services/process.ts";
 import { Child } from "./child.ts";
 import { stateArgument } from "./leftovers.ts";
+import { FIRST_MODULE } from "./node-flags.ts";
 import type { ProcessList } from "./state.ts";
 
 const READY_DEADLINE_MS = 30_000;
@@ -77,6 +78,7 @@ function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
   return new Child({
     name: role,
     script: scriptOf(options.root, role),
+    firstModule: join(options.root, FIRST_MODULE),
     args: [stateArgument(options.stateFolder)],
     env: {
       ...process.env,
