@@ -34,7 +34,7 @@ import { repeat, systemClock } from "./io/clock.ts";
 import { createLog, errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
-import { connectNats, natsBus } from "./io/nats.ts";
+import { endWithoutNats, openNats } from "./io/nats-link.ts";
 import { openFilesMax } from "./io/open-files.ts";
 import { catchSignals } from "./io/signals.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
@@ -45,9 +45,12 @@ import { runtimeMetrics } from "./runtime-metrics.ts";
 import { readConfigOrExit, runService } from "./service.ts";
 import type { Opening } from "./service.ts";
 import { shardOfCourier } from "./shards.ts";
+import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
+import { keepStreams } from "./stream-look.ts";
+import type { StreamKeeper } from "./stream-keeper.ts";
 import { ensureStreams, isTransient } from "./streams.ts";
 import { readVersion } from "./version.ts";
 
@@ -110,12 +113,13 @@ export type Node = {
 const UNHURRIED: Opening = { ending: new AbortController().signal, opened: () => undefined };
 
 /**
- * Starts a node in this process. Rejects when it cannot: nothing is left open then. A start that is told to end leaves
- * off at its next step and rejects.
+ * Starts a node in this process. Rejects when it cannot: nothing is left open then. `onLost` is called when its connection
+ * to NATS closed for good and nobody asked for that. A start that is told to end leaves off at its next step and rejects.
  */
 export async function startNode(
   config: Config,
   log: Log,
+  onLost: (why: string) => void = () => undefined,
   { ending, opened }: Opening = UNHURRIED,
 ): Promise<Node> {
   const node = newNodeId("node");
@@ -126,14 +130,11 @@ export async function startNode(
   };
   opened(closeAll);
   try {
+    await checkSessions(config.postgresUrl);
     await migrate(config.postgresUrl);
     ending.throwIfAborted();
-    const nc = await connectNats({
-      url: config.natsUrl,
-      name: node,
-      credentials: config.natsCredentials,
-    });
-    closes.push(() => nc.close());
+    const { nc, watch, bus, close } = await openNats({ config, name: node, log, metrics, onLost });
+    closes.push(close);
     ending.throwIfAborted();
     await openStreams(nc, config, log);
     ending.throwIfAborted();
@@ -146,21 +147,21 @@ export async function startNode(
     const meters = runtimeMetrics(metrics);
     const domain = makeDomain(config.settings);
     const clock = systemClock;
-    const bus = natsBus(nc);
+    const keeper = keepStreams(clock, log, { nc, ...config, makes: true });
     const cells = streamCellsLog(nc, streamName(config.natsPrefix, "CELLS"));
     const intake = streamIntake(nc, config.natsPrefix);
-    const io = { clock, log, meters, bus, cells, intake, store };
+    const io = { clock, log, meters, bus, cells, intake, store, keeper };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
     closes.push(watchConsumers(metrics, runtime, nc));
     const state = { isReady: false, isUp: false };
     // Others need not wait for silence where a start is cut off.
     closes.push(() => (state.isUp ? undefined : runtime.heart.stop()));
-    const admin = await openAdmin(config, metrics, runtime, state);
+    showStreams(metrics, keeper);
+    const problems = (): string[] => [...watch.problems(), ...keeper.problems()];
+    const admin = await openAdmin(config, metrics, runtime, state, problems);
     if (admin !== null) closes.push(() => admin.close());
-    const { stop, ...started } = await start(runtime, () =>
-      keepHouse(store, config.settings, log),
-    );
+    const { stop, ...started } = await start(runtime, () => keepHouse(store, config.settings, log));
     state.isUp = true;
     if (ending.aborted) await stop();
     ending.throwIfAborted();
@@ -222,18 +223,23 @@ function openAdmin(
   metrics: Metrics,
   runtime: Runtime,
   state: { readonly isReady: boolean },
+  problems: () => readonly string[],
 ): Promise<Admin | null> {
   if (nodeAdminPort === 0) return Promise.resolve(null);
   return listenAdmin({
     host: adminHost,
     port: nodeAdminPort,
     version: readVersion(),
-    notReady: () => [
-      ...(state.isReady ? [] : ["start"]),
-      ...(runtime.bus.status() === "connected" ? [] : ["nats"]),
-    ],
+    notReady: () => [...(state.isReady ? [] : ["start"]), ...problems()],
+    notAlive: () => (runtime.bus.status() === "closed" ? ["nats"] : []),
     metrics: () => metrics.text(),
   });
+}
+
+function showStreams(metrics: Metrics, keeper: StreamKeeper): void {
+  const help =
+    "Streams that are missing, not as asked, or take no messages; the owner of shard 0 looks.";
+  metrics.gauge("hexdispatch_streams_broken", help, () => keeper.problems().length);
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
@@ -316,7 +322,7 @@ export async function main(): Promise<void> {
     requests,
     stopDeadlineMs: NODE_STOP_MAX_MS,
     start: async (opening) => {
-      const { found, stop } = await startNode(config, log, opening);
+      const { found, stop } = await startNode(config, log, endWithoutNats(log), opening);
       return { found, stop };
     },
   });

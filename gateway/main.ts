@@ -16,9 +16,8 @@ import { systemRandom } from "../engine/io/random.ts";
 import { createLog, errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
-import { connectNats, natsBus } from "../engine/io/nats.ts";
-import { openDatabase } from "../engine/io/postgres.ts";
-import type { Database } from "../engine/io/postgres.ts";
+import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
+import type { NatsLink } from "../engine/io/nats-link.ts";
 import { openFilesMax, socketCapacity } from "../engine/io/open-files.ts";
 import { catchSignals } from "../engine/io/signals.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
@@ -26,9 +25,11 @@ import { pauseUnless, readConfigOrExit, runService } from "../engine/service.ts"
 import type { Opening, Running } from "../engine/service.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
+import type { StreamKeeper } from "../engine/stream-keeper.ts";
+import { keepStreams } from "../engine/stream-look.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
-import { GATEWAY_STOP_MAX_MS, PROBE_TIMEOUT_MS } from "../proto/limits.ts";
+import { GATEWAY_STOP_MAX_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
 import { openCityMap } from "./city-map.ts";
@@ -38,6 +39,7 @@ import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
+import { openProbe } from "./probe.ts";
 
 /** A readiness question to Postgres may take so long. */
 const READY_TIMEOUT_MS = 1_000;
@@ -52,30 +54,27 @@ async function start(
   const metrics = new Metrics("gateway");
   const filesMax = openFilesMax();
   const capacity = socketCapacity(filesMax, config);
-  const nc = await connectNats({
-    url: config.natsUrl,
-    name: gateway,
-    credentials: config.natsCredentials,
-  });
-  opened(() => nc.close());
-  const bus = natsBus(nc);
+  const onLost = endWithoutNats(log);
+  const link = await openNats({ config, name: gateway, log, metrics, onLost });
+  opened(() => link.close());
+  const { nc, bus, watch } = link;
   const store = openPostgresStore({
     url: config.postgresUrl,
     applicationName: gateway,
     connections: config.postgresConnections,
   });
   opened(() => store.close());
-  const prober = proberOf(config, gateway);
-  opened(() => prober.close());
   const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
   opened(() => outward.store.close());
+  const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
+  opened(() => probe.close());
   const { socketsMax, connectionsMax } = capacity;
   const deps = {
     gateway,
     config: { ...config, doors: { ...config.doors, socketsMax } },
     ...{ store, access: store, fleet: store },
-    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
+    probe: probe.ask,
     bus,
     subjects,
     clock: systemClock,
@@ -93,30 +92,40 @@ async function start(
   const door = await startGateway(deps, version, connectionsMax);
   opened(() => door.stop());
   metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
-  metrics.gauge("hexdispatch_sockets_max", "WebSockets that may be open; 0: no cap.", () => socketsMax);
+  metrics.gauge(
+    "hexdispatch_sockets_max",
+    "WebSockets that may be open; 0: no cap.",
+    () => socketsMax,
+  );
   const stopWatching = watchEventLoop(metrics);
 
   let isDraining = false;
+  const streams = followStreams(config, link, log);
   const notReady = async (): Promise<string[]> => {
     const missing: string[] = [];
     if (isDraining) missing.push("draining");
-    if (bus.status() !== "connected") missing.push("nats");
-    if (!(await answers(store.ping()))) missing.push("postgres");
+    missing.push(...watch.problems());
+    if (!probe.isWritable() || !(await answers(store.ping()))) missing.push("postgres");
     return missing;
   };
   const { adminHost: host, adminPort: port } = config;
-  const admin = await listenAdmin({ host, port, version, metrics: () => metrics.text(), notReady });
+  const admin = await listenAdmin({
+    ...{ host, port, version, metrics: () => metrics.text(), notReady },
+    // Creates, accepts and statuses go on without them: no reason to keep clients away.
+    degraded: () => streams.problems(),
+    notAlive: () => (bus.status() === "closed" && !isDraining ? ["nats"] : []),
+  });
   opened(() => admin.close());
 
   const stop = async (hurry: AbortSignal): Promise<void> => {
     isDraining = true;
     door.drain();
     await pauseUnless(hurry, config.drainMs);
-    await door.stop();
+    await Promise.all([door.stop(), streams.stop()]);
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
-    await Promise.all([store.close(), prober.close(), outward.store.close()]);
-    await bus.close();
+    await Promise.all([store.close(), probe.close(), outward.store.close()]);
+    await link.close();
     await admin.close();
     stopWatching();
   };
@@ -125,15 +134,14 @@ async function start(
   return { found, stop };
 }
 
-/** A connection of its own, so that a question whether Postgres is there waits for nobody else's. */
-const proberOf = ({ postgresUrl: url }: Config, name: string): Database =>
-  openDatabase({
-    url,
-    applicationName: `${name} probe`,
-    connections: 1,
-    statementTimeoutMs: PROBE_TIMEOUT_MS,
-    connectTimeoutMs: PROBE_TIMEOUT_MS,
-  });
+/** Looks at the streams that a gateway needs, and makes none: the owner of shard 0 does. */
+function followStreams(config: Config, { nc, bus }: NatsLink, log: Log): StreamKeeper {
+  const keys = ["EVENTS", "INTAKE"] as const;
+  const streams = keepStreams(systemClock, log, { nc, ...config, keys, makes: false });
+  bus.onStatus((status) => status === "connected" && streams.nudge());
+  streams.start();
+  return streams;
+}
 
 /** Deliveries do without streets on a page: a map that cannot be read is a warning. */
 const loadMap = ({ cityDir }: Config, log: Log): Promise<CityMap | null> =>

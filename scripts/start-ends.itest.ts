@@ -94,7 +94,11 @@ test(
     // As npm runs it: a shell in between, which a SIGKILL takes without a word.
     const shell = ["/bin/sh", "-c", `"${process.execPath}" "${START}"; true`];
     const second = start(shell, { npm_lifecycle_event: "start" });
-    await until(() => second.output().includes("ended what an earlier start left"), "a word", UP_MS);
+    await until(
+      () => second.output().includes("ended what an earlier start left"),
+      "a word",
+      UP_MS,
+    );
     expect(left.filter(isRunning)).toEqual([]);
     expect(second.output()).toMatch(/left behind: gateway, node, postgres, nats-server\n/);
     await untilReady(second);

@@ -39,6 +39,7 @@ export const SIM_CONFIG: Config = {
   publicPort: 0,
   portShared: false,
   drainMs: 0,
+  listener: "node",
   adminHost: "",
   adminPort: 0,
   nodeAdminPort: 0,

@@ -41,7 +41,9 @@ export function ownSeedFile(folder: string): string {
   if (read.damage === null) return file;
   const text = `${newUserKey().seed}\n`;
   if (read.damage === "unreadable") {
-    throw new SetupError(`${file} ${read.what}: make it readable, or remove it to have a new one made`);
+    throw new SetupError(
+      `${file} ${read.what}: make it readable, or remove it to have a new one made`,
+    );
   }
   // False where another start was quicker: its seed is the one.
   if (read.damage === "missing") placeOnce(file, text, 0o600);
@@ -79,7 +81,9 @@ export function ensureAccounts(file: string, ownKey: string, render: () => strin
   const read = readState(file, isWhole);
   if (read.damage === null) return;
   if (read.damage === "unreadable") {
-    throw new SetupError(`${file} ${read.what}: make it readable, or remove it to have it made anew`);
+    throw new SetupError(
+      `${file} ${read.what}: make it readable, or remove it to have it made anew`,
+    );
   }
   writeAccounts(file, render());
   if (read.damage === "missing") return;

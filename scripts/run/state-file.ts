@@ -51,7 +51,7 @@ function writeBeside(file: string, text: string, mode: number): string {
   const fd = openSync(half, "wx", mode);
   try {
     const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
   } catch (error) {
     rmSync(half, { force: true });
@@ -73,7 +73,8 @@ export function syncFolder(folder: string): void {
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== "EISDIR" && code !== "EPERM" && code !== "EINVAL" && code !== "EACCES") throw error;
+    if (code !== "EISDIR" && code !== "EPERM" && code !== "EINVAL" && code !== "EACCES")
+      throw error;
   }
 }
 
@@ -105,7 +106,8 @@ export function readState<T>(file: string, parse: (text: string) => T | null): R
   // A file that was written shortly before a power loss may be all zeros.
   if (text.replaceAll("\0", "").trim() === "") return damaged("empty", "is empty");
   const value = parse(text);
-  if (value === null) return damaged("garbage", "cannot be understood: it is cut off or overwritten");
+  if (value === null)
+    return damaged("garbage", "cannot be understood: it is cut off or overwritten");
   return { value, damage: null, what: `${basename(file)} is whole` };
 }
 

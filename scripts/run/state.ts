@@ -67,7 +67,8 @@ export function keptSecret(folder: string, name: string): string {
     if (placeOnce(file, `${secret}\n`, 0o600)) return secret;
     return readFileSync(file, "utf8").trim(); // Another start was quicker.
   }
-  const use = SECRET_USES[name] ?? "what it protects can be reached by nobody else. Put it back from a copy";
+  const use =
+    SECRET_USES[name] ?? "what it protects can be reached by nobody else. Put it back from a copy";
   if (read.damage === "unreadable" || holdsData(folder)) {
     throw new SetupError(`${file} ${read.what}: ${use}`);
   }
