@@ -3,13 +3,16 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { natsProblems } from "../../engine/io/nats-address.ts";
 import { renderAccounts } from "../../gateway/partners/accounts.ts";
+import { SetupError } from "../services/process.ts";
 import { findNatsServer } from "../services/nats-binary.ts";
 import { checkNats, startNatsServer } from "../services/nats.ts";
 import type { NatsServer } from "../services/nats.ts";
 import { canEnter, findPostgres, pathHash, reachableFolder } from "../services/postgres-binary.ts";
 import { checkPostgres, ensureDatabase, startPostgres } from "../services/postgres.ts";
-import { firstFreePort } from "../services/ports.ts";
+import { firstFreePort, freePort } from "../services/ports.ts";
+import { watchNatsHealth } from "./nats-health.ts";
 import { ACCOUNTS_FILE, localAccountsFile, ownSeedFile } from "./nats-keys.ts";
 import { publicKeyOf, writeAccounts } from "./nats-keys.ts";
 import { RememberedPorts, cacheFolder, keptSecret } from "./state.ts";
@@ -45,6 +48,8 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const given = process.env["HEXDISPATCH_NATS_URL"];
   if (given) {
     const credentials = process.env["HEXDISPATCH_NATS_CREDENTIALS"] || undefined;
+    const [problem] = natsProblems(given, credentials ?? null, "HEXDISPATCH_");
+    if (problem !== undefined) throw new SetupError(problem);
     const version = await checkNats(given, undefined, credentials);
     return { name, url: given, note: `nats-server ${version}, yours`, stop: notOurs };
   }
@@ -54,8 +59,15 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const onSpawn = options.list.add.bind(options.list);
   const credentials = ownSeedFile(options.stateFolder);
   const config = accountsIncluded(options.stateFolder, credentials);
-  const start = (): Promise<NatsServer> =>
-    startNatsServer({ binary, folder, port, onSpawn, config, credentials });
+  const start = async (): Promise<NatsServer> => {
+    const monitorPort = await freePort();
+    const settings = { binary, folder, port, onSpawn, config, credentials, monitorPort };
+    const started = await startNatsServer(settings);
+    const { exited, stop: restart } = started;
+    const monitorUrl = `http://127.0.0.1:${monitorPort}`;
+    void watchNatsHealth({ monitorUrl, folder, exited, say: options.say, restart });
+    return started;
+  };
   const { server, stop } = await keepRunning(name, start, options.say);
   return { name, url: server.url, note: `nats-server ${server.version}`, stop, credentials };
 }
