@@ -63,8 +63,6 @@ it("refused credentials are sat out, and so is a file of credentials that is gon
     await refusedMore();
     file("ours", next.seed.slice(0, 20));
     await refusedMore();
-    file("ours", "");
-    await refusedMore();
     file("ours", `${next.seed}\n`);
     await until(() => bus.status() === "connected", "the new key", LONG_MS);
     expect(nc.isClosed()).toBe(false);
