@@ -25,6 +25,7 @@ import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts
 import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
+import { OutageLog } from "./io/outage-log.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
 import type { Intake, IntakeQueue } from "./intake.ts";
 import { Ledger } from "./ledger.ts";
@@ -115,8 +116,11 @@ export class Runtime {
   onTake: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
   onHandOver: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
 
+  readonly #outages: OutageLog;
+
   constructor(options: RuntimeOptions) {
     this.options = options;
+    this.#outages = new OutageLog(options.log, options.clock);
     const { config, clock, node, store, meters, bus } = options;
     const { settings } = config;
     this.bus = bus;
@@ -262,9 +266,11 @@ export class Runtime {
       onCount: meters.host,
       onStep: meters.step,
       onTrouble: (what, at, error) => {
+        if (what === "store_retry") {
+          return this.#outages.tell(error, { ...at }, "an actor waits for the store");
+        }
         const stack = what === "threw" && error instanceof Error ? { stack: error.stack } : {};
-        const level = what === "store_retry" ? "warn" : "error";
-        log[level]({ ...at, ...errorFields(error), ...stack }, `actor: ${what}`);
+        log.error({ ...at, ...errorFields(error), ...stack }, `actor: ${what}`);
       },
     };
   }
@@ -374,6 +380,6 @@ export class Runtime {
 
   /** For the log: what failed and is repeated. */
   failing(what: string): (error: unknown) => void {
-    return (error) => this.options.log.warn(errorFields(error), `${what} failed; it is repeated`);
+    return (error) => this.#outages.tell(error, {}, `${what} failed; it is repeated`);
   }
 }

@@ -16,8 +16,6 @@ import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
 import type { NatsLink } from "../engine/io/nats-link.ts";
-import { openDatabase } from "../engine/io/postgres.ts";
-import type { Database } from "../engine/io/postgres.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
@@ -25,7 +23,6 @@ import type { StreamKeeper } from "../engine/stream-keeper.ts";
 import { keepStreams } from "../engine/stream-look.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
-import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
 import { openCityMap } from "./city-map.ts";
@@ -35,6 +32,7 @@ import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
+import { openProbe } from "./probe.ts";
 
 /** How long load balancers get to see that we are not ready, before we stop listening. */
 const UNREADY_MS = 200;
@@ -56,14 +54,14 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     applicationName: gateway,
     connections: config.postgresConnections,
   });
-  const prober = proberOf(config, gateway);
   const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
+  const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
   const deps = {
     gateway,
     config,
     ...{ store, access: store, fleet: store },
-    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
+    probe: probe.ask,
     bus,
     subjects,
     clock: systemClock,
@@ -88,7 +86,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     const missing: string[] = [];
     if (isDraining) missing.push("draining");
     missing.push(...watch.problems());
-    if (!(await answers(store.ping()))) missing.push("postgres");
+    if (!probe.isWritable() || !(await answers(store.ping()))) missing.push("postgres");
     return missing;
   };
   const { adminHost: host, adminPort: port } = config;
@@ -106,7 +104,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     await Promise.all([door.stop(), streams.stop()]);
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
-    await Promise.all([store.close(), prober.close(), outward.store.close()]);
+    await Promise.all([store.close(), probe.close(), outward.store.close()]);
     await link.close();
     await admin.close();
     stopWatching();
@@ -122,16 +120,6 @@ function followStreams(config: Config, { nc, bus }: NatsLink, log: Log): StreamK
   streams.start();
   return streams;
 }
-
-/** A connection of its own, so that a question whether Postgres is there waits for nobody else's. */
-const proberOf = ({ postgresUrl: url }: Config, name: string): Database =>
-  openDatabase({
-    url,
-    applicationName: `${name} probe`,
-    connections: 1,
-    statementTimeoutMs: PROBE_TIMEOUT_MS,
-    connectTimeoutMs: PROBE_TIMEOUT_MS,
-  });
 
 /** Deliveries do without streets on a page: a map that cannot be read is a warning. */
 const loadMap = ({ cityDir }: Config, log: Log): Promise<CityMap | null> =>

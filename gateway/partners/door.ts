@@ -8,6 +8,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { errorFields } from "../../engine/io/log.ts";
 import { serveRequests } from "../../engine/io/nats-service.ts";
 import type { ServiceRequest } from "../../engine/io/nats-service.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
 import {
@@ -45,6 +46,7 @@ export class PartnerDoor {
   readonly #parts: PartnerParts;
   readonly #registry: PartnerRegistry;
   readonly #identity: ServiceIdentity;
+  readonly #outages: OutageLog;
   readonly #stats: ServiceStats;
   readonly #rates = new RateLimit({
     ratePerS: PARTNER_REQUESTS_PER_S,
@@ -71,6 +73,7 @@ export class PartnerDoor {
     const { deps } = parts;
     this.#parts = parts;
     this.#registry = registry;
+    this.#outages = new OutageLog(deps.log, deps.clock);
     this.#identity = {
       name: SERVICE_NAME,
       id: deps.gateway,
@@ -206,14 +209,22 @@ export class PartnerDoor {
 
   async #principalOf(name: string): Promise<PartnerPrincipal> {
     if (!isPrincipalId(name)) throw new DispatchError("unauthorized");
-    if (!(await this.#registry.has(name))) throw new DispatchError("unauthorized");
-    return { role: "partner", subject: name, expiresAt: Number.MAX_SAFE_INTEGER };
+    const issuedAt = await this.#registry.keyedAt(name);
+    if (issuedAt === null) throw new DispatchError("unauthorized");
+    const expiresAt = Number.MAX_SAFE_INTEGER;
+    const principal = { role: "partner", subject: name, expiresAt, issuedAt } as const;
+    // Its server lets it in until the keys are exchanged there, too; nothing is done for it meanwhile.
+    if (this.#parts.revocations.revokes(principal)) throw new DispatchError("unauthorized");
+    return principal;
   }
 
   #logFailure(action: PartnerAction, known: DispatchError, error: unknown): void {
-    if (known.code !== "internal" && known.code !== "unavailable") return;
+    if (known.code === "unavailable" && known.cause !== undefined) {
+      this.#outages.tell(known, { action }, "a partner's request was refused");
+    }
+    if (known.code !== "internal") return;
     const cause = known.cause ?? error;
-    const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
+    const stack = cause instanceof Error ? cause.stack : undefined;
     const fields = { action, ...errorFields(cause), stack };
     this.#parts.deps.log.error(fields, "a partner's request failed");
   }
