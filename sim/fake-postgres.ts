@@ -256,7 +256,9 @@ export class FakePostgres {
     let result: unknown;
     try {
       if (!PROBES.has(method)) {
-        result = (this.#fake[method as Exclude<Method, Probe>] as (...all: readonly unknown[]) => unknown)(...args);
+        result = (
+          this.#fake[method as Exclude<Method, Probe>] as (...all: readonly unknown[]) => unknown
+        )(...args);
       }
     } catch (error) {
       return this.#answer(call, () => call.reject(error as Error));
