@@ -34,6 +34,8 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** What the public listener is made of. */
+  readonly listener: ListenerKind;
   readonly adminHost: string;
   readonly adminPort: number;
   /** The node's admin listener; 0: none. */
@@ -81,6 +83,9 @@ export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
   welcomesPerCourierPerS: 2,
 });
 
+/** `node`: node:http and ws. `uws`: uWebSockets.js, behind a proxy that normalises requests. */
+export const LISTENER_KINDS = ["node", "uws"] as const;
+export type ListenerKind = (typeof LISTENER_KINDS)[number];
 export const WEBHOOK_TARGETS = ["public", "any"] as const;
 export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
 const NOTIFY_KINDS = ["off", "log", "http"] as const;
@@ -197,6 +202,7 @@ export function readConfig(env: Environment): Config {
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),

@@ -22,6 +22,39 @@ export const BAD_FRAMES_MAX = 5;
 /** Frames beyond the rate before a session is closed. */
 export const EXCESS_FRAMES_MAX = 500;
 export const BODY_MAX_BYTES = 65_536;
+/** The request line and all header fields of a request: a shop's cookies come along to its tracking pages. */
+export const HEAD_MAX_BYTES = 32_768;
+export const HEADER_FIELDS_MAX = 100;
+/** From the first byte of a request to the end of its header fields, and to the end of its body. */
+export const HEAD_TIMEOUT_MS = 15_000;
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** How often what is late is looked for. */
+export const REQUEST_LOOK_MS = 1_000;
+/**
+ * A connection without a request is kept for so long: longer than the balancers in front keep theirs (60 s an AWS ALB and
+ * nginx towards its upstreams, 75 s nginx towards clients), or they send a request into a connection that is being closed.
+ */
+export const KEEP_ALIVE_MS = 90_000;
+/** The same for a proxy that we trust: Google's balancer keeps its connections for 600 s. */
+export const PROXY_KEEP_ALIVE_MS = 620_000;
+/** Nothing was read or taken on a connection for so long, though something is under way: it is cut. */
+export const CONNECTION_STALLED_MS = 40_000;
+/** An answer that was not taken within this: the connection is cut. */
+export const ANSWER_TAKEN_MAX_MS = 60_000;
+/** Answers of one process that nobody has taken yet; beyond it the oldest are cut with their connections. */
+export const ANSWERS_UNTAKEN_MAX_BYTES = 67_108_864;
+/** Requests of one connection that wait for their turn; no more is read before some are answered. */
+export const PIPELINED_MAX_REQUESTS = 16;
+/** The same over all connections: beyond it those that came last are dropped, unanswered and not begun. */
+export const PIPELINED_ALL_MAX_REQUESTS = 20_000;
+/** After so many requests a connection ends with its answer. */
+export const CONNECTION_MAX_REQUESTS = 100_000;
+/** After the last answer what the client still sends is read for so long, so that no reset overtakes the answer. */
+export const LINGER_MS = 2_000;
+/** A peer has so long to answer the close of its WebSocket. */
+export const SOCKET_CLOSE_MS = 5_000;
+/** Connections that wait to be accepted. */
+export const BACKLOG_MAX_CONNECTIONS = 2_048;
 export const ADDRESS_MAX_CHARS = 200;
 export const NOTES_MAX_CHARS = 1_000;
 export const NAME_MAX_CHARS = 80;

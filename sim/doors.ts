@@ -7,7 +7,7 @@ import { hears, responseOf } from "./rest-answers.ts";
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
 import { clientFrames, clientTable, serverFrames, serverTable } from "../proto/frames.ts";
 import { SOCKET_IDLE_S } from "../proto/limits.ts";
-import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/socket.ts";
+import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/listener.ts";
 import type { SocketLike, WebSocketConstructor } from "../sdk/session.ts";
 import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
