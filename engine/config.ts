@@ -13,11 +13,12 @@ import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
+import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
 import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
 import { withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
-  /** One address or several, separated by commas. */
+  /** One address or several, separated by commas, with a user and password or a token if need be. */
   readonly natsUrl: string;
   /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
   readonly natsCredentials: string | null;
@@ -191,9 +192,11 @@ export function readConfig(env: Environment): Config {
   const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
   const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
   const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
+  const natsCredentials = reader.optional("NATS_CREDENTIALS");
+  natsProblems(natsUrl, natsCredentials, PREFIX).forEach((line) => reader.problem(line));
   const config: Config = {
     natsUrl,
-    natsCredentials: reader.optional("NATS_CREDENTIALS"),
+    natsCredentials,
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
@@ -283,20 +286,11 @@ export function printable(config: Config): Record<string, unknown> {
     authKey: MASK,
     authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
     notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
-    natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
+    natsUrl: maskedNatsUrl(config.natsUrl),
     postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
 }
 
-function withoutPassword(text: string): string {
-  if (!URL.canParse(text)) return MASK;
-  const url = new URL(text);
-  if (url.password !== "") url.password = "masked";
-  // A NATS token stands where others have the user's name.
-  else if (url.username !== "" && url.protocol !== "postgres:") url.username = "masked";
-  if (url.searchParams.has("password")) url.searchParams.set("password", "masked");
-  return url.toString();
-}
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
 class Reader {

@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { authOf } from "../../engine/io/nats.ts";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
 import type postgres from "postgres";
 import { connectPostgres } from "../../engine/io/postgres-driver.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
@@ -104,8 +104,7 @@ async function readEvents(
   sources: Sources,
 ): Promise<{ events: Map<string, EventFacts[]>; since: number | null }> {
   const connection = await connect({
-    servers: sources.natsUrl.split(","),
-    ...authOf(sources.natsCredentials),
+    ...connectOptions(sources.natsUrl, sources.natsCredentials),
   });
   const events = new Map<string, EventFacts[]>();
   try {
