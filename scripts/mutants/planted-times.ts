@@ -99,7 +99,10 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     file: "gateway/auth.ts",
     find: "clockTolerance: CLOCK_TOLERANCE_S,",
     replace: "clockTolerance: CLOCK_TOLERANCE_S * 1_000,",
-    test: { file: "gateway/auth.test.ts", name: "ends when it says, give or take five seconds" },
+    test: {
+      file: "gateway/auth-issuers.test.ts",
+      name: "ends when it says, give or take five seconds",
+    },
   },
   {
     name: "a known token never ends",
@@ -107,7 +110,10 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     file: "gateway/auth.ts",
     find: "if (known.expiresAt > clock.now()) return known;",
     replace: "if (known.expiresAt * 1_000 > clock.now()) return known;",
-    test: { file: "gateway/auth.test.ts", name: "ends when it says, give or take five seconds" },
+    test: {
+      file: "gateway/auth-issuers.test.ts",
+      name: "ends when it says, give or take five seconds",
+    },
   },
   {
     name: "a tracking link opens for 1,000 hours after the end",
@@ -115,6 +121,9 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     file: "gateway/policy.ts",
     find: "LINK_AFTER_END_MS);",
     replace: "LINK_AFTER_END_MS * 1_000);",
-    test: { file: "gateway/auth.test.ts", name: "opens for an hour after its delivery ended" },
+    test: {
+      file: "gateway/auth-issuers.test.ts",
+      name: "opens for an hour after its delivery ended",
+    },
   },
 ];
