@@ -42,6 +42,7 @@ import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
 import { shardOfCourier } from "./shards.ts";
+import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
@@ -121,6 +122,7 @@ export async function startNode(
     for (const close of closes.toReversed()) await close();
   };
   try {
+    await checkSessions(config.postgresUrl);
     await migrate(config.postgresUrl);
     const { nc, watch, bus, close } = await openNats({ config, name: node, log, metrics, onLost });
     closes.push(close);

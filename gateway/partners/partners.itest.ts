@@ -330,3 +330,24 @@ test("one partner cannot take all of the server: its connections and messages ha
   expect(opened.length).toBe(PARTNER_CONNECTIONS_MAX - 1);
   await Promise.all(opened.map((nc) => nc.close()));
 });
+
+test("a revoked partner is refused over NATS at once, and let in again with a new key alone", async () => {
+  const { admin, t } = system;
+  const seed = await admin.add("gone");
+  const nc = await vi.waitFor(() => system.connectAs("gone", seed), WAIT);
+  expect((await ask(nc, "gone", "list")).status).toBe(200);
+  const operator = await tokenOf("operator", "ops_1");
+  const body = { role: "partner", subject: "gone" };
+  expect((await t.rest.post("/v1/revocations", operator, body)).status).toBe(200);
+  expect((await ask(nc, "gone", "list")).body.code).toBe("unauthorized");
+  expect((await ask(acme, "acme", "list")).status).toBe(200);
+  // The old key is still good in a rotation that was not finished: the partner stays out.
+  const fresh = await admin.rotate("gone");
+  const newer = await vi.waitFor(() => system.connectAs("gone", fresh), WAIT);
+  expect((await ask(newer, "gone", "list")).status).toBe(401);
+  await admin.finish("gone");
+  await vi.waitFor(async () => {
+    const again = await system.connectAs("gone", fresh);
+    expect((await ask(again, "gone", "list")).status).toBe(200);
+  }, WAIT);
+});

@@ -18,7 +18,8 @@ function drive() {
       partners: () => {
         state.reads += 1;
         if (state.isAway) return Promise.reject(new Error("away"));
-        return Promise.resolve(names.map((name) => ({ name: name as PrincipalId, keys: [] })));
+        const rows = names.map((name) => ({ name: name as PrincipalId, keys: [], keyedAt: 5 }));
+        return Promise.resolve(rows);
       },
     },
     ensureConsumer: (partner) => Promise.resolve(void made.push(partner)),

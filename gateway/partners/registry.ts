@@ -49,7 +49,7 @@ export async function ensurePartnerConsumer(
 export class PartnerRegistry {
   readonly #ports: RegistryPorts;
   readonly #ensured = new Set<string>();
-  #names: ReadonlySet<string> = new Set();
+  #known: ReadonlyMap<string, Millis> = new Map();
   #readAt: Millis | null = null;
   #reading: Promise<void> | null = null;
 
@@ -59,9 +59,14 @@ export class PartnerRegistry {
 
   /** Whether there is such a partner. Rejects with `unavailable` when that was never known and cannot be read. */
   async has(name: string): Promise<boolean> {
+    return (await this.keyedAt(name)) !== null;
+  }
+
+  /** Since when a partner's keys are good, null when there is none. Rejects like `has`. */
+  async keyedAt(name: string): Promise<Millis | null> {
     const { clock, log } = this.#ports;
     const ageMs = this.#readAt === null ? Infinity : clock.now() - this.#readAt;
-    const isUnknown = !this.#names.has(name) && ageMs > PARTNERS_MISS_MS;
+    const isUnknown = !this.#known.has(name) && ageMs > PARTNERS_MISS_MS;
     if (ageMs > PARTNERS_KNOWN_MS || isUnknown) {
       try {
         await this.refresh();
@@ -70,7 +75,7 @@ export class PartnerRegistry {
         log.warn(errorFields(error), "the partners could not be read; the last known stand");
       }
     }
-    return this.#names.has(name);
+    return this.#known.get(name) ?? null;
   }
 
   /** Reads them, and looks whether each has its consumer still: a stream that was made anew has none. */
@@ -89,10 +94,10 @@ export class PartnerRegistry {
 
   async #read(): Promise<void> {
     const rows = await this.#ports.store.partners();
-    this.#names = new Set(rows.map((row) => row.name));
+    this.#known = new Map(rows.map(({ name, keyedAt }) => [name, keyedAt]));
     this.#readAt = this.#ports.clock.now();
-    for (const name of this.#ensured) if (!this.#names.has(name)) this.#ensured.delete(name);
-    for (const name of this.#names) if (!this.#ensured.has(name)) void this.#ensure(name);
+    for (const name of this.#ensured) if (!this.#known.has(name)) this.#ensured.delete(name);
+    for (const name of this.#known.keys()) if (!this.#ensured.has(name)) void this.#ensure(name);
   }
 
   async #ensure(name: string): Promise<void> {

@@ -34,10 +34,35 @@ export function startOutward(
 /** Forgets what is old. Never rejects. */
 async function forget({ notices, webhooks }: Outward["store"], log: Log): Promise<void> {
   try {
-    await notices.purge(NOTICES_KEPT_H);
-    await webhooks.purge(WEBHOOK_KEPT_H);
+    while ((await notices.purge(NOTICES_KEPT_H)) > 0);
+    while ((await webhooks.purge(WEBHOOK_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+/** After an exchange of the signing key nothing is left under the one before. Never rejects. */
+async function reseal({ reseal: resealAll }: Outward, log: Log): Promise<void> {
+  try {
+    const webhooks = (await resealAll?.()) ?? [];
+    if (webhooks.length > 0) {
+      log.error({ webhooks }, "secrets cannot be opened: their signing key is gone; rotate them");
+    }
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks' secrets could not be looked through; it is repeated");
+  }
+}
+
+/** Nothing waits longer because the database's clock was set back. Never rejects. */
+async function realign(
+  webhooks: Outward["store"]["webhooks"],
+  sender: WebhookSender,
+  log: Log,
+): Promise<void> {
+  try {
+    if ((await webhooks.realign()) > 0) sender.nudge();
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks could not be looked through; it is repeated");
   }
 }
 
@@ -87,6 +112,7 @@ function start(
       log.warn(errorFields(error), "the partners could not be read; it is repeated");
     });
   void recheck();
+  void reseal(outward, log);
   const sender = new WebhookSender({
     store: store.webhooks,
     clock,
@@ -111,6 +137,8 @@ function start(
   const loops = [
     every(HOUR_MS, clock, () => forget(store, log)),
     every(RECHECK_MS, clock, recheck),
+    every(HOUR_MS, clock, () => reseal(outward, log)),
+    every(RECHECK_MS, clock, () => realign(store.webhooks, sender, log)),
   ];
   return {
     async stop() {

@@ -78,7 +78,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     replace: "if (isRefusal(error)) await this.#refused(held, error);",
     test: {
       file: "engine/intake.test.ts",
-      name: "a refusal while the database takes no write proves nothing",
+      name: "nor does one that comes again and again while no write of our own succeeds",
     },
   },
 ];

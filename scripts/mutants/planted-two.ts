@@ -66,7 +66,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: "      issuer: TOKEN_ISSUER,\n",
     replace: "",
     test: {
-      file: "gateway/auth-issuers.test.ts",
+      file: "gateway/auth-keys.test.ts",
       name: "of our issuer is believed; of another, or of none, it is not",
     },
   },
@@ -77,7 +77,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: `  if (secret === undefined) throw new DispatchError("unauthorized");
   return secret;`,
     replace: "  return secret ?? current;",
-    test: { file: "gateway/auth-issuers.test.ts", name: "holds under either of our keys" },
+    test: { file: "gateway/auth-keys.test.ts", name: "holds under either of our keys" },
   },
   {
     name: "a key under way is not scoped to its customer",
