@@ -318,7 +318,7 @@ export async function main(): Promise<void> {
 
 function readConfigOrExit(): Config {
   try {
-    return readConfig(process.env);
+    return readConfig(process.env, "node");
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     // For people: the log's level is among what could not be read.

@@ -249,7 +249,7 @@ export class Cluster {
       HEXDISPATCH_NATS_URL: natsUrl,
       HEXDISPATCH_NATS_REPLICAS: String(NATS_SERVERS),
       HEXDISPATCH_POSTGRES_URL: postgresUrl.href,
-      HEXDISPATCH_AUTH_KEY: authKey,
+      ...(name.startsWith("gateway") ? { HEXDISPATCH_AUTH_KEY: authKey } : {}),
       ...settings,
     };
   }
