@@ -13,9 +13,12 @@ import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
+import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
+import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
+import { withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
-  /** One address or several, separated by commas. */
+  /** One address or several, separated by commas, with a user and password or a token if need be. */
   readonly natsUrl: string;
   /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
   readonly natsCredentials: string | null;
@@ -32,6 +35,8 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** What the public listener is made of. */
+  readonly listener: ListenerKind;
   readonly adminHost: string;
   readonly adminPort: number;
   /** The node's admin listener; 0: none. */
@@ -79,6 +84,9 @@ export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
   welcomesPerCourierPerS: 2,
 });
 
+/** `node`: node:http and ws. `uws`: uWebSockets.js, behind a proxy that normalises requests. */
+export const LISTENER_KINDS = ["node", "uws"] as const;
+export type ListenerKind = (typeof LISTENER_KINDS)[number];
 export const WEBHOOK_TARGETS = ["public", "any"] as const;
 export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
 const NOTIFY_KINDS = ["off", "log", "http"] as const;
@@ -187,17 +195,20 @@ export function readConfig(env: Environment, role: "gateway" | "node" = "gateway
   const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
   const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
   const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
+  const natsCredentials = reader.optional("NATS_CREDENTIALS");
+  natsProblems(natsUrl, natsCredentials, PREFIX).forEach((line) => reader.problem(line));
   const config: Config = {
     natsUrl,
-    natsCredentials: reader.optional("NATS_CREDENTIALS"),
+    natsCredentials,
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
-    postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
+    postgresUrl: reader.postgresUrl("POSTGRES_URL"),
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
@@ -289,20 +300,11 @@ export function printable(config: Config): Record<string, unknown> {
     authKey: MASK,
     authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
     notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
-    natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
-    postgresUrl: withoutPassword(config.postgresUrl),
+    natsUrl: maskedNatsUrl(config.natsUrl),
+    postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
 }
 
-function withoutPassword(text: string): string {
-  if (!URL.canParse(text)) return MASK;
-  const url = new URL(text);
-  if (url.password !== "") url.password = "masked";
-  // A NATS token stands where others have the user's name.
-  else if (url.username !== "" && url.protocol !== "postgres:") url.username = "masked";
-  if (url.searchParams.has("password")) url.searchParams.set("password", "masked");
-  return url.toString();
-}
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
 class Reader {
@@ -354,14 +356,22 @@ class Reader {
     return fallback;
   }
 
-  /** `secret`: the value is not repeated in the message. A null fallback makes it required. */
-  url(name: string, fallback: string | null, schemes: readonly string[], secret = false): string {
+  /** A null fallback makes it required. */
+  url(name: string, fallback: string | null, schemes: readonly string[]): string {
     const raw = this.text(name, fallback ?? "");
     if (URL.canParse(raw) && schemes.includes(new URL(raw).protocol)) return raw;
     const allowed = `a URL that begins with ${schemes.map((s) => `${s}//`).join(" or ")}`;
     if (raw === "") this.problem(`${PREFIX}${name} is not set; it must be ${allowed}`);
-    else this.#refuse(name, secret ? MASK : raw, allowed);
+    else this.#refuse(name, raw, allowed);
     return raw;
+  }
+
+  /** With what libpq's variables add. The value is not repeated in a message. */
+  postgresUrl(name: string): string {
+    const url = withLibpqEnvironment(this.text(name, ""), this.#env);
+    const problem = postgresUrlProblem(url);
+    if (problem !== null) this.problem(`${PREFIX}${name} ${problem}`);
+    return url;
   }
 
   secret(name: string, minChars: number): string {

@@ -57,7 +57,7 @@ function startWorker(): Intake {
   const worker = new Intake({
     clock: systemClock,
     queue: streamIntake(nc, PREFIX),
-    store: { create: () => Promise.resolve({ outcome: "created" }) },
+    store: { ping: () => Promise.resolve(), create: () => Promise.resolve({ outcome: "created" }) },
     onCreated: ({ id }) => void told.push(id),
     onCount: () => undefined,
     onFailed: () => undefined,

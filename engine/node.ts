@@ -35,16 +35,19 @@ import { repeat, systemClock } from "./io/clock.ts";
 import { createLog, errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
-import { connectNats, natsBus } from "./io/nats.ts";
+import { endWithoutNats, openNats } from "./io/nats-link.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
 import { Robots } from "./robots.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
 import { shardOfCourier } from "./shards.ts";
+import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
+import { keepStreams } from "./stream-look.ts";
+import type { StreamKeeper } from "./stream-keeper.ts";
 import { ensureStreams, isTransient } from "./streams.ts";
 import { readVersion } from "./version.ts";
 
@@ -103,8 +106,15 @@ export type Node = {
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a node in this process. Rejects when it cannot: nothing is left open then. */
-export async function startNode(config: Config, log: Log): Promise<Node> {
+/**
+ * Starts a node in this process. Rejects when it cannot: nothing is left open then. `onLost` is called when its connection
+ * to NATS closed for good and nobody asked for that.
+ */
+export async function startNode(
+  config: Config,
+  log: Log,
+  onLost: (why: string) => void = () => undefined,
+): Promise<Node> {
   const node = newNodeId("node");
   const metrics = new Metrics("node");
   const closes: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
@@ -112,13 +122,10 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     for (const close of closes.toReversed()) await close();
   };
   try {
+    await checkSessions(config.postgresUrl);
     await migrate(config.postgresUrl);
-    const nc = await connectNats({
-      url: config.natsUrl,
-      name: node,
-      credentials: config.natsCredentials,
-    });
-    closes.push(() => nc.close());
+    const { nc, watch, bus, close } = await openNats({ config, name: node, log, metrics, onLost });
+    closes.push(close);
     await openStreams(nc, config, log);
     const store = openPostgresStore({
       url: config.postgresUrl,
@@ -129,15 +136,17 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const meters = runtimeMetrics(metrics);
     const domain = makeDomain(config.settings);
     const clock = systemClock;
-    const bus = natsBus(nc);
+    const keeper = keepStreams(clock, log, { nc, ...config, makes: true });
     const cells = streamCellsLog(nc, streamName(config.natsPrefix, "CELLS"));
     const intake = streamIntake(nc, config.natsPrefix);
-    const io = { clock, log, meters, bus, cells, intake, store };
+    const io = { clock, log, meters, bus, cells, intake, store, keeper };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
     closes.push(watchConsumers(metrics, runtime, nc));
     const state = { isReady: false };
-    const admin = await openAdmin(config, metrics, runtime, state);
+    showStreams(metrics, keeper);
+    const problems = (): string[] => [...watch.problems(), ...keeper.problems()];
+    const admin = await openAdmin(config, metrics, runtime, state, problems);
     if (admin !== null) closes.push(() => admin.close());
     const { stop, ...found } = await start(runtime, () => keepHouse(store, config.settings, log));
     const stopRobots = runRobots(runtime, store);
@@ -198,18 +207,23 @@ function openAdmin(
   metrics: Metrics,
   runtime: Runtime,
   state: { readonly isReady: boolean },
+  problems: () => readonly string[],
 ): Promise<Admin | null> {
   if (nodeAdminPort === 0) return Promise.resolve(null);
   return listenAdmin({
     host: adminHost,
     port: nodeAdminPort,
     version: readVersion(),
-    notReady: () => [
-      ...(state.isReady ? [] : ["start"]),
-      ...(runtime.bus.status() === "connected" ? [] : ["nats"]),
-    ],
+    notReady: () => [...(state.isReady ? [] : ["start"]), ...problems()],
+    notAlive: () => (runtime.bus.status() === "closed" ? ["nats"] : []),
     metrics: () => metrics.text(),
   });
+}
+
+function showStreams(metrics: Metrics, keeper: StreamKeeper): void {
+  const help =
+    "Streams that are missing, not as asked, or take no messages; the owner of shard 0 looks.";
+  metrics.gauge("hexdispatch_streams_broken", help, () => keeper.problems().length);
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
@@ -293,9 +307,10 @@ export async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => die(error, "unhandled rejection"));
   log.debug({ config: printable(config) }, "settings");
 
-  const node = await startNode(config, log).catch((error: unknown) =>
-    die(error, "the node could not start"),
-  );
+  const node = await startNode(config, log, endWithoutNats(log)).catch((error: unknown) => {
+    log.fatal(errorFields(error), "the node could not start");
+    return process.exit(1);
+  });
 
   let isEnding = false;
   const end = (): void => {

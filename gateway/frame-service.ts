@@ -3,6 +3,7 @@
  * them are those of REST. A courier is who its token says: frames carry no courier id.
  */
 import { errorFields } from "../engine/io/log.ts";
+import { OutageLog } from "../engine/io/outage-log.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
@@ -42,8 +43,12 @@ export function errorFrame(error: DispatchError, ref: number | null) {
 
 export function createFrameService(parts: FrameParts): ServeFrame {
   const { deps } = parts;
+  const outages = new OutageLog(deps.log, deps.clock);
   const refuse = (link: Link, frame: ClientFrame, error: unknown): void => {
     const known = asDispatchError(error);
+    if (known.code === "unavailable" && known.cause !== undefined) {
+      outages.tell(known, { frame: frame.type }, "a frame was refused");
+    }
     if (known.code === "internal") {
       const stack = error instanceof Error ? error.stack : undefined;
       deps.log.error({ frame: frame.type, ...errorFields(error), stack }, "a frame failed");

@@ -2,8 +2,9 @@
  * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no environment and ends no
  * process (`gateway/main.ts` does), so that a test can have one on any free port.
  */
-import { BlockList } from "node:net";
+import { BlockList, isIPv6 } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
+import { DOOR_DEFAULTS } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
@@ -14,13 +15,15 @@ import type { Deps } from "./deps.ts";
 import { authOf, createGuards } from "./guards.ts";
 import { problemHeaders, problemOf, securityHeadersFor } from "./problem.ts";
 import type { SocketCaps } from "./socket-caps.ts";
-import { listen } from "./socket.ts";
-import type { Headers, UpgradeAnswer } from "./socket.ts";
+import { listenerOf } from "./listener-kinds.ts";
+import type { Headers, UpgradeAnswer } from "./listener.ts";
 
 export type Gateway = {
   /** The port of the public listener. */
   readonly port: number;
   readonly connections: Connections;
+  /** From now on every answer of the public port ends its connection; nothing else changes. */
+  readonly drain: () => void;
   /** Stops listening, says goodbye to the sockets, hands on what is collected. May be asked twice. */
   readonly stop: () => Promise<void>;
 };
@@ -35,6 +38,8 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   // Made now, so that what cannot be described stops the start and no request.
   core.description();
 
+  const proxies = parseNetworks(config.trustedProxies ?? "") ?? new BlockList();
+  const listen = await listenerOf(config.listener ?? "node");
   const listener = await listen({
     host: config.publicHost,
     port: config.publicPort,
@@ -44,7 +49,10 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
     onRequest: (exchange) => door.serve(exchange),
-    addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
+    addressOf: addressReader(proxies),
+    isProxy: (address) => proxies.check(address, isIPv6(address) ? "ipv6" : "ipv4"),
+    connectionsPerAddressMax: (config.doors ?? DOOR_DEFAULTS).socketsPerAddressMax * 2,
+    securityHeaders: securityHeadersFor(config.publicUrl),
     onUpgrade: (headers, address) => admitSocket(deps, guards.caps, headers, address),
     onOpen: (peer) => connections.open(peer),
     onError: (error, where) => {
@@ -60,7 +68,9 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     guards.revocations.stop();
   };
   let stopped: Promise<void> | null = null;
-  return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+  const { port } = listener;
+  const drain = (): void => listener.drain();
+  return { port, connections, drain, stop: () => (stopped ??= stopAll()) };
 }
 
 /** Before the upgrade: how many there are already, then who asks. */

@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { isLoopback } from "../engine/client-address.ts";
 import type { DoorLimits } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
+import { OutageLog } from "../engine/io/outage-log.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import type { Role } from "../proto/ids.ts";
 import { BODY_MAX_BYTES } from "../proto/limits.ts";
@@ -26,7 +27,7 @@ import { validationError } from "./problem.ts";
 import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.ts";
 import type { RateHeaders } from "./rate-limit.ts";
 import type { Answer, Call, Route } from "./route.ts";
-import type { HttpExchange } from "./socket.ts";
+import type { HttpExchange } from "./listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";
@@ -65,6 +66,7 @@ export class HttpDoor {
   readonly #perPrincipal: RateLimit;
   readonly #perAddress: RateLimit;
   readonly #refusals = new RateLimit(REFUSALS_RATE);
+  readonly #outages: OutageLog;
 
   constructor(parts: DoorParts, routes: readonly Route[]) {
     const { deps, auth, idempotency, doorkeeper, limits } = parts;
@@ -72,6 +74,7 @@ export class HttpDoor {
     this.#perAddress = new RateLimit(perSecond(limits.requestsPerAddressPerS));
     this.#doorkeeper = doorkeeper;
     this.#deps = deps;
+    this.#outages = new OutageLog(deps.log, deps.clock);
     this.#headers = securityHeadersFor(deps.config.publicUrl);
     this.#auth = auth;
     this.#idempotency = idempotency;
@@ -228,9 +231,10 @@ export class HttpDoor {
     const known = asDispatchError(error);
     // Postgres known to be away is in the log already, once and not for each request.
     const isNews = known.code === "unavailable" && known.cause !== undefined;
-    if (known.code === "internal" || isNews) {
+    if (isNews) this.#outages.tell(known, { route: name }, "a request was refused");
+    if (known.code === "internal") {
       const cause = known.cause ?? error;
-      const stack = known.code === "internal" && cause instanceof Error ? cause.stack : undefined;
+      const stack = cause instanceof Error ? cause.stack : undefined;
       this.#deps.log.error({ route: name, ...errorFields(cause), stack }, "a request failed");
     }
     const headers = problemHeaders(known);

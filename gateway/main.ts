@@ -14,15 +14,15 @@ import { systemRandom } from "../engine/io/random.ts";
 import { createLog, errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
-import { connectNats, natsBus } from "../engine/io/nats.ts";
-import { openDatabase } from "../engine/io/postgres.ts";
-import type { Database } from "../engine/io/postgres.ts";
+import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
+import type { NatsLink } from "../engine/io/nats-link.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
+import type { StreamKeeper } from "../engine/stream-keeper.ts";
+import { keepStreams } from "../engine/stream-look.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
-import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
 import { openCityMap } from "./city-map.ts";
@@ -32,6 +32,7 @@ import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
+import { openProbe } from "./probe.ts";
 
 /** How long load balancers get to see that we are not ready, before we stop listening. */
 const UNREADY_MS = 200;
@@ -45,25 +46,22 @@ type Running = { readonly stop: () => Promise<void> };
 async function start(config: Config, log: Log, gateway: ReturnType<typeof newNodeId>) {
   const version = readVersion();
   const metrics = new Metrics("gateway");
-  const nc = await connectNats({
-    url: config.natsUrl,
-    name: gateway,
-    credentials: config.natsCredentials,
-  });
-  const bus = natsBus(nc);
+  const onLost = endWithoutNats(log);
+  const link = await openNats({ config, name: gateway, log, metrics, onLost });
+  const { nc, bus, watch } = link;
   const store = openPostgresStore({
     url: config.postgresUrl,
     applicationName: gateway,
     connections: config.postgresConnections,
   });
-  const prober = proberOf(config, gateway);
   const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
+  const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
   const deps = {
     gateway,
     config,
     ...{ store, access: store, fleet: store },
-    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
+    probe: probe.ask,
     bus,
     subjects,
     clock: systemClock,
@@ -83,40 +81,45 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   const stopWatching = watchEventLoop(metrics);
 
   let isDraining = false;
+  const streams = followStreams(config, link, log);
   const notReady = async (): Promise<string[]> => {
     const missing: string[] = [];
     if (isDraining) missing.push("draining");
-    if (bus.status() !== "connected") missing.push("nats");
-    if (!(await answers(store.ping()))) missing.push("postgres");
+    missing.push(...watch.problems());
+    if (!probe.isWritable() || !(await answers(store.ping()))) missing.push("postgres");
     return missing;
   };
   const { adminHost: host, adminPort: port } = config;
-  const admin = await listenAdmin({ host, port, version, metrics: () => metrics.text(), notReady });
+  const admin = await listenAdmin({
+    ...{ host, port, version, metrics: () => metrics.text(), notReady },
+    // Creates, accepts and statuses go on without them: no reason to keep clients away.
+    degraded: () => streams.problems(),
+    notAlive: () => (bus.status() === "closed" && !isDraining ? ["nats"] : []),
+  });
   log.info({ port: door.port, adminPort: admin.port, settings: printable(config) }, "ready");
 
   const stop = async (): Promise<void> => {
     isDraining = true;
     await new Promise((resolve) => setTimeout(resolve, UNREADY_MS));
-    await door.stop();
+    await Promise.all([door.stop(), streams.stop()]);
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
-    await Promise.all([store.close(), prober.close(), outward.store.close()]);
-    await bus.close();
+    await Promise.all([store.close(), probe.close(), outward.store.close()]);
+    await link.close();
     await admin.close();
     stopWatching();
   };
   return { stop };
 }
 
-/** A connection of its own, so that a question whether Postgres is there waits for nobody else's. */
-const proberOf = ({ postgresUrl: url }: Config, name: string): Database =>
-  openDatabase({
-    url,
-    applicationName: `${name} probe`,
-    connections: 1,
-    statementTimeoutMs: PROBE_TIMEOUT_MS,
-    connectTimeoutMs: PROBE_TIMEOUT_MS,
-  });
+/** Looks at the streams that a gateway needs, and makes none: the owner of shard 0 does. */
+function followStreams(config: Config, { nc, bus }: NatsLink, log: Log): StreamKeeper {
+  const keys = ["EVENTS", "INTAKE"] as const;
+  const streams = keepStreams(systemClock, log, { nc, ...config, keys, makes: false });
+  bus.onStatus((status) => status === "connected" && streams.nudge());
+  streams.start();
+  return streams;
+}
 
 /** Deliveries do without streets on a page: a map that cannot be read is a warning. */
 const loadMap = ({ cityDir }: Config, log: Log): Promise<CityMap | null> =>

@@ -38,6 +38,7 @@ export const SIM_CONFIG: Config = {
   publicHost: "",
   publicPort: 0,
   portShared: false,
+  listener: "node",
   adminHost: "",
   adminPort: 0,
   nodeAdminPort: 0,

@@ -48,6 +48,11 @@ export class FakeIntake {
     return this.#open().length;
   }
 
+  /** Their deliveries. */
+  waitingIds(): ReadonlySet<string> {
+    return new Set(this.#open().map(({ message }) => message.subject.split(".").at(-1) ?? ""));
+  }
+
   queueOf(machine: Machine): IntakeQueue {
     return {
       fetch: (max, waitMs) => this.#fetch(machine, max, waitMs),

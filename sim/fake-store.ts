@@ -33,10 +33,9 @@ import type {
   StatusCommand,
   StoredAnswer,
 } from "../engine/store/port.ts";
+import { KeptAnswers } from "./fake-answers.ts";
 import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
-
-const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
 
 export class FakeStore {
   readonly #now: () => Millis;
@@ -44,13 +43,14 @@ export class FakeStore {
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
   readonly #owners = new Map<ShardId, ShardOwner>();
-  readonly #answers = new Map<string, StoredAnswer>();
+  readonly #answers: KeptAnswers;
   #outbox: OutboxRow[] = [];
   #events = 0;
 
-  /** `now`: the server's own clock. */
+  /** `now`: the server's own clock that somebody may set. */
   constructor(now: () => Millis) {
     this.#now = now;
+    this.#answers = new KeptAnswers(now);
   }
 
   create(command: CreateCommand): CreateOutcome {
@@ -58,8 +58,8 @@ export class FakeStore {
     const known = this.#deliveries.get(job.id);
     if (known?.createdAt === job.createdAt) return { outcome: "created" };
     if (idempotency !== null) {
-      const before = this.#answers.get(keyText(idempotency));
-      if (before !== undefined) return { outcome: "replayed", answer: before };
+      const before = this.#answers.get(idempotency);
+      if (before !== null) return { outcome: "replayed", answer: before };
     }
     if (known !== undefined) return { outcome: "spent" };
     if (idempotency !== null) {
@@ -194,12 +194,16 @@ export class FakeStore {
   }
 
   storedAnswer(key: IdempotencyKey): StoredAnswer | null {
-    return this.#answers.get(keyText(key)) ?? null;
+    return this.#answers.get(key);
   }
 
   keepAnswer(key: IdempotencyKey, status: number, body: unknown): void {
-    if (this.#answers.has(keyText(key))) return;
-    this.#answers.set(keyText(key), { fingerprint: key.fingerprint, status, body });
+    this.#answers.keep(key, { fingerprint: key.fingerprint, status, body });
+  }
+
+  /** Gives how many keys it forgot that are older, hours. */
+  purgeIdempotency(keptH: number): number {
+    return this.#answers.purge(keptH);
   }
 
   /* Decisions of owners. */
@@ -316,6 +320,11 @@ export class FakeStore {
   delivery(id: DeliveryId): DeliveryRow | null {
     const row = this.#deliveries.get(id);
     return row === undefined ? null : this.#full(row);
+  }
+
+  /** For checks: the row itself, not to be changed. */
+  peek(id: string): Readonly<Row> | null {
+    return this.#deliveries.get(id as DeliveryId) ?? null;
   }
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {

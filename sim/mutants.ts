@@ -72,7 +72,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key that was used is not looked up",
     file: "sim/fake-store.ts",
-    find: `if (before !== undefined) return { outcome: "replayed", answer: before };`,
+    find: `if (before !== null) return { outcome: "replayed", answer: before };`,
     replace: "",
     hunt: CALM,
   },
@@ -86,18 +86,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a create that Postgres cannot take yet is dropped from the intake",
     file: "engine/intake.ts",
-    find: `      this.#ports.onFailed(error);
-      return { do: "keep" };
+    find: `      return { do: "fail", error };
     }
-  }
-
-  async #commit`,
-    replace: `      this.#ports.onFailed(error);
-      return { do: "drop" };
+  }`,
+    replace: `      return { do: "drop" };
     }
-  }
-
-  async #commit`,
+  }`,
   },
   {
     name: "who was answered 202 is told that there is no such delivery",

@@ -60,7 +60,8 @@ export class SimNode implements Place {
   }
   get isReady(): boolean {
     const run = this.#run;
-    return run !== null && run.started !== null && !run.isStopping && run.machine.isUp;
+    if (run === null || run.started === null || run.isStopping) return false;
+    return run.machine.isUp && run.bus.status() === "connected";
   }
 
   start(): void {

@@ -76,9 +76,28 @@ const IN_TEXTS: readonly (readonly [RegExp, string])[] = [
 export const scrubbed = (text: string): string =>
   IN_TEXTS.reduce((left, [pattern, put]) => left.replace(pattern, put), text);
 
-/** For errors in a log line: the message and code, and the stack only of what is our own fault. */
+const CAUSES_MAX = 3;
+
+/**
+ * For errors in a log line: the message and code, and those of what it was caused by, which is where a driver says what
+ * ailed it; the stack only of what is our own fault.
+ */
 export function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { error: scrubbed(String(error)) };
   const code = (error as { code?: unknown }).code;
-  return { error: scrubbed(error.message), ...(typeof code === "string" ? { code } : {}) };
+  const causes: string[] = [];
+  for (let cause = error.cause; causes.length < CAUSES_MAX; cause = cause.cause) {
+    if (!(cause instanceof Error)) break;
+    causes.push(scrubbed(describe(cause)));
+  }
+  return {
+    error: scrubbed(error.message),
+    ...(typeof code === "string" ? { code } : {}),
+    ...(causes.length === 0 ? {} : { cause: causes.join(": ") }),
+  };
+}
+
+function describe(error: Error): string {
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" ? `${error.message} (${code})` : error.message;
 }

@@ -37,6 +37,8 @@ export type PartnerStore = {
   changeDetails(change: DetailsChange): Promise<void>;
   readonly webhooks: WebhookStore;
   readonly notices: NoticeStore;
+  /** New sessions in place of the present ones. */
+  readonly renew: () => void;
   close(): Promise<void>;
 };
 
@@ -86,6 +88,7 @@ export function openPartnerStore(options: DatabaseOptions): PartnerStore {
     changeDetails: (change) => changeDetails(db, change),
     webhooks: webhookStore(db),
     notices: noticeStore(db),
+    renew: db.renew,
     close: () => db.close(),
   };
 }

@@ -24,10 +24,7 @@ export type AccountsOptions = {
 
 /** The service answers to these, for partners as for everybody; STATS is left to us. */
 export const SERVICE_NAME = "hexdispatch";
-const DISCOVERY = ["PING", "INFO"].flatMap((verb) => [
-  `$SRV.${verb}`,
-  `$SRV.${verb}.${SERVICE_NAME}`,
-]);
+const DISCOVERY = ["PING", "INFO"].flatMap((verb) => [verb, `${verb}.${SERVICE_NAME}`]);
 const KEY_PATTERN = /^U[A-Z2-7]{55}$/;
 
 /** One partner's flood must not take the server's connections from the others. */
@@ -58,7 +55,10 @@ export function reachOf(prefix: string, partner: string) {
     next: api("MSG.NEXT"),
     acks: `$JS.ACK.${stream}.${consumer}.>`,
     inbox: subjects.partnerInbox(partner),
-    discovery: DISCOVERY,
+    discovery: DISCOVERY.map((verb) => ({
+      ours: subjects.partnerService(partner, verb),
+      theirs: `$SRV.${verb}`,
+    })),
   };
 }
 
@@ -72,7 +72,6 @@ export function renderAccounts({ prefix, ownKeys, partners }: AccountsOptions): 
     "    jetstream: enabled",
     `    users: [${ownKeys.map((key) => `{ nkey: ${checked(key)} }`).join(", ")}]`,
     "    exports: [",
-    ...DISCOVERY.map((subject) => `      { service: ${quoted(subject)}, response: stream }`),
     ...exportsOf(prefix),
     "    ]",
     "  }",
@@ -88,9 +87,10 @@ export function renderAccounts({ prefix, ownKeys, partners }: AccountsOptions): 
  */
 function exportsOf(prefix: string): string[] {
   const stream = streamName(prefix, "EVENTS");
-  const requests = subjectsFor(prefix).partnerRequestsAll;
+  const { partnerRequestsAll, partnerServiceAll } = subjectsFor(prefix);
   return [
-    `      { service: ${quoted(requests)} }`,
+    `      { service: ${quoted(partnerServiceAll)}, response: stream }`,
+    `      { service: ${quoted(partnerRequestsAll)} }`,
     `      { service: ${quoted(`$JS.API.CONSUMER.INFO.${stream}.*`)} }`,
     `      { service: ${quoted(`$JS.API.CONSUMER.MSG.NEXT.${stream}.*`)}, response: stream }`,
     `      { service: ${quoted(`$JS.ACK.${stream}.>`)} }`,
@@ -107,7 +107,8 @@ function accountOf(
     const as = to === undefined ? "" : `, to: ${quoted(to)}`;
     return `      { service: { account: ${quoted(own)}, subject: ${quoted(subject)} }${as} }`;
   };
-  const publish = list([requests, info.theirs, next.theirs, acks, ...discovery]);
+  const asked = discovery.map(({ theirs }) => theirs);
+  const publish = list([requests, info.theirs, next.theirs, acks, ...asked]);
   const subscribe = list([`${inbox}.>`]);
   const may = `permissions: { publish: { allow: ${publish} }, subscribe: { allow: ${subscribe} } }`;
   return [
@@ -121,7 +122,7 @@ function accountOf(
     from(info.ours, info.theirs),
     from(next.ours, next.theirs),
     from(acks),
-    ...discovery.map((subject) => from(subject)),
+    ...discovery.map(({ ours, theirs }) => from(ours, theirs)),
     "    ]",
     "  }",
   ];

@@ -14,6 +14,7 @@ import type { Millis } from "../../proto/ids.ts";
 import {
   PARTNER_ACK_WAIT_MS,
   PARTNERS_KNOWN_MS,
+  PARTNERS_MISS_MS,
   PARTNER_ACK_PENDING_MAX,
 } from "../../proto/limits.ts";
 import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
@@ -64,8 +65,9 @@ export class PartnerRegistry {
   /** Since when a partner's keys are good, null when there is none. Rejects like `has`. */
   async keyedAt(name: string): Promise<Millis | null> {
     const { clock, log } = this.#ports;
-    const isOld = this.#readAt === null || clock.now() - this.#readAt > PARTNERS_KNOWN_MS;
-    if (isOld || !this.#known.has(name)) {
+    const ageMs = this.#readAt === null ? Infinity : clock.now() - this.#readAt;
+    const isUnknown = !this.#known.has(name) && ageMs > PARTNERS_MISS_MS;
+    if (ageMs > PARTNERS_KNOWN_MS || isUnknown) {
       try {
         await this.refresh();
       } catch (error) {

@@ -5,7 +5,7 @@
 import { connect } from "@nats-io/transport-node";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { authOf } from "../../engine/io/nats.ts";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
 import { NATS_VERSION_MIN, isAtLeast } from "./nats-binary.ts";
 import type { NatsBinary } from "./nats-binary.ts";
 import { freePort } from "./ports.ts";
@@ -132,10 +132,9 @@ async function serverInfo(
 ): Promise<{ version: string; jetstream?: boolean | undefined }> {
   try {
     const client = await connect({
-      servers: url.split(","),
+      ...connectOptions(url, credentials),
       timeout: timeoutMs,
       reconnect: false,
-      ...authOf(credentials),
     });
     const info = client.info;
     await client.close();

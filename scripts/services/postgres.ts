@@ -7,7 +7,8 @@ import { spawnSync } from "node:child_process";
 import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import postgres from "postgres";
+import type postgres from "postgres";
+import { connectPostgres } from "../../engine/io/postgres-driver.ts";
 import { freePort } from "./ports.ts";
 import { makeOwnFolder } from "./postgres-binary.ts";
 import type { PostgresBinaries } from "./postgres-binary.ts";
@@ -160,7 +161,12 @@ async function answers(url: string): Promise<boolean> {
 
 /** One connection for a few statements of set-up; the caller ends it. */
 export function connectOnce(url: string, timeoutS = 5): postgres.Sql {
-  return postgres(url, { max: 1, connect_timeout: timeoutS, onnotice: () => undefined });
+  const connectTimeoutMs = timeoutS * 1_000;
+  return connectPostgres(url, {
+    applicationName: "hexdispatch set-up",
+    connectTimeoutMs,
+    driver: { max: 1 },
+  });
 }
 
 /** Connects once and runs a query. Throws a SetupError when that fails within `timeoutS`. */
