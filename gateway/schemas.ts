@@ -1,6 +1,6 @@
 /**
  * What requests may contain: one schema for each body and query, built once. The same schemas check requests
- * (`gateway/http.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
+ * (`operations/run.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
  * Objects are strict: a key that is not listed is refused, `__proto__` and `constructor` included.
  *
  * What texts may hold is one rule for all doors (`proto/text.ts`).
@@ -107,12 +107,11 @@ export const createBody = z
   .strictObject(createShape)
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-/** Over NATS a create may name the quote that it goes by. */
-export const partnerCreateBody = z
+/** A create may name the quote that it goes by. */
+export const quotedCreateBody = z
   .strictObject({ ...createShape, quote: z.string().max(QUOTE_MAX_CHARS).optional() })
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-export type PartnerCreateBody = z.infer<typeof partnerCreateBody>;
 const { notes, recipient_phone: recipientPhone, destination_address: door } = createShape;
 const deliveryId = z
   .string()
@@ -120,14 +119,17 @@ const deliveryId = z
   .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
 /** What may change before the pickup; null takes it away. The address is for people: the point stays. */
+const detailsShape = {
+  notes: notes.unwrap().nullable().optional(),
+  recipient_phone: recipientPhone.unwrap().nullable().optional(),
+  phone: phone.optional(),
+  destination_address: door.unwrap().optional(),
+};
+export const detailsBody = z
+  .strictObject(detailsShape)
+  .refine((body) => Object.keys(body).length > 0, "must change something");
 export const partnerUpdateBody = z
-  .strictObject({
-    delivery_id: deliveryId,
-    notes: notes.unwrap().nullable().optional(),
-    recipient_phone: recipientPhone.unwrap().nullable().optional(),
-    phone: phone.optional(),
-    destination_address: door.unwrap().optional(),
-  })
+  .strictObject({ delivery_id: deliveryId, ...detailsShape })
   .refine((body) => Object.keys(body).length > 1, "must change something");
 export type CreateBody = z.infer<typeof createBody>;
 
