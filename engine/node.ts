@@ -27,6 +27,7 @@ import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
 import type { AnyActor } from "./host-ports.ts";
 import { newNodeId } from "./ids.ts";
+import { BuriedCreates } from "./intake-buried.ts";
 import { streamIntake } from "./intake-stream.ts";
 import { listenAdmin } from "./io/admin.ts";
 import type { Admin } from "./io/admin.ts";
@@ -153,7 +154,7 @@ export async function startNode(
     const io = { clock, log, meters, bus, cells, intake, store, keeper };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
-    closes.push(watchConsumers(metrics, runtime, nc));
+    closes.push(watchConsumers(metrics, runtime, nc), watchBuried(metrics, runtime, nc));
     const state = { isReady: false, isUp: false };
     // Others need not wait for silence where a start is cut off.
     closes.push(() => (state.isUp ? undefined : runtime.heart.stop()));
@@ -258,6 +259,9 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
     intake.lagS(),
   );
   show("intake_waiting", "Creates in the intake that are not committed.", () => intake.waiting());
+  show("intake_set_aside", "Those of them that failed while the database takes writes.", () =>
+    intake.setAside(),
+  );
   show("cells_shards_behind", "Shards whose cells differ here from their owner's.", () =>
     runtime.digests.behind(),
   );
@@ -293,6 +297,24 @@ function watchConsumers(
   });
 }
 
+/** Counts now and then what lies buried of the intake; where shard 0 is owned. Returns its end. */
+function watchBuried(metrics: Metrics, runtime: Runtime, nc: NatsConnection): () => Promise<void> {
+  const { config, clock, log } = runtime.options;
+  const buried = new BuriedCreates(nc, config.natsPrefix);
+  let count = 0;
+  const help =
+    "Acknowledged creates that the database refused for good; `npm run intake` has them.";
+  metrics.gauge("hexdispatch_intake_buried", help, () => count);
+  return repeat(clock, CONSUMERS_LOOK_MS, async () => {
+    if (!runtime.ownership.owns(SINGLETON_SHARD)) return void (count = 0);
+    try {
+      count = await buried.count();
+    } catch (error) {
+      log.debug(errorFields(error), "the buried creates could not be counted");
+    }
+  });
+}
+
 /** Forgets what is old, a bite at a time. Never rejects. */
 export async function keepHouse(
   store: PostgresStore,
@@ -313,7 +335,7 @@ export async function keepHouse(
 /** The process: runs until it is told to end or fails. */
 export async function main(): Promise<void> {
   const requests = catchSignals();
-  const config = readConfigOrExit(process.env);
+  const config = readConfigOrExit(process.env, "node");
   const log = createLog(config.logLevel, { role: "node" });
   log.debug({ config: printable(config) }, "settings");
   await runService({

@@ -175,7 +175,7 @@ async function answers(promise: Promise<void>): Promise<boolean> {
 
 async function main(): Promise<void> {
   const requests = catchSignals();
-  const config = readConfigOrExit(process.env);
+  const config = readConfigOrExit(process.env, "gateway");
   const gateway = newNodeId("gw");
   const log = createLog(config.logLevel, { role: "gateway", node: gateway });
   await runService({

@@ -311,6 +311,8 @@ export const INTAKE_HELD_MAX = 500;
  */
 export const INTAKE_REFUSALS_MIN = 8;
 export const INTAKE_REFUSED_MIN_MS = 60_000;
+/** Buried creates that are listed at once. */
+export const INTAKE_BURIED_LIST_MAX = 1_000;
 /** What cannot be read is perhaps of a newer version, and waits so long for a node of that version. */
 export const INTAKE_UNREADABLE_MIN_MS = 600_000;
 /** A stream that did not say whether it has a key is not asked for others for so long. */

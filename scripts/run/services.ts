@@ -2,14 +2,17 @@
 // or brought up here with its data in the state folder. How a server is run is in ../services/.
 
 import { join } from "node:path";
+import { natsProblems } from "../../engine/io/nats-address.ts";
 import { renderAccounts } from "../../gateway/partners/accounts.ts";
+import { SetupError } from "../services/process.ts";
 import { findNatsServer } from "../services/nats-binary.ts";
 import { checkNats, startNatsServer } from "../services/nats.ts";
 import type { NatsServer } from "../services/nats.ts";
 import { canEnter, findPostgres, pathHash, reachableFolder } from "../services/postgres-binary.ts";
 import { checkPostgres, ensureDatabase, startPostgres } from "../services/postgres.ts";
 import type { PostgresServer } from "../services/postgres.ts";
-import { firstFreePort } from "../services/ports.ts";
+import { firstFreePort, freePort } from "../services/ports.ts";
+import { watchNatsHealth } from "./nats-health.ts";
 import { ACCOUNTS_FILE, localAccountsFile, ownSeedFile } from "./nats-keys.ts";
 import { ensureAccounts, publicKeyOf } from "./nats-keys.ts";
 import { RememberedPorts, cacheFolder, keptSecret } from "./state.ts";
@@ -47,6 +50,8 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const given = process.env["HEXDISPATCH_NATS_URL"];
   if (given) {
     const credentials = process.env["HEXDISPATCH_NATS_CREDENTIALS"] || undefined;
+    const [problem] = natsProblems(given, credentials ?? null, "HEXDISPATCH_");
+    if (problem !== undefined) throw new SetupError(problem);
     const version = await checkNats(given, undefined, credentials);
     return { name, url: given, note: `nats-server ${version}, yours`, stop: notOurs };
   }
@@ -56,8 +61,15 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const onSpawn = options.list.add.bind(options.list);
   const credentials = ownSeedFile(options.stateFolder);
   const config = accountsIncluded(options.stateFolder, credentials);
-  const start = (): Promise<NatsServer> =>
-    startNatsServer({ binary, folder, port, onSpawn, config, credentials });
+  const start = async (): Promise<NatsServer> => {
+    const monitorPort = await freePort();
+    const settings = { binary, folder, port, onSpawn, config, credentials, monitorPort };
+    const started = await startNatsServer(settings);
+    const { exited, stop: restart } = started;
+    const monitorUrl = `http://127.0.0.1:${monitorPort}`;
+    void watchNatsHealth({ monitorUrl, folder, exited, say: options.say, restart });
+    return started;
+  };
   // The port anew at each attempt: somebody may have taken it between the look and the server's start.
   const onSomePort = async (): Promise<NatsServer> => {
     port = await choosePort(options.stateFolder, "nats", NATS_PORT);
