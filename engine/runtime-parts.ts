@@ -23,6 +23,11 @@ export function makeHeart(runtime: Runtime): Heart {
     shards: runtime.shards,
     times: { beatMs: BEAT_MS, suspectMs: SUSPECT_MS, settleMs: SETTLE_MS },
     ownership: runtime.ownership,
+    probe: () => runtime.options.store.ping(),
+    onFitness: (isAble) =>
+      isAble
+        ? log.warn("Postgres takes our writes again")
+        : log.error("Postgres does not take our writes: nodes that can commit take our shards"),
     take: (shards) => runtime.onTake(shards),
     handOver: (shards) => runtime.onHandOver(shards),
     pause: () => runtime.host.pause(),

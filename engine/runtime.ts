@@ -41,6 +41,7 @@ import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
 import type { Store } from "./store/port.ts";
+import type { StreamKeeper } from "./stream-keeper.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 import { Supply } from "./supply.ts";
 import type { Sweep } from "./sweep.ts";
@@ -75,6 +76,8 @@ export type RuntimeOptions = {
   readonly intake: IntakeQueue;
   readonly store: Store;
   readonly domain: Domain;
+  /** Makes sure of the streams where shard 0 is owned; without it, as in a simulation, nobody does. */
+  readonly keeper?: Pick<StreamKeeper, "start" | "stop" | "nudge">;
 };
 
 /** Messages to a stream whose acks may be outstanding. */
@@ -312,7 +315,8 @@ export class Runtime {
   }
 
   #makeRelay(): OutboxRelay {
-    const { clock, store, meters } = this.options;
+    const { clock, store, meters, keeper } = this.options;
+    const failed = this.failing("publishing events");
     const publisher = new EventPublisher(this.bus, clock, EVENT_ACK_TIMEOUT_MS);
     return new OutboxRelay({
       clock,
@@ -323,7 +327,10 @@ export class Runtime {
         meters.events.inc();
         this.#hint(event);
       },
-      onFailed: this.failing("publishing events"),
+      onFailed: (error) => {
+        failed(error);
+        keeper?.nudge(); // Perhaps there is no such stream.
+      },
     });
   }
 

@@ -9,12 +9,12 @@ import { Circuit } from "./circuit.ts";
 import { createCommands } from "./commands.ts";
 import { Connections } from "./connections.ts";
 import { createCreate } from "./create.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, Outward } from "./deps.ts";
 import { Doorkeeper } from "./doorkeeper.ts";
 import { createFollowing } from "./following.ts";
 import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
-import { createGuards } from "./guards.ts";
+import { createGuards, keysOf } from "./guards.ts";
 import type { Guards } from "./guards.ts";
 import { guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
@@ -32,6 +32,9 @@ import { deliveryRoutes } from "./routes/deliveries.ts";
 import { outwardRoutes } from "./routes/outward.ts";
 import { openRoutes, pageRoutes } from "./routes/open.ts";
 import { operatorRoutes } from "./routes/operator.ts";
+import { createSecretBox } from "./secret-box.ts";
+import type { SecretBox } from "./secret-box.ts";
+import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
 /** A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a pause between two. */
@@ -57,7 +60,9 @@ export function createCore(
 ): Core {
   const { log, config } = ports;
   const circuit = watchPostgres(ports);
-  const deps = { ...ports, store: guardedStore(ports.store, circuit) };
+  const box = createSecretBox(keysOf(config));
+  const outside = ports.outward ? sealedOutward(ports.outward, box) : null;
+  const deps = { ...ports, outward: outside, store: guardedStore(ports.store, circuit) };
   const doorkeeper = new Doorkeeper({
     ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
     statements: () => circuit.underWay(),
@@ -86,9 +91,10 @@ export function createCore(
 
   const unsubscribe = announceToNodes(deps, connections, following);
 
-  const idempotency = new Idempotency(deps.store, log);
+  const idempotency = new Idempotency(deps.store, log, box);
   const create = createCreate({ deps, mail, intake, circuit, outlook });
-  const outward = startOutward(deps, { create, commands, reader, idempotency, outlook }, version);
+  const served = { create, commands, reader, idempotency, outlook, revocations };
+  const outward = startOutward(deps, served, version);
   let text: string | null = null;
   const description = (): string => (text ??= describe(described, config.publicUrl, version));
   const open = { deps, description, revocations };
@@ -118,6 +124,13 @@ export function createCore(
     },
   };
 }
+
+/** With webhooks' secrets sealed in the database. */
+const sealedOutward = (outward: Outward, box: SecretBox): Outward => ({
+  ...outward,
+  store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
+  reseal: () => resealAll(outward.store.webhooks, box),
+});
 
 /** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
 function announceToNodes(

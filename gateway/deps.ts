@@ -35,7 +35,9 @@ export type GatewayConfig = Pick<
   | "shards"
   | "settings"
 > &
-  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors" | "courierPhone">>;
+  Partial<
+    Pick<Config, "listener" | "authKeyPrevious" | "trustedProxies" | "doors" | "courierPhone">
+  >;
 
 export type Outward = {
   /** For what `Bus` leaves out: requests with headers, consumers. */
@@ -44,6 +46,8 @@ export type Outward = {
   readonly store: PartnerStore;
   readonly webhookTargets: WebhookTargets;
   readonly notifier: Notifier | null;
+  /** Seals anew what is not under the current signing key; see `webhooks/sealed.ts`. Set by `createCore`. */
+  readonly reseal?: () => Promise<readonly string[]>;
 };
 
 export type Deps = {

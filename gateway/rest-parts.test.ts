@@ -13,6 +13,7 @@ import { Idempotency, keyOf } from "./idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
 import { asDispatchError, problemHeaders, problemOf, validationError } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { createSecretBox } from "./secret-box.ts";
 import { createBody } from "./schemas.ts";
 
 const codeOf = (run: () => unknown): string => {
@@ -138,7 +139,7 @@ describe("a key", () => {
         return Promise.resolve();
       },
     };
-    const idempotency = new Idempotency(store, createLog("silent", {}));
+    const idempotency = new Idempotency(store, createLog("silent", {}), createSecretBox(["k"]));
     const key = keyOf("k", alice, route, bytes("{}")) as IdempotencyKey;
     let runs = 0;
     const work = () => Promise.resolve({ status: 200, body: { run: ++runs } });

@@ -33,10 +33,9 @@ import type {
   StatusCommand,
   StoredAnswer,
 } from "../engine/store/port.ts";
+import { KeptAnswers } from "./fake-answers.ts";
 import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
-
-const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
 
 export class FakeStore {
   readonly #now: () => Millis;
@@ -44,13 +43,14 @@ export class FakeStore {
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
   readonly #owners = new Map<ShardId, ShardOwner>();
-  readonly #answers = new Map<string, StoredAnswer>();
+  readonly #answers: KeptAnswers;
   #outbox: OutboxRow[] = [];
   #events = 0;
 
-  /** `now`: the server's own clock. */
+  /** `now`: the server's own clock that somebody may set. */
   constructor(now: () => Millis) {
     this.#now = now;
+    this.#answers = new KeptAnswers(now);
   }
 
   create(command: CreateCommand): CreateOutcome {
@@ -58,14 +58,14 @@ export class FakeStore {
     const known = this.#deliveries.get(job.id);
     if (known?.createdAt === job.createdAt) return { outcome: "created" };
     if (idempotency !== null) {
-      const before = this.#answers.get(keyText(idempotency));
-      if (before !== undefined) return { outcome: "replayed", answer: before };
+      const before = this.#answers.get(idempotency);
+      if (before !== null) return { outcome: "replayed", answer: before };
     }
     if (known !== undefined) return { outcome: "spent" };
     if (idempotency !== null) {
       this.keepAnswer(idempotency, answer.status, answer.body);
     }
-    const row = rowOf(command);
+    const row = rowOf(command, this.#now());
     this.#deliveries.set(job.id, row);
     this.#event(row, "created", null);
     return { outcome: "created" };
@@ -98,7 +98,7 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#now();
+    row.assignedAt = this.#changeTime(row);
     this.#move(row, "assigned", null);
     this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
@@ -111,7 +111,13 @@ export class FakeStore {
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#now();
+    if (isTerminal(status)) row.endedAt = this.#changeTime(row);
+  }
+
+  /** Now, and not before the row's last change: the server's clock may be set back. */
+  #changeTime(row: Row): Millis {
+    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
+    return row.own.changedAt;
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -123,11 +129,11 @@ export class FakeStore {
       return refused("wrong_status");
     }
     if (status === "picked_up") {
-      row.pickedUpAt = this.#now();
+      row.pickedUpAt = this.#changeTime(row);
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#now();
+      row.deliveredAt = this.#changeTime(row);
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -173,7 +179,7 @@ export class FakeStore {
         reason,
         courier_id: row.courierId,
         external_id: row.externalId,
-        at: new Date(this.#now()).toISOString(),
+        at: new Date(row.own.changedAt).toISOString(),
         test: isTestDelivery(row.id),
       },
     });
@@ -188,12 +194,16 @@ export class FakeStore {
   }
 
   storedAnswer(key: IdempotencyKey): StoredAnswer | null {
-    return this.#answers.get(keyText(key)) ?? null;
+    return this.#answers.get(key);
   }
 
   keepAnswer(key: IdempotencyKey, status: number, body: unknown): void {
-    if (this.#answers.has(keyText(key))) return;
-    this.#answers.set(keyText(key), { fingerprint: key.fingerprint, status, body });
+    this.#answers.keep(key, { fingerprint: key.fingerprint, status, body });
+  }
+
+  /** Gives how many keys it forgot that are older, hours. */
+  purgeIdempotency(keptH: number): number {
+    return this.#answers.purge(keptH);
   }
 
   /* Decisions of owners. */
@@ -310,6 +320,11 @@ export class FakeStore {
   delivery(id: DeliveryId): DeliveryRow | null {
     const row = this.#deliveries.get(id);
     return row === undefined ? null : this.#full(row);
+  }
+
+  /** For checks: the row itself, not to be changed. */
+  peek(id: string): Readonly<Row> | null {
+    return this.#deliveries.get(id as DeliveryId) ?? null;
   }
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {

@@ -72,7 +72,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key that was used is not looked up",
     file: "sim/fake-store.ts",
-    find: `if (before !== undefined) return { outcome: "replayed", answer: before };`,
+    find: `if (before !== null) return { outcome: "replayed", answer: before };`,
     replace: "",
     hunt: CALM,
   },

@@ -13,6 +13,7 @@ import { SHARDS, SIM_CONFIG, SIM_SETTINGS, hashOf, placeIn, vehicleFor, wishOf }
 import { SimClock } from "./clock.ts";
 import { CourierApp } from "./courier-app.ts";
 import { Customer } from "./customer.ts";
+import type { CustomerRole } from "./customer.ts";
 import { Doors } from "./doors.ts";
 import { FakeNats } from "./fake-nats.ts";
 import { FakePostgres } from "./fake-postgres.ts";
@@ -45,7 +46,14 @@ export type WorldOptions = {
 };
 
 const START: Millis = 1_700_000_000_000;
-const CUSTOMERS = ["shop", "bakery"];
+const CUSTOMERS: readonly (readonly [name: string, role: CustomerRole])[] = [
+  ["shop", "customer"],
+  ["bakery", "customer"],
+  ["acme", "partner"],
+  ["zenith", "partner"],
+];
+/** Of creates: another customer asks for the same under the same key at the same moment. */
+const TWIN_RATE = 0.2;
 const REST_MAX_MS = 20 * 60_000;
 /** After the last fault: reconnects with their back-off, elections, restarts. */
 const GRACE_MS = 30_000;
@@ -53,6 +61,7 @@ const LAST_PINGS_MS = 12_000;
 const LAST_LOST_RATE = 0.05;
 /** Longer than the time between two digests, so that followers can hear of what they missed and fetch it. */
 const QUIET_MS = 12_000;
+const LISTS_MS = 60_000;
 const SKEW_MAX_MS = 500;
 const DRIFT_MAX_PPM = 200;
 const STREAM_KEYS = Object.keys(STREAMS) as StreamKey[];
@@ -77,6 +86,9 @@ export class World {
   readonly #city: SeededRandom;
   #people: Plan["people"];
   #isOpen = true;
+  /** How far the database's clock is off. */
+  #storeAheadMs = 0;
+  #keys = 0;
 
   constructor(options: WorldOptions) {
     const { seed, minutes } = options;
@@ -86,7 +98,7 @@ export class World {
     this.plan = options.plan ?? drawPlan(chance("plan"), minutes);
     this.#people = this.plan.people;
     this.#city = chance("city");
-    this.store = new FakeStore(() => Math.floor(this.clock.now()));
+    this.store = new FakeStore(() => Math.floor(this.clock.now()) + this.#storeAheadMs);
     this.checks = new Checks(this.history, this.store, SIM_SETTINGS);
     this.network = new Network(this.clock, chance("network"));
     const nats = new FakeNats(this.clock, this.network, SIM_CONFIG.natsPrefix);
@@ -118,14 +130,22 @@ export class World {
     );
     this.doors = new Doors(clock, chance("doors"), checks, this.gateways);
     this.apps = named("cur_", options.couriers ?? 25).map((id) => this.#courier(id, seed));
-    this.customers = CUSTOMERS.map((name) => new Customer(name, this.#appPorts(), chance(name)));
+    checks.waitingIn = () => nats.streams.intake.waitingIds();
+    this.customers = CUSTOMERS.map(
+      ([name, role]) => new Customer(name, role, this.#appPorts(), chance(name)),
+    );
     const { nodes, gateways, apps, customers, doors } = this;
     this.injector = new Injector(
-      { clock, history, nats, postgres, doors, nodes, gateways, apps },
+      {
+        ...{ clock, history, nats, postgres, doors, checks, nodes, gateways, apps },
+        stepStoreClock: (byMs) => {
+          this.#storeAheadMs += byMs;
+        },
+      },
       STREAM_KEYS,
     );
     this.#liveness = new Liveness(history, this.store, checks, {
-      ...{ nodes, apps, customers, intake: nats.streams.intake },
+      ...{ nodes, gateways, apps, customers, doors, intake: nats.streams.intake },
     });
     this.#begin();
   }
@@ -210,6 +230,16 @@ export class World {
     this.network.noise = QUIET;
     this.#advance(QUIET_MS);
     if (!this.isViolated) this.#liveness.atRest();
+    for (const customer of this.customers) customer.list();
+    const listsUntil = this.clock.now() + LISTS_MS;
+    while (this.customers.some(({ isListing }) => isListing) && this.clock.now() < listsUntil) {
+      if (this.isViolated) break;
+      this.#advance(1_000);
+    }
+    for (const { name, isListing } of this.customers) {
+      const isHeard = !isListing || this.isViolated;
+      this.history.demand(isHeard, "L1", `${name} waits for its list for ever`);
+    }
   }
 
   #appPorts(): AppPorts {
@@ -241,7 +271,10 @@ export class World {
       if (!this.#isOpen) return;
       const customer = this.#city.pick(this.customers);
       const other = this.#city.pick(this.customers);
-      customer.ask(wishOf(this.#city), other === customer ? null : other);
+      const wish = wishOf(this.#city);
+      const key = `key-${++this.#keys}`;
+      customer.ask(wish, key, other === customer ? null : other);
+      if (other !== customer && this.#city.chance(TWIN_RATE)) other.ask(wish, key, null);
       this.#createLater();
     });
   }

@@ -107,7 +107,7 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
 
     purgeIdempotency: (olderThanH) => idempotency.purgeIdempotency(db, olderThanH),
     revoke: (subject) => access.revoke(db, subject),
-    revocations: (since) => access.revocations(db, since),
+    revocations: (since, after) => access.revocations(db, since, after),
     purgeRevocations: (olderThanH) => access.purgeRevocations(db, olderThanH),
     forgetPeople: (endedBeforeH) => access.forgetPeople(db, endedBeforeH),
     purgeTests: (hours) => access.purgeTests(db, hours),

@@ -22,6 +22,7 @@ import { mayTry, permitted } from "../policy.ts";
 import type { Principal } from "../principal.ts";
 import { fieldProblem } from "../problem.ts";
 import type { Reader } from "../reader.ts";
+import type { Revocations } from "../revocations.ts";
 import { canceledAnswer, createdAnswer, deliveryAnswer, listAnswer } from "../schemas-answers.ts";
 import { quoteAnswer } from "../schemas-answers.ts";
 import { createBody, partnerCancelBody, partnerCreateBody, partnerGetBody } from "../schemas.ts";
@@ -40,6 +41,7 @@ export type PartnerParts = {
   readonly idempotency: Idempotency;
   readonly outlook: Pick<Outlook, "expect">;
   readonly quotes: Quotes;
+  readonly revocations: Pick<Revocations, "revokes">;
 };
 export type PartnerPrincipal = Extract<Principal, { role: "customer" | "partner" | "operator" }> & {
   readonly role: "partner";

@@ -200,6 +200,7 @@ const viewOf = ({ id, owner, url, created_at, disabled_reason }: WebhookRow) => 
 async function withSecret(store: Outward["store"], id: string) {
   const row = await store.webhooks.one(id);
   if (row === null) throw new DispatchError("not_found");
+  if (row.secret === null) throw new Error("a secret just made cannot be opened");
   return { ...viewOf(row), secret: row.secret };
 }
 

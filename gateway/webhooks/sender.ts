@@ -131,6 +131,11 @@ export class WebhookSender {
     const { store, clock, targets, resolve, chance = systemChance } = this.#ports;
     const webhook = await store.one(message.webhook_id);
     if (webhook === null || webhook.disabled_reason !== null) return null;
+    const again = retryInMs(message.attempts + 1, chance());
+    if (webhook.secret === null) {
+      // Unsigned it would be worth nothing. A new secret (`rotate`) mends it, and until then it waits.
+      return { sent: false, error: "its secret cannot be opened", retryInMs: again };
+    }
     const secrets = [webhook.secret, ...(webhook.old_secret === null ? [] : [webhook.old_secret])];
     const timestampS = Math.floor(clock.now() / 1_000);
     const headers = {
@@ -138,7 +143,6 @@ export class WebhookSender {
       "user-agent": "hexdispatch",
       ...signedHeaders(secrets, eventKey(message), timestampS, message.body),
     };
-    const again = retryInMs(message.attempts + 1, chance());
     try {
       const options = resolve === undefined ? { targets } : { targets, resolve };
       const status = await post(webhook.url, headers, message.body, options);
