@@ -8,6 +8,7 @@
 import { databaseError, isStale } from "../engine/io/verdict.ts";
 import type { DatabaseError } from "../engine/io/verdict.ts";
 import type { Store } from "../engine/store/port.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { SimClock } from "./clock.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { Machine } from "./machine.ts";
@@ -141,6 +142,11 @@ export class FakePostgres {
     const pool = new Pool(machine, sessions);
     this.#pools.push(pool);
     return pool;
+  }
+
+  /** What a node forgets when it keeps house: `engine/node.ts` does the same with the real tables. */
+  keepHouse(): void {
+    this.#fake.purgeIdempotency(IDEMPOTENCY_KEPT_H);
   }
 
   /** The store as one run of one process has it. */
