@@ -28,6 +28,23 @@ describe("the settings", () => {
     expect(Object.isFrozen(config) && Object.isFrozen(config.settings)).toBe(true);
   });
 
+  it.each([
+    ["::1", "http://[::1]:8080"],
+    ["::", "http://localhost:8080"],
+    ["0.0.0.0", "http://localhost:8080"],
+    ["localhost", "http://localhost:8080"],
+    ["2001:db8::7", "http://[2001:db8::7]:8080"],
+  ])("make links that lead somewhere when it listens on %s", (host, url) => {
+    expect(readConfig({ ...MINIMAL, HEXDISPATCH_PUBLIC_HOST: host }).publicUrl).toBe(url);
+  });
+
+  it("refuse a parameter of the database's address that nobody reads, and name those that are", () => {
+    const url = "postgres://me:hush@127.0.0.1/hex?sslrootcrt=/x";
+    const [problem] = problemsOf({ ...MINIMAL, HEXDISPATCH_POSTGRES_URL: url });
+    expect(problem).toMatch(/HEXDISPATCH_POSTGRES_URL is refused: \?sslrootcrt= .*sslrootcert/);
+    expect(problem).not.toContain("hush");
+  });
+
   it("report every problem at once, with the name, the value and what is allowed", () => {
     const problems = problemsOf({
       HEXDISPATCH_AUTH_KEY: "short",

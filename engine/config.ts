@@ -3,6 +3,7 @@
  * variable's name, its value and what is allowed, so that one round of mending is enough. Unset and empty are the
  * same. Nothing else in the project reads `process.env` for settings.
  */
+import { isIP } from "node:net";
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
@@ -14,8 +15,7 @@ import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
-import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
-import { withLibpqEnvironment } from "./io/postgres-url.ts";
+import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
   /** One address or several, separated by commas, with a user and password or a token if need be. */
@@ -276,8 +276,10 @@ function readSettings(reader: Reader): DispatchSettings {
 }
 
 /** A link cannot point at "every address of this machine". */
-const linkHost = (host: string): string =>
-  host === "0.0.0.0" || host === "::" ? "localhost" : host;
+const linkHost = (host: string): string => {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return isIP(host) === 6 ? `[${host}]` : host;
+};
 
 /** The settings for a log or a page: keys and passwords are masked. */
 export function printable(config: Config): Record<string, unknown> {
@@ -290,7 +292,6 @@ export function printable(config: Config): Record<string, unknown> {
     postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
 }
-
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
 class Reader {

@@ -16,6 +16,7 @@ import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
 import type { NatsLink } from "../engine/io/nats-link.ts";
+import { watchSessions } from "../engine/io/postgres-pooling.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
@@ -79,6 +80,10 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
   const door = await startGateway(deps, version);
   metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
   const stopWatching = watchEventLoop(metrics);
+  const stopChecking = watchSessions(config.postgresUrl, (error) => {
+    log.fatal(errorFields(error), "what stands in front of Postgres cannot be worked with");
+    process.exit(1);
+  });
 
   let isDraining = false;
   const streams = followStreams(config, link, log);
@@ -107,6 +112,7 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     await Promise.all([store.close(), probe.close(), outward.store.close()]);
     await link.close();
     await admin.close();
+    await stopChecking();
     stopWatching();
   };
   return { stop };
