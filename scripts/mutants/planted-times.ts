@@ -99,10 +99,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     file: "gateway/auth.ts",
     find: "clockTolerance: CLOCK_TOLERANCE_S,",
     replace: "clockTolerance: CLOCK_TOLERANCE_S * 1_000,",
-    test: {
-      file: "gateway/auth-keys.test.ts",
-      name: "ends when it says, give or take five seconds",
-    },
+    test: { file: "gateway/auth-keys.test.ts", name: "ends when it says, give or take five seconds" },
   },
   {
     name: "a known token never ends",
@@ -110,10 +107,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     file: "gateway/auth.ts",
     find: "if (known.expiresAt > clock.now()) return known;",
     replace: "if (known.expiresAt * 1_000 > clock.now()) return known;",
-    test: {
-      file: "gateway/auth-keys.test.ts",
-      name: "ends when it says, give or take five seconds",
-    },
+    test: { file: "gateway/auth-keys.test.ts", name: "ends when it says, give or take five seconds" },
   },
   {
     name: "a tracking link opens for 1,000 hours after the end",
