@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
+import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { parseNetworks } from "./client-address.ts";
@@ -35,6 +36,8 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not at all. */
+  readonly drainMs: number;
   /** What the public listener is made of. */
   readonly listener: ListenerKind;
   readonly adminHost: string;
@@ -186,8 +189,11 @@ const STREAM_BYTES_RANGE = [1_048_576, 1_099_511_627_776] as const;
 export const streamBytesName = (key: StreamKey): string => `${key}_BYTES_MAX`;
 const MASK = "[masked]";
 
-/** Reads and checks the settings. Throws ConfigError with all problems. */
-export function readConfig(env: Environment): Config {
+/**
+ * Reads and checks the settings. Throws ConfigError with all problems. A node signs and checks no tokens: it needs no key,
+ * and where its environment holds one all the same it is not kept.
+ */
+export function readConfig(env: Environment, role: "gateway" | "node" = "gateway"): Config {
   const reader = new Reader(env);
   const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
   const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
@@ -205,12 +211,12 @@ export function readConfig(env: Environment): Config {
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    drainMs: reader.whole("DRAIN_MS", DRAIN_DEFAULT_MS, 0, DRAIN_MAX_MS),
     listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
-    authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS),
-    authKeyPrevious: reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS),
+    ...readKeys(reader, role),
     trustedProxies: reader.networks("TRUSTED_PROXIES"),
     doors: readDoors(reader),
     cityDir: reader.optional("CITY_DIR"),
@@ -227,6 +233,18 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readKeys(
+  reader: Reader,
+  role: "gateway" | "node",
+): Pick<Config, "authKey" | "authKeyPrevious"> {
+  const previous = reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS);
+  if (role === "gateway") {
+    return { authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS), authKeyPrevious: previous };
+  }
+  reader.optionalSecret("AUTH_KEY", AUTH_KEY_MIN_CHARS);
+  return { authKey: "", authKeyPrevious: null };
 }
 
 function readNotify(reader: Reader): NotifySettings {

@@ -8,6 +8,7 @@ import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
 import type { CourierId } from "../proto/ids.ts";
+import { isLine } from "../proto/text.ts";
 import type { Commands } from "./commands.ts";
 import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
@@ -16,7 +17,7 @@ import type { FanOut } from "./fan-out.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Link } from "./link.ts";
 import { isCarried, mayTry } from "./policy.ts";
-import { asDispatchError } from "./problem.ts";
+import { asDispatchError, fieldProblem } from "./problem.ts";
 import type { Tracking } from "./tracking.ts";
 import { assignmentView } from "./views.ts";
 
@@ -94,11 +95,13 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
       return accept(parts, link, frame);
     case "decline":
       mayTry(link.principal, "decline");
+      checkReason(frame.reason);
       await parts.commands.decline(courierOf(link), frame.delivery, frame.reason);
       return ok(link, frame.ref, null);
     case "status": {
       mayTry(link.principal, "report");
       const { status, at: claimedAt, reason } = frame;
+      checkReason(reason);
       const report = { status, claimedAt, reason };
       await parts.commands.status(courierOf(link), frame.delivery, report);
       return ok(link, frame.ref, null);
@@ -117,6 +120,12 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
     case "hello":
       throw new DispatchError("bad_request");
   }
+}
+
+/** The same rule as over REST (`schemas.ts`). Throws `invalid_field`. */
+function checkReason(reason: string | null): void {
+  if (reason === null || isLine(reason)) return;
+  throw fieldProblem("/reason", "invalid_field", "must be one line of plain text");
 }
 
 function courierOf(link: Link): CourierId {

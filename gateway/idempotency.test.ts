@@ -4,6 +4,7 @@ import { createLog } from "../engine/io/log.ts";
 import type { IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
 import type { DispatchError } from "../proto/errors.ts";
 import type { PrincipalId } from "../proto/ids.ts";
+import { createSecretBox } from "./secret-box.ts";
 import { Idempotency, keyOf, keyOfExternalId } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
 
@@ -18,6 +19,8 @@ const [alice, bob] = [who("customer", "cus_a"), who("customer", "cus_b")];
 const keyFor = (principal: Principal): IdempotencyKey =>
   keyOf("order-1", principal, ROUTE, BODY) as IdempotencyKey;
 
+const box = createSecretBox(["a key for these tests"]);
+
 /** Answers by principal and key, as the table of keys has them. */
 function drive() {
   const kept = new Map<string, StoredAnswer>();
@@ -29,7 +32,7 @@ function drive() {
       return Promise.resolve();
     },
   };
-  return { kept, idempotency: new Idempotency(store, createLog("silent", {})) };
+  return { kept, idempotency: new Idempotency(store, createLog("silent", {}), box) };
 }
 
 /** Work that has begun and ends when it is told to. */

@@ -3,7 +3,7 @@
  * (`gateway/http.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
  * Objects are strict: a key that is not listed is refused, `__proto__` and `constructor` included.
  *
- * Texts that Postgres cannot store (NUL) or that are no Unicode (lone surrogates) are refused here, at the door.
+ * What texts may hold is one rule for all doors (`proto/text.ts`).
  */
 import { z } from "zod";
 import { REPORTED_STATUSES } from "../proto/frames.ts";
@@ -27,6 +27,7 @@ import {
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
+import { isLine, isProse, isVisible } from "../proto/text.ts";
 import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
 
 /** 2100-01-01: later than any time that makes sense here. */
@@ -34,18 +35,14 @@ const TIME_MAX_MS = 4_102_444_800_000;
 /** A canceller's own words are appended to the reason's code, and both must fit. */
 const CANCEL_REASON_MAX_CHARS = REASON_MAX_CHARS - 40;
 
-/** Control characters, which have no place in a line of text, and halves of a surrogate pair. */
-const NOT_A_LINE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
-const NOT_A_TEXT = /[\0\p{Cs}]/u;
-
 const line = (minChars: number, maxChars: number) =>
   z
     .string()
     .min(minChars)
     .max(maxChars)
-    .refine((text) => !NOT_A_LINE.test(text), "must be one line of text");
+    .refine(isLine, "must be one line of plain text");
 const filled = (maxChars: number) =>
-  line(1, maxChars).refine((text) => text.trim() !== "", "must not be empty");
+  line(1, maxChars).refine(isVisible, "must not be empty");
 
 const address = (example: string) => filled(ADDRESS_MAX_CHARS).meta({ example });
 const phone = z
@@ -99,7 +96,7 @@ const createShape = {
   notes: z
     .string()
     .max(NOTES_MAX_CHARS)
-    .refine((text) => !NOT_A_TEXT.test(text), "must be text")
+    .refine(isProse, "must be plain text")
     .optional(),
   vehicle: vehicle.optional(),
   /** Served by a robot and told to nobody else. A `test_` principal need not say it. */
@@ -229,7 +226,12 @@ export const availableQuery = z.strictObject({
 export type AvailableQuery = z.infer<typeof availableQuery>;
 
 export const webhookBody = z.strictObject({
-  url: z.string().max(WEBHOOK_URL_MAX_CHARS).meta({ example: "https://example.com/hooks" }),
+  /** As it goes over the wire: a name of other letters is given in its encoded form (`xn--`). */
+  url: z
+    .string()
+    .max(WEBHOOK_URL_MAX_CHARS)
+    .regex(/^[\x21-\x7e]+$/, "must be a URL in ASCII")
+    .meta({ example: "https://example.com/hooks" }),
   /** Operators only: whose deliveries. A partner's is its own. */
   owner: z.string().regex(PRINCIPAL_ID_PATTERN).optional(),
 });

@@ -273,7 +273,8 @@ test("a secret is in clear nowhere in the database, and is answered again under 
   expect(repeated.body).toEqual(rotated.body);
   expect(rotated.body.secret).not.toBe(secret);
 
-  const rows = await sql`select w::text as w from webhooks w union all select i::text from idempotency i`;
+  const rows =
+    await sql`select w::text as w from webhooks w union all select i::text from idempotency i`;
   const dump = rows.map((row) => String(row["w"])).join("\n");
   expect(dump).toContain(id);
   expect(dump).not.toContain("whsec_");
@@ -316,7 +317,8 @@ test("a message waits no longer because the database's clock was set back", asyn
   await vi.waitFor(() => expect(numbersOf("del_clock").length).toBeGreaterThan(0), WAIT);
   const [{ realign }, hour] = [system.t.partners.webhooks, "1 hour"];
   await vi.waitFor(async () => {
-    const rows = await sql`select 1 from webhook_messages where webhook_id = ${id} and attempts > 0`;
+    const rows =
+      await sql`select 1 from webhook_messages where webhook_id = ${id} and attempts > 0`;
     expect(rows).toHaveLength(1);
   }, WAIT);
   // As it looks when everything in the row was written an hour ahead.

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { authOf } from "../../engine/io/nats.ts";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
 import { signToken } from "../../gateway/token.ts";
 import { streamName } from "../../proto/subjects.ts";
 import { Cluster } from "../cluster/cluster.ts";
@@ -155,11 +155,10 @@ export class Stage {
     this.#mountDisks();
     await this.cluster.start();
     this.#nats = await connect({
-      servers: this.cluster.natsUrls,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
       pingInterval: 2_000,
-      ...authOf(this.system.natsCredentials),
+      ...connectOptions(this.cluster.natsUrls.join(","), this.system.natsCredentials),
     });
     const onEnded = ({ name }: Member, how: string): void =>
       void this.#endings.push(`${name} (${how})`);
