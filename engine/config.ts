@@ -3,14 +3,13 @@
  * variable's name, its value and what is allowed, so that one round of mending is enough. Unset and empty are the
  * same. Nothing else in the project reads `process.env` for settings.
  */
-import { isIP } from "node:net";
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import { parseNetworks } from "./client-address.ts";
+import { linkHost, parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
@@ -292,12 +291,6 @@ function readSettings(reader: Reader): DispatchSettings {
   }
   return Object.freeze(settings);
 }
-
-/** A link cannot point at "every address of this machine". */
-const linkHost = (host: string): string => {
-  if (host === "0.0.0.0" || host === "::") return "localhost";
-  return isIP(host) === 6 ? `[${host}]` : host;
-};
 
 /** The settings for a log or a page: keys and passwords are masked. */
 export function printable(config: Config): Record<string, unknown> {
