@@ -9,14 +9,13 @@ import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import { parseNetworks } from "./client-address.ts";
+import { linkHost, parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
-import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
-import { withLibpqEnvironment } from "./io/postgres-url.ts";
+import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
   /** One address or several, separated by commas, with a user and password or a token if need be. */
@@ -292,10 +291,6 @@ function readSettings(reader: Reader): DispatchSettings {
   }
   return Object.freeze(settings);
 }
-
-/** A link cannot point at "every address of this machine". */
-const linkHost = (host: string): string =>
-  host === "0.0.0.0" || host === "::" ? "localhost" : host;
 
 /** The settings for a log or a page: keys and passwords are masked. */
 export function printable(config: Config): Record<string, unknown> {

@@ -19,6 +19,7 @@ import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
 import type { NatsLink } from "../engine/io/nats-link.ts";
 import { openFilesMax, socketCapacity } from "../engine/io/open-files.ts";
 import { catchSignals } from "../engine/io/signals.ts";
+import { watchSessions } from "../engine/io/postgres-pooling.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
 import { pauseUnless, readConfigOrExit, runService } from "../engine/service.ts";
 import type { Opening, Running } from "../engine/service.ts";
@@ -97,6 +98,10 @@ async function start(
     () => socketsMax,
   );
   const stopWatching = watchEventLoop(metrics);
+  const stopChecking = watchSessions(config.postgresUrl, (error) => {
+    log.fatal(errorFields(error), "what stands in front of Postgres cannot be worked with");
+    process.exit(1);
+  });
 
   let isDraining = false;
   const streams = followStreams(config, link, log);
@@ -126,6 +131,7 @@ async function start(
     await Promise.all([store.close(), probe.close(), outward.store.close()]);
     await link.close();
     await admin.close();
+    await stopChecking();
     stopWatching();
   };
   const files = { openFilesMax: filesMax, ...capacity };
