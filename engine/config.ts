@@ -305,7 +305,6 @@ export function printable(config: Config): Record<string, unknown> {
   };
 }
 
-
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
 class Reader {
   readonly #env: Environment;
