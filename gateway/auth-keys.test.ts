@@ -75,6 +75,7 @@ describe("a token", () => {
     expect(await verdict(await token({}, FOREIGN_KEY))).toBe("unauthorized");
     expect(await verdict(await token({}, FOREIGN_KEY, keyId(KEY)))).toBe("unauthorized");
     expect(await verdict(await token({}, KEY, keyId(FOREIGN_KEY)))).toBe("unauthorized");
+    expect(await verdict(await token({}, KEY, keyId(FOREIGN_KEY)))).toBe("unauthorized");
   });
 
   it("ends when it says, give or take five seconds, known or not", async () => {
