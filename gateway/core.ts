@@ -60,8 +60,9 @@ export function createCore(
   const { log, config } = ports;
   const circuit = watchPostgres(ports);
   const box = createSecretBox(keysOf(config));
-  const outside = ports.outward ? guardedOutward(sealedOutward(ports.outward, box), circuit) : null;
-  const deps = { ...ports, store: guardedStore(ports.store, circuit), outward: outside };
+  const sealed = sealedOutward(ports.outward, box);
+  const outside = sealed === null ? null : guardedOutward(sealed, circuit);
+  const deps = { ...ports, outward: outside, store: guardedStore(ports.store, circuit) };
   const doorkeeper = new Doorkeeper({
     ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
     statements: () => circuit.underWay(),
@@ -70,13 +71,8 @@ export function createCore(
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const outlook = new Outlook(deps);
   const phones = config.courierPhone ?? "shown";
-  const reader = new Reader({
-    whereabouts,
-    outlook,
-    travel: deps.travel,
-    clock: deps.clock,
-    phones,
-  });
+  const { travel, clock } = deps;
+  const reader = new Reader({ whereabouts, outlook, travel, clock, phones });
   const intake = new IntakeDoor(deps);
   const commands = createCommands(deps, mail, intake);
   const following = createFollowing(deps, whereabouts, reader, intake);
@@ -139,12 +135,16 @@ function restDoor(
   const routes = [...described, ...pageRoutes(pages)];
   return { door: new HttpDoor({ deps, auth, runner, limits }, routes), description };
 }
+
 /** With webhooks' secrets sealed in the database. */
-const sealedOutward = (outward: Outward, box: SecretBox): Outward => ({
-  ...outward,
-  store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
-  reseal: () => resealAll(outward.store.webhooks, box),
-});
+const sealedOutward = (outward: Outward | null | undefined, box: SecretBox): Outward | null =>
+  outward
+    ? {
+        ...outward,
+        store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
+        reseal: () => resealAll(outward.store.webhooks, box),
+      }
+    : null;
 
 /** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
 function announceToNodes(
