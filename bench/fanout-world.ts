@@ -112,6 +112,7 @@ const environment = (natsUrl: string, postgresUrl: string, port: number) => ({
   HEXDISPATCH_AUTH_KEY: KEY,
   HEXDISPATCH_PUBLIC_PORT: String(port),
   HEXDISPATCH_PUBLIC_PORT_SHARED: "yes",
+  HEXDISPATCH_LISTENER: "uws",
   HEXDISPATCH_ADMIN_PORT: "0",
   HEXDISPATCH_LOG_LEVEL: "error",
 });

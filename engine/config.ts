@@ -6,6 +6,7 @@
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
+import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { parseNetworks } from "./client-address.ts";
@@ -14,6 +15,8 @@ import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
+import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
+import { withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
   /** One address or several, separated by commas, with a user and password or a token if need be. */
@@ -33,6 +36,10 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not at all. */
+  readonly drainMs: number;
+  /** What the public listener is made of. */
+  readonly listener: ListenerKind;
   readonly adminHost: string;
   readonly adminPort: number;
   /** The node's admin listener; 0: none. */
@@ -80,6 +87,9 @@ export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
   welcomesPerCourierPerS: 2,
 });
 
+/** `node`: node:http and ws. `uws`: uWebSockets.js, behind a proxy that normalises requests. */
+export const LISTENER_KINDS = ["node", "uws"] as const;
+export type ListenerKind = (typeof LISTENER_KINDS)[number];
 export const WEBHOOK_TARGETS = ["public", "any"] as const;
 export type WebhookTargets = (typeof WEBHOOK_TARGETS)[number];
 const NOTIFY_KINDS = ["off", "log", "http"] as const;
@@ -193,11 +203,13 @@ export function readConfig(env: Environment): Config {
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
-    postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
+    postgresUrl: reader.postgresUrl("POSTGRES_URL"),
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    drainMs: reader.whole("DRAIN_MS", DRAIN_DEFAULT_MS, 0, DRAIN_MAX_MS),
+    listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
@@ -279,16 +291,8 @@ export function printable(config: Config): Record<string, unknown> {
     authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
     notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
     natsUrl: maskedNatsUrl(config.natsUrl),
-    postgresUrl: withoutPassword(config.postgresUrl),
+    postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
-}
-
-function withoutPassword(text: string): string {
-  if (!URL.canParse(text)) return MASK;
-  const url = new URL(text);
-  if (url.password !== "") url.password = "masked";
-  if (url.searchParams.has("password")) url.searchParams.set("password", "masked");
-  return url.toString();
 }
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
@@ -341,14 +345,22 @@ class Reader {
     return fallback;
   }
 
-  /** `secret`: the value is not repeated in the message. A null fallback makes it required. */
-  url(name: string, fallback: string | null, schemes: readonly string[], secret = false): string {
+  /** A null fallback makes it required. */
+  url(name: string, fallback: string | null, schemes: readonly string[]): string {
     const raw = this.text(name, fallback ?? "");
     if (URL.canParse(raw) && schemes.includes(new URL(raw).protocol)) return raw;
     const allowed = `a URL that begins with ${schemes.map((s) => `${s}//`).join(" or ")}`;
     if (raw === "") this.problem(`${PREFIX}${name} is not set; it must be ${allowed}`);
-    else this.#refuse(name, secret ? MASK : raw, allowed);
+    else this.#refuse(name, raw, allowed);
     return raw;
+  }
+
+  /** With what libpq's variables add. The value is not repeated in a message. */
+  postgresUrl(name: string): string {
+    const url = withLibpqEnvironment(this.text(name, ""), this.#env);
+    const problem = postgresUrlProblem(url);
+    if (problem !== null) this.problem(`${PREFIX}${name} ${problem}`);
+    return url;
   }
 
   secret(name: string, minChars: number): string {

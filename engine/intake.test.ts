@@ -25,7 +25,8 @@ function drive() {
   const counts: string[] = [];
   const buried: string[] = [];
   const created: CreateCommand[] = [];
-  const state = { isStoreAway: false, isStreamAway: false, isGraveAway: false, holds: 0 };
+  const away = { isStoreAway: false, isProbeAway: false, isStreamAway: false, isGraveAway: false };
+  const state = { ...away, holds: 0 };
   /** What the store throws at a create with these notes. */
   const failures = new Map<string, Error>([["poison", thrown("23514")]]);
   const judge = (command: CreateCommand): CreateOutcome => {
@@ -61,7 +62,9 @@ function drive() {
       store: {
         create: (command) => new Promise((resolve) => resolve(judge(command))),
         ping: () =>
-          state.isStoreAway ? Promise.reject(new DispatchError("unavailable")) : Promise.resolve(),
+          state.isStoreAway || state.isProbeAway
+            ? Promise.reject(new DispatchError("unavailable"))
+            : Promise.resolve(),
       },
       queue: {
         async fetch(max, waitMs) {
@@ -129,6 +132,16 @@ describe("the worker of the intake", () => {
     await worker.stop();
   });
 
+  it("commits all that waits, however much more than it takes at a time", async () => {
+    const w = drive();
+    w.put(...Array.from({ length: 401 }, () => createOf()));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(5_000);
+    expect([w.created.length, w.told.length, w.waiting.length]).toEqual([401, 401, 0]);
+    await worker.stop();
+  });
+
   it("holds what it has while Postgres is away, shows the lag, and goes on by itself", async () => {
     const w = drive();
     w.state.isStoreAway = true;
@@ -173,6 +186,20 @@ describe("the worker of the intake", () => {
     w.state.isStoreAway = true;
     await w.clock.advance(BURIED_AFTER_MS);
     expect([w.buried, w.waiting.length]).toEqual([[], 1]);
+    await worker.stop();
+  });
+
+  it("nor does one that comes again and again while no write of our own succeeds", async () => {
+    const w = drive();
+    w.state.isProbeAway = true;
+    w.put(createOf({}, { notes: "poison" }));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(2 * BURIED_AFTER_MS);
+    expect([w.buried, w.waiting.length]).toEqual([[], 1]);
+    w.state.isProbeAway = false;
+    await w.clock.advance(2 * BURIED_AFTER_MS);
+    expect([w.buried.length, w.waiting.length]).toEqual([1, 0]);
     await worker.stop();
   });
 

@@ -46,6 +46,7 @@ beforeAll(async () => {
     HEXDISPATCH_AUTH_KEY: TEST_KEY,
     HEXDISPATCH_PUBLIC_PORT: String(port),
     HEXDISPATCH_PUBLIC_PORT_SHARED: "yes",
+    HEXDISPATCH_LISTENER: "uws",
     HEXDISPATCH_SHARDS: "8",
     HEXDISPATCH_LOG_LEVEL: "info",
     ...Object.fromEntries(

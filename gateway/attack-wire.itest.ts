@@ -54,15 +54,16 @@ describe("broken HTTP", () => {
       const many = await raw(
         `GET /v1/deliveries HTTP/1.1\r\n${auth()}${"a: b\r\n".repeat(120)}\r\n`,
       );
-      expect(many).toMatch(/^HTTP\/1\.1 4/);
+      expect(many).toMatch(/^HTTP\/1\.1 431/);
       const long = await raw(
-        `GET /v1/deliveries HTTP/1.1\r\n${auth()}x: ${"y".repeat(5_000)}\r\n\r\n`,
+        `GET /v1/deliveries HTTP/1.1\r\n${auth()}x: ${"y".repeat(40_000)}\r\n\r\n`,
       );
-      expect(long).toMatch(/^HTTP\/1\.1 4/);
+      expect(long).toMatch(/^HTTP\/1\.1 431/);
+      expect(long).toContain('"code":"headers_too_large"');
     });
   });
 
-  it("tricks in the path and strange methods are 404 and 405", async () => {
+  it("tricks in the path and strange methods are 404 and 405, what is no path or method 400", async () => {
     for (const path of [
       "/v1/%2e%2e/deliveries",
       "/v1/../v1/deliveries",
@@ -71,14 +72,18 @@ describe("broken HTTP", () => {
       "/v1/deliveries/*",
       "/v1/deliveries/%64el_000",
       `/v1/deliveries/${"x".repeat(3_000)}`,
-      "/v1/d\u00e9liveries",
     ]) {
       expect(await raw(`GET ${path} HTTP/1.1\r\n${auth()}\r\n`), path).toMatch(/^HTTP\/1\.1 404/);
     }
-    for (const method of ["TRACE", "FOO", "get"]) {
+    for (const method of ["TRACE", "PROPFIND", "DELETE"]) {
       expect(await raw(`${method} /v1/deliveries HTTP/1.1\r\n${auth()}\r\n`)).toMatch(
         /^HTTP\/1\.1 405/,
       );
+    }
+    for (const line of ["FOO /v1/deliveries", "get /v1/deliveries", "GET /v1/d\u00e9liveries"]) {
+      const answer = await raw(`${line} HTTP/1.1\r\n${auth()}\r\n`);
+      expect(answer, line).toMatch(/^HTTP\/1\.1 400/);
+      expect(answer, line).toContain('"code":"bad_request"');
     }
   });
 

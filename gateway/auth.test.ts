@@ -111,7 +111,12 @@ describe("a token", () => {
     const lower = Buffer.from(JSON.stringify({ ...HEADER, alg: "hs256" })).toString("base64url");
     const foreign = await sign({}, {}, `${KEY}, but another`);
     for (const token of [
-      ...[`${none}.${body}.`, `${none}.${body}.${signature}`, `${head}.${body}.`, `${head}.${body}`],
+      ...[
+        `${none}.${body}.`,
+        `${none}.${body}.${signature}`,
+        `${head}.${body}.`,
+        `${head}.${body}`,
+      ],
       ...[`${lower}.${body}.${signature}`, `${head}.${body}.${signature.slice(1)}`, foreign, ".."],
       ...["", "a.b.c", `${head}.${body}.${signature}.${signature}`],
     ]) {

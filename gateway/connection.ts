@@ -11,7 +11,7 @@ import type { Link } from "./link.ts";
 import type { PingAdvice } from "./ping-advice.ts";
 import type { Principal } from "./principal.ts";
 import type { Session } from "./session.ts";
-import type { WsPeer, WsReceiver } from "./socket.ts";
+import type { WsPeer, WsReceiver } from "./listener.ts";
 
 /** A reader with more than this unsent gets no positions until it has caught up. */
 const BEHIND_BYTES = 16_384;

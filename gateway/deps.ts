@@ -35,7 +35,9 @@ export type GatewayConfig = Pick<
   | "shards"
   | "settings"
 > &
-  Partial<Pick<Config, "authKeyPrevious" | "trustedProxies" | "doors" | "courierPhone">>;
+  Partial<
+    Pick<Config, "listener" | "authKeyPrevious" | "trustedProxies" | "doors" | "courierPhone">
+  >;
 
 export type Outward = {
   /** For what `Bus` leaves out: requests with headers, consumers. */

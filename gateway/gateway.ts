@@ -2,8 +2,9 @@
  * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no environment and ends no
  * process (`gateway/main.ts` does), so that a test can have one on any free port.
  */
-import { BlockList } from "node:net";
+import { BlockList, isIPv6 } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
+import { DOOR_DEFAULTS } from "../engine/config.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
@@ -14,19 +15,28 @@ import type { Deps } from "./deps.ts";
 import { authOf, createGuards } from "./guards.ts";
 import { problemHeaders, problemOf, securityHeadersFor } from "./problem.ts";
 import type { SocketCaps } from "./socket-caps.ts";
-import { listen } from "./socket.ts";
-import type { Headers, UpgradeAnswer } from "./socket.ts";
+import { listenerOf } from "./listener-kinds.ts";
+import type { Headers, UpgradeAnswer } from "./listener.ts";
+
+/** A line about refused connections at most so often. */
+const REFUSALS_SAID_MS = 10_000;
 
 export type Gateway = {
   /** The port of the public listener. */
   readonly port: number;
   readonly connections: Connections;
+  /** From now on every answer of the public port ends its connection; nothing else changes. */
+  readonly drain: () => void;
   /** Stops listening, says goodbye to the sockets, hands on what is collected. May be asked twice. */
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a gateway. Rejects when the port is taken. */
-export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
+/** Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is taken. */
+export async function startGateway(
+  deps: Deps,
+  version: string,
+  connectionsMax = 0,
+): Promise<Gateway> {
   const { log, config } = deps;
   const guards = createGuards(deps);
   const core = createCore(deps, authOf(deps, guards), version, guards);
@@ -35,6 +45,8 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   // Made now, so that what cannot be described stops the start and no request.
   core.description();
 
+  const proxies = parseNetworks(config.trustedProxies ?? "") ?? new BlockList();
+  const listen = await listenerOf(config.listener ?? "node");
   const listener = await listen({
     host: config.publicHost,
     port: config.publicPort,
@@ -43,8 +55,13 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
+    connectionsMax,
+    onRefused: countingRefusals(deps, connectionsMax),
     onRequest: (exchange) => door.serve(exchange),
-    addressOf: addressReader(parseNetworks(config.trustedProxies ?? "") ?? new BlockList()),
+    addressOf: addressReader(proxies),
+    isProxy: (address) => proxies.check(address, isIPv6(address) ? "ipv6" : "ipv4"),
+    connectionsPerAddressMax: (config.doors ?? DOOR_DEFAULTS).socketsPerAddressMax * 2,
+    securityHeaders: securityHeadersFor(config.publicUrl),
     onUpgrade: (headers, address) => admitSocket(deps, guards.caps, headers, address),
     onOpen: (peer) => connections.open(peer),
     onError: (error, where) => {
@@ -60,7 +77,24 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     guards.revocations.stop();
   };
   let stopped: Promise<void> | null = null;
-  return { port: listener.port, connections, stop: () => (stopped ??= stopAll()) };
+  const { port } = listener;
+  const drain = (): void => listener.drain();
+  return { port, connections, drain, stop: () => (stopped ??= stopAll()) };
+}
+
+/** Each refused connection counts; a line says it once in a while, however many they are. */
+function countingRefusals({ metrics, log, clock }: Deps, connectionsMax: number): () => void {
+  let unsaid = 0;
+  let sayAt = 0;
+  return () => {
+    metrics.limited.inc({ scope: "connections" });
+    unsaid++;
+    if (clock.now() < sayAt) return;
+    sayAt = clock.now() + REFUSALS_SAID_MS;
+    const why = "connections are refused: as many are open as the limit of open files allows";
+    log.warn({ refused: unsaid, connectionsMax }, why);
+    unsaid = 0;
+  };
 }
 
 /** Before the upgrade: how many there are already, then who asks. */

@@ -27,7 +27,7 @@ import { validationError } from "./problem.ts";
 import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.ts";
 import type { RateHeaders } from "./rate-limit.ts";
 import type { Answer, Call, Route } from "./route.ts";
-import type { HttpExchange } from "./socket.ts";
+import type { HttpExchange } from "./listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";

@@ -64,10 +64,7 @@ const key = (
 const contextOf = ({ principal, key }: IdempotencyKey): string => `${principal}\n${key}`;
 
 const hasSecret = (body: unknown): body is { readonly secret: string } =>
-  typeof body === "object" &&
-  body !== null &&
-  "secret" in body &&
-  typeof body.secret === "string";
+  typeof body === "object" && body !== null && "secret" in body && typeof body.secret === "string";
 
 export class Idempotency {
   readonly #store: Pick<Store, "storedAnswer" | "keepAnswer">;

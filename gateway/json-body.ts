@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { DispatchError } from "../proto/errors.ts";
-import type { Headers } from "./socket.ts";
+import type { Headers } from "./listener.ts";
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 

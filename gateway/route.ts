@@ -10,7 +10,7 @@ import { isDeliveryId } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Role } from "../proto/ids.ts";
 import type { Principal } from "./principal.ts";
 import { fieldProblem } from "./problem.ts";
-import type { Body, Headers } from "./socket.ts";
+import type { Body, Headers } from "./listener.ts";
 
 /** A request that passed everything which does not depend on the route's own logic. */
 export type Call<B = unknown, Q = unknown> = {

@@ -20,7 +20,11 @@ it("a sealed text shows nothing of itself and opens for its own context alone", 
 it("while keys are exchanged both open, the new one seals, and the old one alone opens nothing new", () => {
   const [before, both, after] = [[OLD], [NEW, OLD], [NEW]].map((keys) =>
     createSecretBox(keys as [string, string?]),
-  ) as [ReturnType<typeof createSecretBox>, ReturnType<typeof createSecretBox>, ReturnType<typeof createSecretBox>];
+  ) as [
+    ReturnType<typeof createSecretBox>,
+    ReturnType<typeof createSecretBox>,
+    ReturnType<typeof createSecretBox>,
+  ];
   const old = before.seal("s", "c");
   expect([both.open(old, "c"), after.open(old, "c")]).toEqual(["s", null]);
   expect([both.isCurrent(old), both.isCurrent(both.seal("s", "c"))]).toEqual([false, true]);

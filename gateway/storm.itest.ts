@@ -56,6 +56,7 @@ beforeAll(async () => {
     HEXDISPATCH_AUTH_KEY: TEST_KEY,
     HEXDISPATCH_PUBLIC_PORT: String(port),
     HEXDISPATCH_PUBLIC_PORT_SHARED: "yes",
+    HEXDISPATCH_LISTENER: "uws",
     HEXDISPATCH_ADMIN_PORT: "0",
     HEXDISPATCH_SHARDS: "8",
     // All followers here are one customer.

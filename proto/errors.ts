@@ -27,12 +27,32 @@ const table = {
     retryable: false,
     text: "This resource does not take that method.",
   },
+  request_timeout: {
+    status: 408,
+    retryable: true,
+    text: "The request did not come in time.",
+  },
   payload_too_large: {
     status: 413,
     retryable: false,
     text: "The body is larger than this door takes.",
   },
   unsupported_media_type: { status: 415, retryable: false, text: "Send application/json." },
+  expectation_failed: {
+    status: 417,
+    retryable: false,
+    text: "Of Expect, only 100-continue is understood.",
+  },
+  headers_too_large: {
+    status: 431,
+    retryable: false,
+    text: "The header fields are too many or too large.",
+  },
+  version_unsupported: {
+    status: 505,
+    retryable: false,
+    text: "Speak HTTP/1.1 or HTTP/1.0 here.",
+  },
   idempotency_in_progress: {
     status: 409,
     retryable: true,

@@ -22,6 +22,39 @@ export const BAD_FRAMES_MAX = 5;
 /** Frames beyond the rate before a session is closed. */
 export const EXCESS_FRAMES_MAX = 500;
 export const BODY_MAX_BYTES = 65_536;
+/** The request line and all header fields of a request: a shop's cookies come along to its tracking pages. */
+export const HEAD_MAX_BYTES = 32_768;
+export const HEADER_FIELDS_MAX = 100;
+/** From the first byte of a request to the end of its header fields, and to the end of its body. */
+export const HEAD_TIMEOUT_MS = 15_000;
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** How often what is late is looked for. */
+export const REQUEST_LOOK_MS = 1_000;
+/**
+ * A connection without a request is kept for so long: longer than the balancers in front keep theirs (60 s an AWS ALB and
+ * nginx towards its upstreams, 75 s nginx towards clients), or they send a request into a connection that is being closed.
+ */
+export const KEEP_ALIVE_MS = 90_000;
+/** The same for a proxy that we trust: Google's balancer keeps its connections for 600 s. */
+export const PROXY_KEEP_ALIVE_MS = 620_000;
+/** Nothing was read or taken on a connection for so long, though something is under way: it is cut. */
+export const CONNECTION_STALLED_MS = 40_000;
+/** An answer that was not taken within this: the connection is cut. */
+export const ANSWER_TAKEN_MAX_MS = 60_000;
+/** Answers of one process that nobody has taken yet; beyond it the oldest are cut with their connections. */
+export const ANSWERS_UNTAKEN_MAX_BYTES = 67_108_864;
+/** Requests of one connection that wait for their turn; no more is read before some are answered. */
+export const PIPELINED_MAX_REQUESTS = 16;
+/** The same over all connections: beyond it those that came last are dropped, unanswered and not begun. */
+export const PIPELINED_ALL_MAX_REQUESTS = 20_000;
+/** After so many requests a connection ends with its answer. */
+export const CONNECTION_MAX_REQUESTS = 100_000;
+/** After the last answer what the client still sends is read for so long, so that no reset overtakes the answer. */
+export const LINGER_MS = 2_000;
+/** A peer has so long to answer the close of its WebSocket. */
+export const SOCKET_CLOSE_MS = 5_000;
+/** Connections that wait to be accepted. */
+export const BACKLOG_MAX_CONNECTIONS = 2_048;
 export const ADDRESS_MAX_CHARS = 200;
 export const NOTES_MAX_CHARS = 1_000;
 export const NAME_MAX_CHARS = 80;
@@ -42,6 +75,8 @@ export const READY_AHEAD_MAX_MS = 604_800_000;
 /** A tracking link opens nothing so long after the delivery ended. */
 export const LINK_AFTER_END_MS = 3_600_000;
 export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
+/** Proxies in a row that X-Forwarded-For is followed through, from the nearest one on. */
+export const FORWARDED_MAX_HOPS = 32;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** A socket from which nothing comes for so long is closed; longer than a reader may stand still. */
 export const SOCKET_IDLE_S = 120;
@@ -65,6 +100,14 @@ export const COME_BACK_SOCKETS_PER_S = 1_000;
 export const COME_BACK_WITHIN_MAX_MS = 20_000;
 export const COURIER_COME_BACK_WITHIN_MAX_MS = 3_000;
 export const IDEMPOTENCY_KEPT_H = 48;
+/** A node asks Postgres so often whether it can commit; without an answer for the second span it says that it cannot. */
+export const FITNESS_PROBE_MS = 250;
+export const UNABLE_AFTER_MS = 1_000;
+/** It says that it can again after so long without a failure, twice as long after each relapse, up to the second. */
+export const ABLE_AFTER_MS = 500;
+export const ABLE_AFTER_MAX_MS = 60_000;
+/** Shards of a node that has said for so long that it cannot commit go to one that could all that time. */
+export const BLOCKED_KEEPS_MS = 2_000;
 /** A token that is older than 366 days has expired, whatever it says. */
 export const TOKEN_LIFE_MAX_MS = 31_622_400_000;
 /** A revocation outlives the longest token. */
@@ -79,6 +122,20 @@ export const TOKEN_CLOCK_SKEW_MS = 5_000;
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** Refusals that a partner who is too fast still gets an answer to; what is beyond is dropped and counted. */
+export const PARTNER_REFUSALS_PER_S = 50;
+export const PARTNER_REFUSALS_BURST = 400;
+/** Requests of one partner that a gateway has under way. */
+export const PARTNER_UNDER_WAY_MAX_REQUESTS = 400;
+/** Answers to `$SRV` questions: of one partner, and of all who ask in our own account. */
+export const PARTNER_DISCOVERY_PER_S = 10;
+export const PARTNER_DISCOVERY_BURST = 50;
+export const OWN_DISCOVERY_PER_S = 50;
+export const OWN_DISCOVERY_BURST = 200;
+/** How old the counts of `$SRV.STATS` may be. */
+export const DISCOVERY_STATS_KEPT_MS = 1_000;
+/** A name that is no partner's is looked up in Postgres no more often than this. */
+export const PARTNERS_MISS_MS = 250;
 /** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
 export const PARTNER_CONNECTIONS_MAX = 64;
 export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
@@ -160,6 +217,22 @@ export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
 
+/** Processes, their output and their files. */
+/** How long a gateway that ends still takes new connections, unless it is told another time. */
+export const DRAIN_DEFAULT_MS = 5_000;
+export const DRAIN_MAX_MS = 600_000;
+/** What a gateway may take to end beside that: goodbyes to sockets, last messages, connections closed. */
+export const GATEWAY_STOP_MAX_MS = 25_000;
+/** What a node may take to end: shards handed over, work under way finished, positions saved. */
+export const NODE_STOP_MAX_MS = 15_000;
+/** Log lines that wait for a reader who is slow; beyond it the newest are dropped. */
+export const OUTPUT_BUFFER_MAX_BYTES = 1_048_576;
+/** Open files that are kept from clients: admin door, log, libraries, outgoing calls, and some to spare. */
+export const FILES_RESERVED = 64;
+/** Of the connections that are left, a twentieth, at least so many, is for requests and never for sockets. */
+export const REQUEST_CONNECTIONS_MIN = 16;
+/** However few files may be open, so many connections are taken. */
+export const CONNECTIONS_MIN = 8;
 /** NATS as it fails. */
 /** So long a start waits for a server that does not answer or refuses us; then the process ends with code 1. */
 export const NATS_START_WAIT_MS = 15_000;
@@ -238,6 +311,8 @@ export const INTAKE_HELD_MAX = 500;
  */
 export const INTAKE_REFUSALS_MIN = 8;
 export const INTAKE_REFUSED_MIN_MS = 60_000;
+/** Buried creates that are listed at once. */
+export const INTAKE_BURIED_LIST_MAX = 1_000;
 /** What cannot be read is perhaps of a newer version, and waits so long for a node of that version. */
 export const INTAKE_UNREADABLE_MIN_MS = 600_000;
 /** A stream that did not say whether it has a key is not asked for others for so long. */

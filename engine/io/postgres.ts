@@ -25,13 +25,14 @@
  *   that only reads, and a pooler answers from memory. A statement that meets a read-only server
  *   (25006) replaces the pool; the probe (`store/probe.ts`) sees to it that one is sent.
  */
-import postgres from "postgres";
+import type postgres from "postgres";
 import { DispatchError } from "../../proto/errors.ts";
 import { POSTGRES_CONNECT_TIMEOUT_MS, POSTGRES_POOL_CONNECTIONS } from "../../proto/limits.ts";
 import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_RENEW_EVERY_MS } from "../../proto/limits.ts";
 import { POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
 import { POSTGRES_WAITING_MAX_STATEMENTS } from "../../proto/limits.ts";
 import { backOffMs, systemClock } from "./clock.ts";
+import { SESSION_SETTINGS, connectPostgres, targetOf } from "./postgres-driver.ts";
 import { Slots } from "./slots.ts";
 import { DatabaseError, databaseError } from "./verdict.ts";
 
@@ -88,7 +89,10 @@ const MILLIS = {
 export function openDatabase(options: DatabaseOptions): Database {
   const connections = options.connections ?? POSTGRES_POOL_CONNECTIONS;
   const statementTimeoutMs = options.statementTimeoutMs ?? POSTGRES_STATEMENT_TIMEOUT_MS;
-  const connectTimeoutMs = options.connectTimeoutMs ?? POSTGRES_CONNECT_TIMEOUT_MS;
+  const connectTimeoutMs =
+    options.connectTimeoutMs ??
+    targetOf(options.url).connectTimeoutMs ??
+    POSTGRES_CONNECT_TIMEOUT_MS;
   const answerDeadlineMs = Math.max(statementTimeoutMs, connectTimeoutMs) + ANSWER_GRACE_MS;
   const slots = new Slots(connections, POSTGRES_WAITING_MAX_STATEMENTS);
   const open = () => openPool(options, connections, statementTimeoutMs, connectTimeoutMs);
@@ -173,35 +177,27 @@ function openPool(
   statementTimeoutMs: number,
   connectTimeoutMs: number,
 ): postgres.Sql {
-  return postgres(options.url, {
-    max: connections,
-    max_pipeline: 0,
-    prepare: true,
-    // Arrays travel as texts that SQL casts, so the driver need not look up array types on each
-    // connection.
-    fetch_types: false,
-    types: { millis: MILLIS },
-    connect_timeout: connectTimeoutMs / 1_000,
-    idle_timeout: IDLE_CLOSE_S,
-    backoff: (failures: number) =>
-      backOffMs(failures, RECONNECT_FIRST_MS, RECONNECT_MAX_MS) / 1_000,
-    onnotice: () => undefined,
-    connection: {
-      application_name: options.applicationName,
+  return connectPostgres(options.url, {
+    applicationName: options.applicationName,
+    connectTimeoutMs,
+    settings: {
+      ...SESSION_SETTINGS,
       statement_timeout: statementTimeoutMs,
       lock_timeout: POSTGRES_LOCK_TIMEOUT_MS,
-      TimeZone: "UTC",
-      DateStyle: "ISO",
-      // Short statements by index, thousands a second: compiling one costs more than it could save,
-      // and a plan that was made while a table was empty must not go on reading the whole table
-      // when it has grown.
-      jit: "off",
-      enable_seqscan: "off",
-      // Planning one of our statements takes milliseconds, and no parameter's value would change
-      // the plan.
-      plan_cache_mode: "force_generic_plan",
     },
-  } as postgres.Options<Record<string, postgres.PostgresType>>);
+    driver: {
+      max: connections,
+      max_pipeline: 0,
+      prepare: true,
+      // Arrays travel as texts that SQL casts, so the driver need not look up array types on each
+      // connection.
+      fetch_types: false,
+      types: { millis: MILLIS },
+      idle_timeout: IDLE_CLOSE_S,
+      backoff: (failures: number) =>
+        backOffMs(failures, RECONNECT_FIRST_MS, RECONNECT_MAX_MS) / 1_000,
+    },
+  });
 }
 
 /** Neither rows nor an error came in time: the connection is dead, or the server stands still. */

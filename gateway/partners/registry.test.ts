@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
 import { createLog } from "../../engine/io/log.ts";
 import type { PrincipalId } from "../../proto/ids.ts";
-import { PARTNERS_KNOWN_MS } from "../../proto/limits.ts";
+import { PARTNERS_KNOWN_MS, PARTNERS_MISS_MS } from "../../proto/limits.ts";
 import { PartnerRegistry } from "./registry.ts";
 
 function drive() {
@@ -33,6 +33,7 @@ test("a partner is known for a moment, a new one at once, and the last known whi
   await registry.has("acme");
   expect(state.reads).toBe(1);
   names.push("beta");
+  await clock.advance(PARTNERS_MISS_MS + 1);
   expect(await registry.has("beta")).toBe(true);
   state.isAway = true;
   await clock.advance(PARTNERS_KNOWN_MS + 1);

@@ -14,6 +14,7 @@ import type { Millis } from "../../proto/ids.ts";
 import {
   PARTNER_ACK_WAIT_MS,
   PARTNERS_KNOWN_MS,
+  PARTNERS_MISS_MS,
   PARTNER_ACK_PENDING_MAX,
 } from "../../proto/limits.ts";
 import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
@@ -26,6 +27,8 @@ export type RegistryPorts = {
   readonly log: Log;
   /** Makes sure of a partner's consumer. */
   readonly ensureConsumer: (partner: string) => Promise<void>;
+  /** Names of the consumers that are there, in one question. Rejects while there is no stream. */
+  readonly consumers?: () => Promise<ReadonlySet<string>>;
 };
 
 /** Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while there is no stream. */
@@ -64,8 +67,9 @@ export class PartnerRegistry {
   /** Since when a partner's keys are good, null when there is none. Rejects like `has`. */
   async keyedAt(name: string): Promise<Millis | null> {
     const { clock, log } = this.#ports;
-    const isOld = this.#readAt === null || clock.now() - this.#readAt > PARTNERS_KNOWN_MS;
-    if (isOld || !this.#known.has(name)) {
+    const ageMs = this.#readAt === null ? Infinity : clock.now() - this.#readAt;
+    const isUnknown = !this.#known.has(name) && ageMs > PARTNERS_MISS_MS;
+    if (ageMs > PARTNERS_KNOWN_MS || isUnknown) {
       try {
         await this.refresh();
       } catch (error) {
@@ -80,6 +84,15 @@ export class PartnerRegistry {
   recheck(): Promise<void> {
     this.#ensured.clear();
     return this.refresh();
+  }
+
+  /** Makes anew what was deleted, or went with its stream. Cheap: one question, whatever the number of partners. */
+  async findLost(): Promise<void> {
+    const there = (await this.#ports.consumers?.()) ?? null;
+    if (there === null) return;
+    for (const name of this.#ensured) {
+      if (!there.has(partnerConsumer(name))) void this.#ensure(name);
+    }
   }
 
   /** Reads them now, unless that is under way. */

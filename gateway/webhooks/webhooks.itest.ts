@@ -209,6 +209,39 @@ test("during a rotation both secrets sign", async () => {
   await remove(id);
 });
 
+test("the old secret signs for a day after a rotation, and no longer", async () => {
+  const { id, secret } = await add("/day");
+  const rotated = await system.t.rest.post(`/v1/webhooks/${id}/rotate`, partner);
+  const signs = async (delivery: string, hours: number): Promise<boolean[]> => {
+    await sql`update webhooks set old_until = old_until - make_interval(mins => ${hours * 60})
+      where id = ${id}`;
+    await publish(delivery, 1);
+    await vi.waitFor(() => expect(numbersOf(delivery)).toEqual([1]), WAIT);
+    const { headers, body } = got.find(({ event }) => event.delivery_id === delivery) as Got;
+    const secrets = [secret, rotated.body.secret as string];
+    return secrets.map((each) => isGenuine(each, headers, body, Date.now() / 1_000));
+  };
+  expect(await signs("del_day1", 23.5)).toEqual([true, true]);
+  expect(await signs("del_day2", 0.6)).toEqual([false, true]);
+  await remove(id);
+});
+
+test("of two addresses of one partner each is told all, whatever the other answers", async () => {
+  const [bad, good] = [await add("/bad"), await add("/good")];
+  answer = ({ path }, response) => response.writeHead(path === "/bad" ? 500 : 204).end();
+  await publish("del_two", 1);
+  await publish("del_two", 2);
+  const told = (path: string): number[] =>
+    got.filter((one) => one.path === path).map(({ event }) => event.number);
+  await vi.waitFor(() => expect(told("/good")).toEqual([1, 2]), WAIT);
+  expect(told("/bad")).toEqual([1]);
+  const signed = got.find(({ path }) => path === "/good") as Got;
+  const now = Date.now() / 1_000;
+  expect(isGenuine(good.secret, signed.headers, signed.body, now)).toBe(true);
+  expect(isGenuine(bad.secret, signed.headers, signed.body, now)).toBe(false);
+  for (const { id } of [bad, good]) await remove(id);
+});
+
 test("another's webhook does not exist, and a bad address is refused", async () => {
   const { id } = await add("/g");
   const beta = await tokenOf("partner", "beta");
@@ -240,7 +273,8 @@ test("a secret is in clear nowhere in the database, and is answered again under 
   expect(repeated.body).toEqual(rotated.body);
   expect(rotated.body.secret).not.toBe(secret);
 
-  const rows = await sql`select w::text as w from webhooks w union all select i::text from idempotency i`;
+  const rows =
+    await sql`select w::text as w from webhooks w union all select i::text from idempotency i`;
   const dump = rows.map((row) => String(row["w"])).join("\n");
   expect(dump).toContain(id);
   expect(dump).not.toContain("whsec_");
@@ -283,7 +317,8 @@ test("a message waits no longer because the database's clock was set back", asyn
   await vi.waitFor(() => expect(numbersOf("del_clock").length).toBeGreaterThan(0), WAIT);
   const [{ realign }, hour] = [system.t.partners.webhooks, "1 hour"];
   await vi.waitFor(async () => {
-    const rows = await sql`select 1 from webhook_messages where webhook_id = ${id} and attempts > 0`;
+    const rows =
+      await sql`select 1 from webhook_messages where webhook_id = ${id} and attempts > 0`;
     expect(rows).toHaveLength(1);
   }, WAIT);
   // As it looks when everything in the row was written an hour ahead.

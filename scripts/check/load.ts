@@ -7,7 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { connectOptions } from "../../engine/io/nats-connect.ts";
-import postgres from "postgres";
+import type postgres from "postgres";
+import { connectPostgres } from "../../engine/io/postgres-driver.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Status } from "../../proto/status.ts";
 import { streamName } from "../../proto/subjects.ts";
@@ -31,7 +32,10 @@ const EVENTS_MAX = 5_000_000;
 
 /** Throws when the outbox does not empty in time, or a source is away. */
 export async function loadFacts(sources: Sources, acknowledged: AcknowledgedFacts): Promise<Facts> {
-  const sql = postgres(sources.postgresUrl, { max: 2, onnotice: () => undefined });
+  const sql = connectPostgres(sources.postgresUrl, {
+    applicationName: "hexdispatch check",
+    driver: { max: 2 },
+  });
   try {
     await untilOutboxIsEmpty(sql);
     const { deliveries, couriers } = await readRows(sql);

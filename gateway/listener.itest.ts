@@ -1,13 +1,17 @@
 /**
  * The adapter by itself: whatever a handler does, the process lives and the client gets an answer or a close.
  */
-import { afterEach, describe, expect, it } from "vitest";
+import net from "node:net";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { freePort } from "../scripts/services/ports.ts";
-import { listen } from "./socket.ts";
-import type { HttpExchange, Listener, ListenerOptions, WsPeer } from "./socket.ts";
+import { LISTENER_KINDS } from "../engine/config.ts";
+import { canShare } from "./listener-node.ts";
+import { listenerOf } from "./listener-kinds.ts";
+import type { HttpExchange, Listen, Listener, ListenerOptions, WsPeer } from "./listener.ts";
 import { until } from "./testing/clients.ts";
 
+let listen: Listen;
 let listener: Listener | null = null;
 const errors: string[] = [];
 afterEach(() => {
@@ -47,7 +51,11 @@ const closeOf = (url: string): Promise<number> =>
     socket.on("close", resolve);
   });
 
-describe("the adapter", () => {
+describe.each(LISTENER_KINDS)("the listener on %s", (kind) => {
+  beforeAll(async () => {
+    listen = await listenerOf(kind);
+  });
+
   it("answers 500 when a handler throws or rejects, and goes on", async () => {
     const url = await start({
       onRequest: (exchange) => {
@@ -78,14 +86,17 @@ describe("the adapter", () => {
     });
     expect(await (await fetch(url)).text()).toBe("one");
     expect(written).toEqual([true, false]);
-    const abort = new AbortController();
-    const asked = fetch(`${url}/slow`, { signal: abort.signal }).catch(() => "aborted");
+    const asked = net.connect(Number(new URL(url).port), "127.0.0.1");
+    asked.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     const exchange = await until(() => late[0]);
-    abort.abort();
-    expect(await asked).toBe("aborted");
-    // Waiting: nothing outside tells when the other end has seen the abort.
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    expect(exchange.respond(200, {}, "late")).toBe(false);
+    const other = net.connect(Number(new URL(url).port), "127.0.0.1");
+    other.write("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    const posted = await until(() => late[1]);
+    const cut = posted.readBody(10);
+    for (const socket of [asked, other]) socket.resetAndDestroy();
+    await expect(cut).rejects.toThrow("cut off");
+    await until(() => !exchange.respond(200, {}, "late"));
+    expect(posted.respond(200, {}, "late")).toBe(false);
     expect((await fetch(url)).status).toBe(200);
   });
 
@@ -105,6 +116,7 @@ describe("the adapter", () => {
     listener?.close();
     const inMessage = await start({ onOpen: () => ({ message: bug, closed: bug }) });
     expect(await closeOf(inMessage)).toBe(1011);
+    await until(() => errors.length === 3);
     expect(errors).toEqual(["open: a bug", "message: a bug", "close: a bug"]);
     listener?.close();
     const inUpgrade = await start({ onUpgrade: bug });
@@ -142,6 +154,10 @@ describe("the adapter", () => {
   });
 
   it("shares a port with another that shares it, and with nobody else", async () => {
+    if (kind === "node" && !canShare(process.versions.node)) {
+      await expect(start({ isShared: true })).rejects.toThrow("needs Node 22.12 or later");
+      return;
+    }
     const port = await freePort();
     const url = await start({ port, isShared: true });
     const counts = [0, 0];
