@@ -6,6 +6,7 @@
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
+import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { parseNetworks } from "./client-address.ts";
@@ -35,6 +36,8 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not at all. */
+  readonly drainMs: number;
   /** What the public listener is made of. */
   readonly listener: ListenerKind;
   readonly adminHost: string;
@@ -205,6 +208,7 @@ export function readConfig(env: Environment): Config {
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    drainMs: reader.whole("DRAIN_MS", DRAIN_DEFAULT_MS, 0, DRAIN_MAX_MS),
     listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
@@ -290,7 +294,6 @@ export function printable(config: Config): Record<string, unknown> {
     postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
 }
-
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
 class Reader {

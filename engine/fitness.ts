@@ -72,7 +72,8 @@ function onAnswered(state: Fitness, now: Millis): Fitness {
     return { ...state, answeredAt: now, relapses: isForgiven ? 0 : state.relapses };
   }
   const goodSince = state.goodSince ?? now;
-  if (now - goodSince < ableAfterMs(state.relapses)) return { ...state, answeredAt: now, goodSince };
+  if (now - goodSince < ableAfterMs(state.relapses))
+    return { ...state, answeredAt: now, goodSince };
   const relapses = state.relapses + (state.othersCould ? 1 : 0);
   return { at: "able", since: now, answeredAt: now, relapses };
 }

@@ -25,6 +25,8 @@ export type IntakeItem = {
   /** When the stream took it. */
   readonly at: Millis;
   readonly data: Uint8Array;
+  /** Under which it came. */
+  readonly subject?: string;
   /** How many wait behind it. */
   readonly behind: number;
   /** Worked off. */

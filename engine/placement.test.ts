@@ -16,7 +16,13 @@ const SHARDS = Array.from({ length: 16 }, (_, shard) => shard as ShardId);
 const MINE = SHARDS.find((shard) => rank(shard, [ME, PEER])[0] === ME)!;
 const THEIRS = SHARDS.find((shard) => rank(shard, [ME, PEER])[0] === PEER)!;
 
-type PeerIs = { phase: Phase; owned?: readonly ShardId[]; epoch?: number; silentMs?: number; blockedMs?: number };
+type PeerIs = {
+  phase: Phase;
+  owned?: readonly ShardId[];
+  epoch?: number;
+  silentMs?: number;
+  blockedMs?: number;
+};
 type Case = {
   shard: ShardId;
   state?: ShardState;
@@ -44,7 +50,12 @@ function membershipOf({ peer, isCutOff = false }: Case): Membership {
     state = stepMembership(state, { type: "beat", beat }, NOW - (peer.silentMs ?? 2_000), TIMES);
   }
   const isSuspect = (peer?.silentMs ?? 0) > 2_000;
-  const peers = new Map([...state.peers].map(([node, p]) => [node, { ...p, isSuspect, blockedSince: blockedSinceOf(peer) }]));
+  const peers = new Map(
+    [...state.peers].map(([node, p]) => [
+      node,
+      { ...p, isSuspect, blockedSince: blockedSinceOf(peer) },
+    ]),
+  );
   return { ...state, peers, tickedAt: NOW, echoAt: isCutOff ? NOW - 5_000 : NOW };
 }
 

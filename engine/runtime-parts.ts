@@ -5,6 +5,7 @@ import { Digests } from "./digests.ts";
 import { Heart } from "./heart.ts";
 import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
+import { rootOf } from "./io/verdict.ts";
 import type { Bus } from "./io/nats.ts";
 import { Positions } from "./positions.ts";
 import type { Runtime } from "./runtime.ts";
@@ -82,7 +83,10 @@ export function makeIntake(runtime: Runtime): Intake {
     onCount: meters.intake,
     onFailed: runtime.failing("working off the intake"),
     onBuried: (why, error) =>
-      log.error({ why, ...(error === null ? {} : errorFields(error)) }, "a create was buried"),
+      log.error(
+        { why, ...(error === null ? {} : errorFields(rootOf(error))) },
+        "a create was buried",
+      ),
   });
 }
 

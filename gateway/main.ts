@@ -1,10 +1,12 @@
 /**
  * The gateway as a process: settings from the environment, the ports opened, the gateway and its admin listener
- * started, and an orderly end at SIGTERM or SIGINT: not ready any more, no new connections, goodbye to the sockets,
- * everything handed on, exit. A bug that nobody caught ends the process; whoever runs it starts it again.
+ * started, and an orderly end: not ready any more, every answer asks its connection to go elsewhere, then no new
+ * connections, goodbye to the sockets, everything handed on, exit. Signals and exit codes are those of every process of
+ * ours (`engine/service.ts`).
  */
+import "../engine/io/signals-first.ts";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { ConfigError, printable, readConfig } from "../engine/config.ts";
+import { printable } from "../engine/config.ts";
 import type { Config } from "../engine/config.ts";
 import { loadCityGeocoder } from "../engine/geo/city-geocoder.ts";
 import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
@@ -16,13 +18,18 @@ import type { Log } from "../engine/io/log.ts";
 import { Metrics, watchEventLoop } from "../engine/io/metrics.ts";
 import { endWithoutNats, openNats } from "../engine/io/nats-link.ts";
 import type { NatsLink } from "../engine/io/nats-link.ts";
+import { openFilesMax, socketCapacity } from "../engine/io/open-files.ts";
+import { catchSignals } from "../engine/io/signals.ts";
 import { readLedger } from "../engine/ledger-reader.ts";
+import { pauseUnless, readConfigOrExit, runService } from "../engine/service.ts";
+import type { Opening, Running } from "../engine/service.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import type { StreamKeeper } from "../engine/stream-keeper.ts";
 import { keepStreams } from "../engine/stream-look.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
+import { GATEWAY_STOP_MAX_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./admission.ts";
 import { openCityMap } from "./city-map.ts";
@@ -34,32 +41,38 @@ import { startGateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
 import { openProbe } from "./probe.ts";
 
-/** How long load balancers get to see that we are not ready, before we stop listening. */
-const UNREADY_MS = 200;
-/** An end that takes longer is cut short. */
-const STOP_DEADLINE_MS = 28_000;
 /** A readiness question to Postgres may take so long. */
 const READY_TIMEOUT_MS = 1_000;
 
-type Running = { readonly stop: () => Promise<void> };
-
-async function start(config: Config, log: Log, gateway: ReturnType<typeof newNodeId>) {
+async function start(
+  config: Config,
+  log: Log,
+  gateway: ReturnType<typeof newNodeId>,
+  { opened }: Opening,
+): Promise<Running> {
   const version = readVersion();
   const metrics = new Metrics("gateway");
+  const filesMax = openFilesMax();
+  const capacity = socketCapacity(filesMax, config);
   const onLost = endWithoutNats(log);
   const link = await openNats({ config, name: gateway, log, metrics, onLost });
+  opened(() => link.close());
   const { nc, bus, watch } = link;
   const store = openPostgresStore({
     url: config.postgresUrl,
     applicationName: gateway,
     connections: config.postgresConnections,
   });
+  opened(() => store.close());
   const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
+  opened(() => outward.store.close());
   const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
+  opened(() => probe.close());
+  const { socketsMax, connectionsMax } = capacity;
   const deps = {
     gateway,
-    config,
+    config: { ...config, doors: { ...config.doors, socketsMax } },
     ...{ store, access: store, fleet: store },
     probe: probe.ask,
     bus,
@@ -76,8 +89,14 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     outward,
     ledger: (id: Parameters<typeof readLedger>[2]) => readLedger(nc, config.natsPrefix, id),
   };
-  const door = await startGateway(deps, version);
+  const door = await startGateway(deps, version, connectionsMax);
+  opened(() => door.stop());
   metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
+  metrics.gauge(
+    "hexdispatch_sockets_max",
+    "WebSockets that may be open; 0: no cap.",
+    () => socketsMax,
+  );
   const stopWatching = watchEventLoop(metrics);
 
   let isDraining = false;
@@ -96,11 +115,12 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     degraded: () => streams.problems(),
     notAlive: () => (bus.status() === "closed" && !isDraining ? ["nats"] : []),
   });
-  log.info({ port: door.port, adminPort: admin.port, settings: printable(config) }, "ready");
+  opened(() => admin.close());
 
-  const stop = async (): Promise<void> => {
+  const stop = async (hurry: AbortSignal): Promise<void> => {
     isDraining = true;
-    await new Promise((resolve) => setTimeout(resolve, UNREADY_MS));
+    door.drain();
+    await pauseUnless(hurry, config.drainMs);
     await Promise.all([door.stop(), streams.stop()]);
     // The last messages to actors are on their way before the connection goes.
     if (bus.status() === "connected") await bus.flush();
@@ -109,7 +129,9 @@ async function start(config: Config, log: Log, gateway: ReturnType<typeof newNod
     await admin.close();
     stopWatching();
   };
-  return { stop };
+  const files = { openFilesMax: filesMax, ...capacity };
+  const found = { port: door.port, adminPort: admin.port, ...files, settings: printable(config) };
+  return { found, stop };
 }
 
 /** Looks at the streams that a gateway needs, and makes none: the owner of shard 0 does. */
@@ -151,58 +173,18 @@ async function answers(promise: Promise<void>): Promise<boolean> {
   return result;
 }
 
-/** Ends the process in order at the first signal; a second one changes nothing, the deadline stands. */
-function endOnSignal(running: Running, log: Log): void {
-  let isEnding = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (isEnding) return;
-    isEnding = true;
-    log.info({ signal }, "stopping");
-    setTimeout(() => {
-      log.error("the end took too long");
-      process.exit(1);
-    }, STOP_DEADLINE_MS).unref();
-    running.stop().then(
-      () => {
-        log.info("stopped");
-        process.exit(0);
-      },
-      (error: unknown) => {
-        log.error(errorFields(error), "the end failed");
-        process.exit(1);
-      },
-    );
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-}
-
 async function main(): Promise<void> {
-  let config: Config;
-  try {
-    config = readConfig(process.env);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exit(2);
-  }
+  const requests = catchSignals();
+  const config = readConfigOrExit(process.env);
   const gateway = newNodeId("gw");
   const log = createLog(config.logLevel, { role: "gateway", node: gateway });
-  const onBug = (error: unknown): void => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    log.fatal({ ...errorFields(error), stack }, "a bug ends this process");
-    process.exit(1);
-  };
-  process.on("uncaughtException", onBug);
-  process.on("unhandledRejection", onBug);
-  try {
-    const running = await start(config, log, gateway);
-    endOnSignal(running, log);
-  } catch (error) {
-    log.fatal(errorFields(error), "the gateway cannot start");
-    process.exit(1);
-  }
-  process.send?.({ ready: true });
+  await runService({
+    name: "the gateway",
+    log,
+    requests,
+    stopDeadlineMs: config.drainMs + GATEWAY_STOP_MAX_MS,
+    start: (opening) => start(config, log, gateway, opening),
+  });
 }
 
 await main();

@@ -217,6 +217,22 @@ export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
 
+/** Processes, their output and their files. */
+/** How long a gateway that ends still takes new connections, unless it is told another time. */
+export const DRAIN_DEFAULT_MS = 5_000;
+export const DRAIN_MAX_MS = 600_000;
+/** What a gateway may take to end beside that: goodbyes to sockets, last messages, connections closed. */
+export const GATEWAY_STOP_MAX_MS = 25_000;
+/** What a node may take to end: shards handed over, work under way finished, positions saved. */
+export const NODE_STOP_MAX_MS = 15_000;
+/** Log lines that wait for a reader who is slow; beyond it the newest are dropped. */
+export const OUTPUT_BUFFER_MAX_BYTES = 1_048_576;
+/** Open files that are kept from clients: admin door, log, libraries, outgoing calls, and some to spare. */
+export const FILES_RESERVED = 64;
+/** Of the connections that are left, a twentieth, at least so many, is for requests and never for sockets. */
+export const REQUEST_CONNECTIONS_MIN = 16;
+/** However few files may be open, so many connections are taken. */
+export const CONNECTIONS_MIN = 8;
 /** NATS as it fails. */
 /** So long a start waits for a server that does not answer or refuses us; then the process ends with code 1. */
 export const NATS_START_WAIT_MS = 15_000;
@@ -295,6 +311,8 @@ export const INTAKE_HELD_MAX = 500;
  */
 export const INTAKE_REFUSALS_MIN = 8;
 export const INTAKE_REFUSED_MIN_MS = 60_000;
+/** Buried creates that are listed at once. */
+export const INTAKE_BURIED_LIST_MAX = 1_000;
 /** What cannot be read is perhaps of a newer version, and waits so long for a node of that version. */
 export const INTAKE_UNREADABLE_MIN_MS = 600_000;
 /** A stream that did not say whether it has a key is not asked for others for so long. */

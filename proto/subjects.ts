@@ -210,7 +210,7 @@ export const STREAMS = {
   INTAKE: {
     subject: "intakeAll",
     storage: "file",
-    ageMaxS: 86_400,
+    ageMaxS: 604_800,
     bytesMax: 536_870_912,
     dedupeS: 3_600,
     whenFull: "new refused",

@@ -8,6 +8,7 @@
 import { databaseError, isStale } from "../engine/io/verdict.ts";
 import type { DatabaseError } from "../engine/io/verdict.ts";
 import type { Store } from "../engine/store/port.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { SimClock } from "./clock.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { Machine } from "./machine.ts";
@@ -143,6 +144,11 @@ export class FakePostgres {
     return pool;
   }
 
+  /** What a node forgets when it keeps house: `engine/node.ts` does the same with the real tables. */
+  keepHouse(): void {
+    this.#fake.purgeIdempotency(IDEMPOTENCY_KEPT_H);
+  }
+
   /** The store as one run of one process has it. */
   storeOf(machine: Machine): Store {
     const pool = this.#poolOf(machine, POOL_SESSIONS);
@@ -256,7 +262,9 @@ export class FakePostgres {
     let result: unknown;
     try {
       if (!PROBES.has(method)) {
-        result = (this.#fake[method as Exclude<Method, Probe>] as (...all: readonly unknown[]) => unknown)(...args);
+        result = (
+          this.#fake[method as Exclude<Method, Probe>] as (...all: readonly unknown[]) => unknown
+        )(...args);
       }
     } catch (error) {
       return this.#answer(call, () => call.reject(error as Error));

@@ -9,6 +9,7 @@ import type { Fault, FaultKind } from "./faults.ts";
 import { FAULT_KINDS } from "./faults.ts";
 import type { History } from "./history.ts";
 import type { Direction } from "./network.ts";
+import { beginNatsTrouble } from "./nats-trouble.ts";
 import type { Place } from "./place.ts";
 import { troubleOf, troubleText } from "./store-trouble.ts";
 import type { StreamKey } from "../proto/subjects.ts";
@@ -121,6 +122,16 @@ export class Injector {
       case "cells_lost":
         nats.streams.get("CELLS").wipe();
         return true;
+      case "nats_credentials":
+      case "nats_closed":
+      case "streams_lost":
+      case "stream_wedged":
+      case "jetstream_off":
+      case "consumer_gone":
+        return beginNatsTrouble(fault, {
+          ...{ nats, places: [...nodes, ...gateways], promises: this.#to.checks.promises },
+          later: (undo) => this.#later(lastsMs, undo),
+        });
       case "store_outage":
       case "store_login":
       case "store_errors":

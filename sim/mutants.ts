@@ -147,9 +147,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what an owner could not write is written when it owns the shard again",
     file: "engine/host.ts",
-    find: `          if (resident.mode === "gone") this.#dropCommit(request);
-          else void`,
-    replace: "          void",
+    find: `        if (resident.mode === "gone") this.#dropCommit(request);
+        else void`,
+    replace: "        void",
     hunt: { minutes: 10, couriers: 30, draw: "some" },
   },
   {

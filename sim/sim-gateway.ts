@@ -98,7 +98,9 @@ export class SimGateway implements Place {
       ledger: () => Promise.resolve([]),
     };
     const core = createCore(deps, authBy(machine.clock), "0.0.0");
-    this.#run = { machine, bus, core, onGone: new Set(), isStopping: false };
+    const run: GatewayRun = { machine, bus, core, onGone: new Set(), isStopping: false };
+    this.#run = run;
+    bus.onLost = () => this.#lostNats(run);
     history.line(this.name, `starts as ${gateway}`);
   }
 
@@ -124,6 +126,16 @@ export class SimGateway implements Place {
       if (this.#run !== run) return;
       this.#end(run);
       this.startAfter(downMs);
+    });
+  }
+
+  /** The connection to NATS is closed for good: the process ends with code 1, and is started again. */
+  #lostNats(run: GatewayRun): void {
+    this.#parts.history.line(this.name, "ends: its connection to NATS closed");
+    this.#parts.clock.after(0, () => {
+      if (this.#run !== run) return;
+      this.#end(run);
+      this.startAfter(RESTART_MS);
     });
   }
 

@@ -109,7 +109,13 @@ export function troubleOf({
         isReadOnly: true,
       };
     case "store_refusals":
-      return { ...QUIET, phase: "statement", group: REFUSALS, hits: "create", once: new Limit(1 + (target % 4)) };
+      return {
+        ...QUIET,
+        phase: "statement",
+        group: REFUSALS,
+        hits: "create",
+        once: new Limit(1 + (target % 4)),
+      };
     default:
       throw new Error(`${kind} is no trouble of the store`);
   }

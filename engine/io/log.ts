@@ -1,9 +1,13 @@
 /**
  * The log: JSON lines on standard output through pino. Personal data has no place in it; what slips in under one
  * of the known names is cut out here, at the first three levels of an object. Ids are not personal data.
+ *
+ * A reader that stands still or goes away costs lines, never the process (`output.ts`): what it does not take is kept up
+ * to a bound, then the newest lines are dropped, counted, and said in one line when it reads again.
  */
 import { pino } from "pino";
 import type { DestinationStream, Logger } from "pino";
+import { Output } from "./output.ts";
 
 export type Log = Logger;
 
@@ -40,11 +44,27 @@ const SECRET_NAMES = [
 
 const REDACTED = ["", "*.", "*.*."].flatMap((depth) => SECRET_NAMES.map((name) => depth + name));
 
+let standardOutput: Output | null = null;
+
+/** Standard output, opened at its first use; one for all logs of this process. */
+const output = (): Output => (standardOutput ??= new Output(1, { notice: droppedLine }));
+
+const droppedLine = (dropped: number): string =>
+  JSON.stringify({
+    level: "warn",
+    time: new Date().toISOString(),
+    dropped,
+    msg: "log lines were dropped: nobody read them",
+  });
+
+/** Lines that no reader took, since the process began. */
+export const droppedLogLines = (): number => standardOutput?.droppedLines ?? 0;
+
 /** A log of one process. `base` stands in every line, for example the role and the node's id. */
 export function createLog(
   level: LogLevel,
   base: Readonly<Record<string, string>>,
-  destination?: DestinationStream,
+  destination: DestinationStream = output(),
 ): Log {
   const options = {
     level,
@@ -60,7 +80,7 @@ export function createLog(
           : fields,
     },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination);
 }
 
 /** Secrets and phones as they stand in the texts of errors, and what is left of them. */

@@ -170,7 +170,8 @@ describe("PgBouncer in transaction mode", () => {
     const asked = Array.from({ length: 60 }, (_, i) =>
       db.query<Record<string, unknown>>(`${SETTINGS_SQL}, $1::int as i`, [i]),
     );
-    for (const [i, [row]] of (await Promise.all(asked)).entries()) expect(row).toEqual({ ...OURS, i });
+    for (const [i, [row]] of (await Promise.all(asked)).entries())
+      expect(row).toEqual({ ...OURS, i });
   });
 
   it("is refused with a schema, which needs a session", async () => {

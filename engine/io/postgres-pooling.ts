@@ -62,7 +62,12 @@ async function checkTwoSessions(url: string): Promise<void> {
   const open = (): postgres.Sql =>
     connectPostgres(url, {
       applicationName: "hexdispatch start",
-      driver: { max: 1, prepare: false, fetch_types: false, onclose: () => (hasReconnected = true) },
+      driver: {
+        max: 1,
+        prepare: false,
+        fetch_types: false,
+        onclose: () => (hasReconnected = true),
+      },
     });
   const backendOf = async (sql: postgres.Sql): Promise<string> => {
     const [row] = await sql.unsafe<{ backend: string }[]>(BACKEND_SQL);

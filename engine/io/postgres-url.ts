@@ -52,6 +52,7 @@ const HOST = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d*))?$/;
 const ENCODING =
   "it must be like postgres://user:password@host:5432/database; in a password / ? and # are " +
   "written %2F, %3F and %23";
+const SEVERAL = "it names several hosts; name the one address that leads to the primary";
 const SCHEMA = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
 /** Parameters that are taken, and what is refused about their values; null: nothing. */
@@ -145,11 +146,16 @@ export function parsePostgresUrl(url: string): PostgresTarget {
     throw new PostgresUrlError(ENCODING);
   }
   const [, credentials = "", authority = "", path = "", query = ""] = match;
+  // Before anything is repeated: what looks like a parameter may be the end of a password.
+  if (authority.includes(",")) throw new PostgresUrlError(SEVERAL);
+  if (HOST.exec(authority) === null) {
+    throw new PostgresUrlError(`an IPv6 address stands in brackets: [::1]; ${ENCODING}`);
+  }
+  if (/[@/]/.test(path)) throw new PostgresUrlError(ENCODING);
   const given = readParameters(query);
   const colon = credentials.indexOf(":");
   const named = colon < 0 ? credentials : credentials.slice(0, colon);
   const secret = colon < 0 ? "" : credentials.slice(colon + 1);
-  if (/[@/]/.test(path)) throw new PostgresUrlError(ENCODING);
   const { host, port } = readHost(authority, given);
   const user = decoded(named, "user") || given.get("user") || ownName();
   return {
@@ -178,8 +184,8 @@ function ownName(): string {
 
 /** The URL for a log: without what is secret in it. */
 export function maskedPostgresUrl(url: string): string {
-  const match = SHAPE.exec(url);
-  if (match === null) return "[masked]";
+  // What cannot be read may hold a secret anywhere.
+  if (postgresUrlProblem(url) !== null) return "[masked]";
   return url
     .replace(/(:\/\/[^/?#]*?):[^/?#]*@/, "$1:masked@")
     .replace(/([?&]password=)[^&#]*/g, "$1masked");
@@ -191,11 +197,10 @@ function readParameters(query: string): ReadonlyMap<string, string> {
     // Others' spellings of a name are theirs to mend; a value may be secret and is not repeated.
     const check = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     if (check === undefined) {
+      if (/[^\w.-]/.test(name)) throw new PostgresUrlError(ENCODING);
       const hint = Object.hasOwn(HINTS, name) ? ` (${HINTS[name]})` : "";
       const known = Object.keys(PARAMETERS).join(", ");
-      throw new PostgresUrlError(
-        `?${printableName(name)}= is not taken${hint}; taken are ${known}`,
-      );
+      throw new PostgresUrlError(`?${name.slice(0, 40)}= is not taken${hint}; taken are ${known}`);
     }
     if (given.has(name)) throw new PostgresUrlError(`?${name}= stands there twice`);
     const problem = check(value);
@@ -205,21 +210,12 @@ function readParameters(query: string): ReadonlyMap<string, string> {
   return given;
 }
 
-const printableName = (name: string): string => name.replaceAll(/[^\w.-]/g, "?").slice(0, 40);
-
 function readHost(
   authority: string,
   given: ReadonlyMap<string, string>,
 ): { readonly host: string; readonly port: number } {
-  if (authority.includes(",") || (given.get("host") ?? "").includes(",")) {
-    throw new PostgresUrlError(
-      "it names several hosts; name the one address that leads to the primary",
-    );
-  }
+  if ((given.get("host") ?? "").includes(",")) throw new PostgresUrlError(SEVERAL);
   const [, bracketed, plain = "", digits = ""] = HOST.exec(authority) ?? [];
-  if (HOST.exec(authority) === null) {
-    throw new PostgresUrlError(`an IPv6 address stands in brackets: [::1]; ${ENCODING}`);
-  }
   if (digits !== "" && !isPort(digits)) throw new PostgresUrlError("its port must be 1 to 65535");
   const host = bracketed ?? decoded(plain, "host");
   const port = digits === "" ? (given.get("port") ?? DEFAULT_PORT) : digits;

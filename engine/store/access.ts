@@ -171,18 +171,30 @@ export async function revocations(
 
 /** Deletes some that are older than `hours`; resolves to how many, 0 when there is none left. */
 export async function purgeRevocations(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS, systemClock.now()]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [
+    hours,
+    PURGE_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }
 
 /** Forgets the people of some deliveries that ended more than `hours` ago; resolves to how many, 0 at the end. */
 export async function forgetPeople(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(FORGET, [hours, PERSONAL_BATCH_MAX_ROWS, systemClock.now()]);
+  const [row] = await db.query<{ gone: number }>(FORGET, [
+    hours,
+    PERSONAL_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }
 
 /** Deletes some tests that ended more than `hours` ago, with their robots; resolves to how many, 0 at the end. */
 export async function purgeTests(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [hours, PERSONAL_BATCH_MAX_ROWS, systemClock.now()]);
+  const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [
+    hours,
+    PERSONAL_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }

@@ -44,6 +44,10 @@ export async function keepAnswer(
 
 /** Deletes some keys older than `hours`; resolves to how many, 0 when there is none left. */
 export async function purgeIdempotency(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS, systemClock.now()]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [
+    hours,
+    PURGE_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }

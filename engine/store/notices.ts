@@ -47,7 +47,11 @@ export const noticeStore = (db: Database): NoticeStore => ({
     await db.query(RECORD, [delivery, number, outcome]);
   },
   async purge(hours) {
-    const [row] = await db.query<{ gone: number }>(PURGE, [hours, systemClock.now(), PURGE_BATCH_MAX_ROWS]);
+    const [row] = await db.query<{ gone: number }>(PURGE, [
+      hours,
+      systemClock.now(),
+      PURGE_BATCH_MAX_ROWS,
+    ]);
     return row?.gone ?? 0;
   },
 });

@@ -71,7 +71,11 @@ export async function lastKnown(db: Database, courier: CourierId): Promise<Posit
  * Deletes some history older than `hours`; resolves to how many rows, 0 when there is none left.
  */
 export async function purgeHistory(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS, systemClock.now()]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [
+    hours,
+    PURGE_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }
 

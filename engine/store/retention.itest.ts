@@ -95,9 +95,13 @@ it("people of deliveries that ended long ago are forgotten, and what statistics 
 
 it("a revocation is kept a little longer than the longest token lives, and moves forward only", async () => {
   await store.revoke("courier:cur_1");
-  const [first] = (await store.revocations(null)).rows.filter((row) => row.subject === "courier:cur_1");
+  const [first] = (await store.revocations(null)).rows.filter(
+    (row) => row.subject === "courier:cur_1",
+  );
   await store.revoke("courier:cur_1");
-  const [second] = (await store.revocations(null)).rows.filter((row) => row.subject === "courier:cur_1");
+  const [second] = (await store.revocations(null)).rows.filter(
+    (row) => row.subject === "courier:cur_1",
+  );
   expect(second?.notBefore).toBeGreaterThanOrEqual(first?.notBefore ?? Number.NaN);
   await admin`update revocations set not_before = now() - interval '366 days'`;
   await keepHouse(store, DISPATCH_DEFAULTS, log);

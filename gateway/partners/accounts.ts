@@ -19,6 +19,8 @@ export type AccountsOptions = {
   readonly prefix: string;
   /** Public keys of our own processes. */
   readonly ownKeys: readonly string[];
+  /** A user of our own processes; its password is in the server's environment, as `NATS_PASSWORD`. */
+  readonly ownUser?: string | null;
   readonly partners: readonly { readonly name: string; readonly keys: readonly string[] }[];
 };
 
@@ -63,14 +65,17 @@ export function reachOf(prefix: string, partner: string) {
 }
 
 /** The text of the file. Throws when a key is no public user key, or a name no plain token. */
-export function renderAccounts({ prefix, ownKeys, partners }: AccountsOptions): string {
+export function renderAccounts(options: AccountsOptions): string {
+  const { prefix, ownKeys, ownUser = null, partners } = options;
   const own = ownAccount(prefix);
+  const users = ownKeys.map((key) => `{ nkey: ${checked(key)} }`);
+  if (ownUser !== null) users.push(`{ user: ${quoted(ownUser)}, password: $NATS_PASSWORD }`);
   return [
     "# Written by `npm run partner`; changes are lost. Public keys only.",
     "accounts {",
     `  ${quoted(own)}: {`,
     "    jetstream: enabled",
-    `    users: [${ownKeys.map((key) => `{ nkey: ${checked(key)} }`).join(", ")}]`,
+    `    users: [${users.join(", ")}]`,
     "    exports: [",
     ...exportsOf(prefix),
     "    ]",

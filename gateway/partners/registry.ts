@@ -27,6 +27,8 @@ export type RegistryPorts = {
   readonly log: Log;
   /** Makes sure of a partner's consumer. */
   readonly ensureConsumer: (partner: string) => Promise<void>;
+  /** Names of the consumers that are there, in one question. Rejects while there is no stream. */
+  readonly consumers?: () => Promise<ReadonlySet<string>>;
 };
 
 /** Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while there is no stream. */
@@ -82,6 +84,15 @@ export class PartnerRegistry {
   recheck(): Promise<void> {
     this.#ensured.clear();
     return this.refresh();
+  }
+
+  /** Makes anew what was deleted, or went with its stream. Cheap: one question, whatever the number of partners. */
+  async findLost(): Promise<void> {
+    const there = (await this.#ports.consumers?.()) ?? null;
+    if (there === null) return;
+    for (const name of this.#ensured) {
+      if (!there.has(partnerConsumer(name))) void this.#ensure(name);
+    }
   }
 
   /** Reads them now, unless that is under way. */

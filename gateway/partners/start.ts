@@ -2,6 +2,7 @@
  * Everything that looks outwards, put together: the door for partners, the webhooks, the notices. Part of a gateway
  * when it has what they need (`Deps.outward`).
  */
+import { listConsumers } from "../../engine/consumer-lag.ts";
 import type { Clock } from "../../engine/io/clock.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
@@ -18,6 +19,8 @@ import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
 const RECHECK_MS = 60_000;
+/** A partner whose consumer was lost gets it again within this time. */
+const CONSUMERS_LOOK_MS = 5_000;
 
 export type OutwardRunning = { readonly stop: () => Promise<void> };
 
@@ -100,6 +103,7 @@ function start(
     clock,
     log,
     ensureConsumer: (partner) => ensurePartnerConsumer(nats, prefix, partner),
+    consumers: async () => new Set((await listConsumers(nats, prefix)).map(({ name }) => name)),
   });
   const quotes = createQuotes(config.authKey);
   const door = new PartnerDoor({ ...parts, deps, quotes, partners: store }, registry, version);
@@ -112,6 +116,10 @@ function start(
       log.warn(errorFields(error), "the partners could not be read; it is repeated");
     });
   void recheck();
+  const findLost = (): Promise<void> =>
+    registry.findLost().catch((error: unknown) => {
+      log.debug(errorFields(error), "the consumers of partners could not be looked at");
+    });
   void reseal(outward, log);
   const sender = new WebhookSender({
     store: store.webhooks,
@@ -137,6 +145,7 @@ function start(
   const loops = [
     every(HOUR_MS, clock, () => forget(store, log)),
     every(RECHECK_MS, clock, recheck),
+    every(CONSUMERS_LOOK_MS, clock, findLost),
     every(HOUR_MS, clock, () => reseal(outward, log)),
     every(RECHECK_MS, clock, () => realign(store.webhooks, sender, log)),
   ];

@@ -39,6 +39,7 @@ import { keepLog } from "./attacked-process.ts";
 import { Rest, openClient } from "./clients.ts";
 import type { Client } from "./clients.ts";
 import { FakeNodes } from "./nodes.ts";
+import { doorTo } from "./via.ts";
 
 export const TEST_KEY = "a signing key for tests, 32 characters and more";
 
@@ -173,7 +174,8 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   await nodesBus.flush();
   const gateway = await startGateway(deps, "0.0.0-test");
   await bus.flush();
-  const url = `http://127.0.0.1:${gateway.port}`;
+  const between = await doorTo(gateway.port);
+  const { url } = between;
   const clients: Client[] = [];
   return {
     gateway,
@@ -200,6 +202,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     async close() {
       for (const client of clients) client.end();
       await gateway.stop();
+      await between.close();
       await Promise.all([store.close(), probe.close(), partners.close()]);
       await bus.close();
       await nodesBus.close();

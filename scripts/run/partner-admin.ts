@@ -22,6 +22,8 @@ export interface PartnerAdminOptions {
   readonly nats: NatsConnection | null;
   readonly prefix: string;
   readonly ownKeys: readonly string[];
+  /** Our own user where processes have a password in place of a key. */
+  readonly ownUser?: string | null;
   readonly accountsFile: string;
   /** Makes the server at `natsUrl` read the file; null where that is somebody else's. */
   readonly reload: (() => void) | null;
@@ -88,9 +90,9 @@ export class PartnerAdmin {
 
   /** Writes the accounts from what Postgres knows, and has the servers read them. */
   async sync(): Promise<void> {
-    const { store, prefix, ownKeys, accountsFile, reload } = this.#options;
+    const { store, prefix, ownKeys, ownUser = null, accountsFile, reload } = this.#options;
     const partners = await store.partners();
-    writeAccounts(accountsFile, renderAccounts({ prefix, ownKeys, partners }));
+    writeAccounts(accountsFile, renderAccounts({ prefix, ownKeys, ownUser, partners }));
     reload?.();
   }
 

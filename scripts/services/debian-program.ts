@@ -21,6 +21,7 @@ export interface DebianProgram {
 export const NGINX: DebianProgram = program("nginx", "usr/sbin/nginx");
 export const HAPROXY: DebianProgram = program("haproxy", "usr/sbin/haproxy");
 export const PGBOUNCER: DebianProgram = program("pgbouncer", "usr/sbin/pgbouncer");
+export const OPENSSL: DebianProgram = program("openssl", "usr/bin/openssl");
 
 function program(name: string, file: string): DebianProgram {
   return { package: name, names: [name], file };

@@ -55,7 +55,9 @@ export function clockContract(f: Fixtures): void {
           );
           const events = (await f.eventsOf(delivery)).map(({ at }) => at);
           expect(events).toEqual(events.toSorted());
-          expect(Date.parse(events[0] as string)).toBeGreaterThanOrEqual(row?.createdAt ?? Infinity);
+          expect(Date.parse(events[0] as string)).toBeGreaterThanOrEqual(
+            row?.createdAt ?? Infinity,
+          );
           // The last event tells the time that the row says.
           const last = row?.endedAt ?? row?.assignedAt ?? null;
           expect(Date.parse(events.at(-1) as string)).toBe(last);

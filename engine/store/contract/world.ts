@@ -165,7 +165,19 @@ export function fixtures(ask: () => StorePair) {
       .filter((event) => event.delivery_id === id);
   const setClock = (aheadMs: number): Promise<void> => ask().setClock(aheadMs);
   return {
-    ...{ setClock, store, other, created, own, courier, assigned, pickedUp, round, loadOf, eventsOf },
+    ...{
+      setClock,
+      store,
+      other,
+      created,
+      own,
+      courier,
+      assigned,
+      pickedUp,
+      round,
+      loadOf,
+      eventsOf,
+    },
   };
 }
 
