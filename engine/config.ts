@@ -12,6 +12,8 @@ import type { DispatchSettings } from "../proto/limits.ts";
 import { linkHost, parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
+import { DOOR_DEFAULTS } from "./door-limits.ts";
+import type { DoorLimits } from "./door-limits.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
@@ -66,25 +68,6 @@ export type Config = {
   readonly publicUrl: string;
   readonly settings: DispatchSettings;
 };
-
-/** Bounds of one gateway against one caller; 0: none. An address on the machine itself has no bounds by address. */
-export type DoorLimits = {
-  readonly requestsPerPrincipalPerS: number;
-  readonly requestsPerAddressPerS: number;
-  readonly socketsMax: number;
-  readonly socketsPerPrincipalMax: number;
-  readonly socketsPerAddressMax: number;
-  readonly welcomesPerCourierPerS: number;
-};
-
-export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
-  requestsPerPrincipalPerS: 1_000,
-  requestsPerAddressPerS: 2_000,
-  socketsMax: 0,
-  socketsPerPrincipalMax: 1_000,
-  socketsPerAddressMax: 2_000,
-  welcomesPerCourierPerS: 2,
-});
 
 /** `node`: node:http and ws. `uws`: uWebSockets.js, behind a proxy that normalises requests. */
 export const LISTENER_KINDS = ["node", "uws"] as const;

@@ -4,7 +4,7 @@
  * or a problem is written. Everything between is `operations/run.ts`, as at every other door.
  */
 import { isLoopback } from "../engine/client-address.ts";
-import type { DoorLimits } from "../engine/config.ts";
+import type { DoorLimits } from "../engine/door-limits.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { BODY_MAX_BYTES } from "../proto/limits.ts";
 import { bearerOf } from "./auth.ts";

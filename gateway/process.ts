@@ -25,6 +25,7 @@ import { pauseUnless, readConfigOrExit, runService } from "../engine/service.ts"
 import type { Opening, Running } from "../engine/service.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
+import type { PostgresStore } from "../engine/store/postgres-store.ts";
 import type { StreamKeeper } from "../engine/stream-keeper.ts";
 import { keepStreams } from "../engine/stream-look.ts";
 import { readVersion } from "../engine/version.ts";
@@ -36,7 +37,7 @@ import { openCityMap } from "./city-map.ts";
 import type { CityMap } from "./city-map.ts";
 import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
-import type { Outward } from "./deps.ts";
+import type { Deps, Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
 import { openProbe } from "./probe.ts";
@@ -64,31 +65,13 @@ async function start(
     connections: config.postgresConnections,
   });
   opened(() => store.close());
-  const subjects = subjectsFor(config.natsPrefix);
   const outward = outwardOf(config, nc, gateway, log);
   opened(() => outward.store.close());
   const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
   opened(() => probe.close());
   const { socketsMax, connectionsMax } = capacity;
-  const deps = {
-    gateway,
-    config: { ...config, doors: { ...config.doors, socketsMax } },
-    ...{ store, access: store, fleet: store },
-    probe: probe.ask,
-    bus,
-    subjects,
-    clock: systemClock,
-    random: systemRandom,
-    admission: ADMISSION_LIMITS,
-    fence: new Fence(),
-    log,
-    metrics: gatewayMetrics(metrics),
-    geocoder: await loadCityGeocoder(config.cityDir),
-    travel: createGreatCircleTravel(),
-    map: await loadMap(config, log),
-    outward,
-    ledger: (id: Parameters<typeof readLedger>[2]) => readLedger(nc, config.natsPrefix, id),
-  };
+  const parts = { config, log, gateway, metrics, socketsMax, link, store, outward };
+  const deps = { ...(await depsOf(parts)), probe: probe.ask };
   const door = await startGateway(deps, version, connectionsMax);
   opened(() => door.stop());
   metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
@@ -137,6 +120,40 @@ async function start(
   const files = { openFilesMax: filesMax, ...capacity };
   const found = { port: door.port, adminPort: admin.port, ...files, settings: printable(config) };
   return { found, stop };
+}
+
+type Opened = {
+  readonly config: Config;
+  readonly log: Log;
+  readonly gateway: ReturnType<typeof newNodeId>;
+  readonly metrics: Metrics;
+  readonly socketsMax: number;
+  readonly link: NatsLink;
+  readonly store: PostgresStore;
+  readonly outward: Outward;
+};
+
+/** What the parts of the gateway share, from what was opened. */
+async function depsOf(opened: Opened): Promise<Omit<Deps, "probe">> {
+  const { config, log, gateway, metrics, socketsMax, link, store, outward } = opened;
+  return {
+    gateway,
+    config: { ...config, doors: { ...config.doors, socketsMax } },
+    ...{ store, access: store, fleet: store },
+    bus: link.bus,
+    subjects: subjectsFor(config.natsPrefix),
+    clock: systemClock,
+    random: systemRandom,
+    admission: ADMISSION_LIMITS,
+    fence: new Fence(),
+    log,
+    metrics: gatewayMetrics(metrics),
+    geocoder: await loadCityGeocoder(config.cityDir),
+    travel: createGreatCircleTravel(),
+    map: await loadMap(config, log),
+    outward,
+    ledger: (id) => readLedger(link.nc, config.natsPrefix, id),
+  };
 }
 
 /** Looks at the streams that a gateway needs, and makes none: the owner of shard 0 does. */

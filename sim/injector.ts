@@ -116,15 +116,9 @@ export class Injector {
       case "node_no_store":
         return this.#noStore(nth(nodes, target), lastsMs);
       case "nats_down":
-        for (const { name } of [...nodes, ...gateways]) nats.goAway(name);
-        return this.#later(lastsMs, () => {
-          for (const { name } of [...nodes, ...gateways]) nats.comeBack(name);
-        });
-      case "stream_leader": {
-        const stream = nats.streams.get(nth(this.#streams, target));
-        stream.loseLeader();
-        return this.#later(lastsMs, () => stream.electLeader());
-      }
+        return this.#natsDown(lastsMs);
+      case "stream_leader":
+        return this.#loseLeader(target, lastsMs);
       case "cells_lost":
         nats.streams.get("CELLS").wipe();
         return true;
@@ -157,6 +151,20 @@ export class Injector {
       case "phone_second":
         return this.#second(nth(apps, target), lastsMs);
     }
+  }
+
+  #natsDown(lastsMs: number): boolean {
+    const { nodes, gateways, nats } = this.#to;
+    for (const { name } of [...nodes, ...gateways]) nats.goAway(name);
+    return this.#later(lastsMs, () => {
+      for (const { name } of [...nodes, ...gateways]) nats.comeBack(name);
+    });
+  }
+
+  #loseLeader(target: number, lastsMs: number): boolean {
+    const stream = this.#to.nats.streams.get(nth(this.#streams, target));
+    stream.loseLeader();
+    return this.#later(lastsMs, () => stream.electLeader());
   }
 
   #crash(place: Place, downMs: number): boolean {

@@ -63,7 +63,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   const waitMaxMs = options.waitMaxMs ?? STORE_WAIT_MAX_MS;
   const queue = new BatchQueue<Waiter<T, R>>({ ...LIMITS, ...options.limits });
   let turnArmed = false;
-  let timer: { readonly at: number; readonly cancel: CancelTimer } | null = null;
+  const timer = new EarliestTimer(clock, () => pump(false));
   let onIdle: (() => void) | null = null;
   const isolation = new Isolation<Entry<Waiter<T, R>>>({
     clock,
@@ -88,7 +88,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     }
     if (plan === "end of turn") armTurn();
     const giveUpAt = queue.oldest === null ? Infinity : queue.oldest + waitMaxMs;
-    armTimer(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
+    timer.arm(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
     if (queue.size === 0 && queue.inFlight === 0 && isolation.size === 0) onIdle?.();
   };
   const armTurn = (): void => {
@@ -98,18 +98,6 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
       turnArmed = false;
       pump(true);
     });
-  };
-  /**
-   * A timer that is early finds nothing to do and arms the next; so only a late one is replaced.
-   */
-  const armTimer = (at: number): void => {
-    if (at === Infinity || (timer !== null && timer.at <= at)) return;
-    timer?.cancel();
-    const cancel = clock.after(at - clock.now(), () => {
-      timer = null;
-      pump(false);
-    });
-    timer = { at, cancel };
   };
   const send = async (batch: Batch<T, R>): Promise<void> => {
     const [alone, together] = [
@@ -139,12 +127,40 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     close: () =>
       new Promise((resolve) => {
         onIdle = () => {
-          timer?.cancel();
+          timer.cancel();
           resolve();
         };
         pump(false);
       }),
   };
+}
+
+/** One timer for the earliest time that was asked for. */
+class EarliestTimer {
+  readonly #clock: Clock;
+  readonly #run: () => void;
+  #armed: { readonly at: number; readonly cancel: CancelTimer } | null = null;
+
+  constructor(clock: Clock, run: () => void) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  /** One that is early finds nothing to do and is armed again; so only a late one is replaced. */
+  arm(at: number): void {
+    if (at === Infinity || (this.#armed !== null && this.#armed.at <= at)) return;
+    this.cancel();
+    const cancel = this.#clock.after(at - this.#clock.now(), () => {
+      this.#armed = null;
+      this.#run();
+    });
+    this.#armed = { at, cancel };
+  }
+
+  cancel(): void {
+    this.#armed?.cancel();
+    this.#armed = null;
+  }
 }
 
 const tooLate = (): DispatchError =>
