@@ -39,6 +39,7 @@ import { Fence } from "./fence.ts";
 import { gatewayMetrics } from "./gateway-metrics.ts";
 import type { Deps, Outward } from "./deps.ts";
 import { startGateway } from "./gateway.ts";
+import type { Gateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
 import { openProbe } from "./probe.ts";
 
@@ -74,12 +75,7 @@ async function start(
   const deps = { ...(await depsOf(parts)), probe: probe.ask };
   const door = await startGateway(deps, version, connectionsMax);
   opened(() => door.stop());
-  metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => door.connections.size);
-  metrics.gauge(
-    "hexdispatch_sockets_max",
-    "WebSockets that may be open; 0: no cap.",
-    () => socketsMax,
-  );
+  showSockets(metrics, door, socketsMax);
   const stopWatching = watchEventLoop(metrics);
   const stopChecking = watchSessions(config.postgresUrl, (error) => {
     log.fatal(errorFields(error), "what stands in front of Postgres cannot be worked with");
@@ -89,11 +85,9 @@ async function start(
   let isDraining = false;
   const streams = followStreams(config, link, log);
   const notReady = async (): Promise<string[]> => {
-    const missing: string[] = [];
-    if (isDraining) missing.push("draining");
-    missing.push(...watch.problems());
-    if (!probe.isWritable() || !(await answers(store.ping()))) missing.push("postgres");
-    return missing;
+    const isAway = !probe.isWritable() || !(await answers(store.ping()));
+    const draining = isDraining ? ["draining"] : [];
+    return [...draining, ...watch.problems(), ...(isAway ? ["postgres"] : [])];
   };
   const { adminHost: host, adminPort: port } = config;
   const admin = await listenAdmin({
@@ -132,6 +126,12 @@ type Opened = {
   readonly store: PostgresStore;
   readonly outward: Outward;
 };
+
+function showSockets(metrics: Metrics, { connections }: Gateway, socketsMax: number): void {
+  metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => connections.size);
+  const help = "WebSockets that may be open; 0: no cap.";
+  metrics.gauge("hexdispatch_sockets_max", help, () => socketsMax);
+}
 
 /** What the parts of the gateway share, from what was opened. */
 async function depsOf(opened: Opened): Promise<Omit<Deps, "probe">> {

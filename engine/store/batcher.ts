@@ -100,11 +100,8 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     });
   };
   const send = async (batch: Batch<T, R>): Promise<void> => {
-    const [alone, together] = [
-      batch.filter((entry) => isolation.isSuspect(entry)),
-      batch.filter((entry) => !isolation.isSuspect(entry)),
-    ];
-    isolation.add(alone);
+    const together = batch.filter((entry) => !isolation.isSuspect(entry));
+    isolation.add(batch.filter((entry) => isolation.isSuspect(entry)));
     const failure = together.length === 0 ? null : await runBatch(options, clock, together);
     queue.statementEnded();
     const isUnsettled = together.length > 1 && failure !== null && mayBeOneRow(failure);
@@ -116,11 +113,9 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   return {
     submit: (item) =>
       new Promise((resolve, reject) => {
-        if (onIdle !== null)
-          return reject(new DispatchError("unavailable", "The store is closing."));
+        if (onIdle !== null) return reject(closing());
         const added = queue.add({ item, resolve, reject }, options.keysOf(item), clock.now());
-        if (!added)
-          return reject(new DispatchError("overloaded", `Too many ${options.name} wait.`));
+        if (!added) return reject(tooMany(options.name));
         pump(false);
       }),
     waiting: () => queue.size + isolation.size,
@@ -163,6 +158,9 @@ class EarliestTimer {
   }
 }
 
+const closing = (): DispatchError => new DispatchError("unavailable", "The store is closing.");
+const tooMany = (name: string): DispatchError =>
+  new DispatchError("overloaded", `Too many ${name} wait.`);
 const tooLate = (): DispatchError =>
   new DispatchError("unavailable", "The database did not take this in time; it was not done.");
 
