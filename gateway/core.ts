@@ -22,6 +22,8 @@ import { Idempotency } from "./idempotency.ts";
 import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
+import { pageOf } from "./page.ts";
+import type { Page } from "./page.ts";
 import { describe } from "./openapi.ts";
 import { Outlook } from "./outlook.ts";
 import { startOutward } from "./partners/start.ts";
@@ -42,7 +44,7 @@ export type Core = {
   readonly connections: Connections;
   readonly door: HttpDoor;
   /** The OpenAPI text; made at the first call. */
-  readonly description: () => string;
+  readonly description: () => Page;
   /** Says goodbye to the sockets and hands on what is collected. The listener takes no new ones any more. */
   readonly drain: () => Promise<void>;
   /** Ends what is done again and again; after `drain`. */
@@ -89,8 +91,8 @@ export function createCore(
   const idempotency = new Idempotency(deps.store, log);
   const create = createCreate({ deps, mail, intake, circuit, outlook });
   const outward = startOutward(deps, { create, commands, reader, idempotency, outlook }, version);
-  let text: string | null = null;
-  const description = (): string => (text ??= describe(described, config.publicUrl, version));
+  let page: Page | null = null;
+  const description = (): Page => (page ??= pageOf(describe(described, config.publicUrl, version)));
   const open = { deps, description, revocations };
   const described: readonly Route[] = [
     ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),

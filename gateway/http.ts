@@ -40,6 +40,20 @@ const ANYONE: Principal = {
   expiresAt: 0,
 };
 
+/** `OPTIONS *` asks about the server as such (RFC 9110, 9.3.7). */
+const SERVER_ROUTE: Route = {
+  method: "GET",
+  path: "*",
+  name: "options",
+  roles: "anyone",
+  body: null,
+  query: null,
+  idempotency: "none",
+  doc: { summary: "What the server takes.", answers: { 204: null }, errors: [] },
+  handle: () => Promise.resolve({ status: 204, headers: { allow: ALL_METHODS } }),
+};
+const ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+
 type Found = { readonly row: Route; readonly id: string; readonly path: string };
 
 /** What a body turned out to be; a rejected promise that nobody awaits would end the process. */
@@ -104,6 +118,7 @@ export class HttpDoor {
 
   #find(exchange: HttpExchange): Found {
     const { path: full, method } = exchange;
+    if (full === "*") return { row: SERVER_ROUTE, id: "", path: full };
     const path = full.startsWith(`${PREFIX}/`) ? full.slice(PREFIX.length) : full;
     let methods = this.#routes.get(path);
     let id = "";

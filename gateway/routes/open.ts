@@ -8,6 +8,8 @@ import type { Deps } from "../deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../policy.ts";
 import type { Revocations } from "../revocations.ts";
+import { pageAnswerOf } from "../page.ts";
+import type { Page } from "../page.ts";
 import { route } from "../route.ts";
 import type { Answer, Route } from "../route.ts";
 import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
@@ -18,8 +20,8 @@ export type OpenParts = {
     readonly store: Pick<Store, "deliveryByTracking">;
   };
   readonly revocations: Pick<Revocations, "revokes">;
-  /** The description as a text; asked for late, since it describes this route too. */
-  readonly description: () => string;
+  /** The description; asked for late, since it describes this route too. */
+  readonly description: () => Page;
 };
 
 export const openRoutes = (parts: OpenParts): readonly Route[] => [
@@ -41,12 +43,7 @@ const descriptionRoute = ({ description }: OpenParts): Route =>
       answers: { 200: null },
       errors: [],
     },
-    handle: () =>
-      Promise.resolve({
-        status: 200,
-        headers: { "cache-control": "public, max-age=300" },
-        raw: { type: "application/json", content: description() },
-      }),
+    handle: ({ headers }) => Promise.resolve(pageAnswerOf(description(), headers)),
   });
 
 const socketRoute = (): Route =>

@@ -4,6 +4,8 @@
  */
 import { describeAsync } from "../asyncapi.ts";
 import type { Deps } from "../deps.ts";
+import { pageAnswerOf, pageOf } from "../page.ts";
+import type { Page } from "../page.ts";
 import { route } from "../route.ts";
 import type { Route } from "../route.ts";
 import { webhookRoutes } from "./webhooks.ts";
@@ -14,10 +16,10 @@ export function outwardRoutes(
 ): readonly Route[] {
   if (!outward) return [];
   const text = JSON.stringify(describeAsync(outward.prefix, config.publicUrl, version));
-  return [...webhookRoutes(outward), asyncRoute(text)];
+  return [...webhookRoutes(outward), asyncRoute(pageOf(text))];
 }
 
-const asyncRoute = (content: string): Route =>
+const asyncRoute = (page: Page): Route =>
   route({
     method: "GET",
     path: "/asyncapi.json",
@@ -31,10 +33,5 @@ const asyncRoute = (content: string): Route =>
       answers: { 200: null },
       errors: [],
     },
-    handle: () =>
-      Promise.resolve({
-        status: 200,
-        headers: { "cache-control": "public, max-age=300" },
-        raw: { type: "application/json", content },
-      }),
+    handle: ({ headers }) => Promise.resolve(pageAnswerOf(page, headers)),
   });
