@@ -3,6 +3,7 @@
 // whole worlds from seeds. The groups run one after the other, the quick ones first.
 
 import { defineConfig } from "vitest/config";
+import { behindProjects } from "./vitest.behind.ts";
 
 const exclude = ["**/node_modules/**", "**/dist/**"];
 
@@ -40,6 +41,7 @@ export default defineConfig({
           sequence: { groupOrder: 3 },
         },
       },
+      ...behindProjects(),
     ],
   },
 });

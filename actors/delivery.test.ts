@@ -164,6 +164,20 @@ describe("later waves", () => {
     expect(query?.exclude).toEqual([]);
   });
 
+  it("who gives an offer back is passed over in the look under way, and asked in a later wave", () => {
+    const it = story();
+    it.begin([A, B]);
+    it.advance(SETTINGS.WAVE_MS);
+    it.answer([C]);
+    it.send({ type: "refused", courier: A, reason: "no_slots" });
+    const [wider] = queriesOf(it.send({ type: "refused", courier: C, reason: "no_slots" }));
+    expect(wider?.exclude.toSorted()).toEqual([A, B, C]);
+    it.answer([D]);
+    it.grant([D]);
+    const [later] = queriesOf(it.advance(SETTINGS.WAVE_MS));
+    expect(later?.exclude).toEqual([B, D]);
+  });
+
   it("an offer nobody answers lapses after 20 s, and the search goes on without that courier", () => {
     const it = story();
     it.begin([A]);

@@ -6,16 +6,19 @@
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
+import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import { parseNetworks } from "./client-address.ts";
+import { linkHost, parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
+import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
+import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
-  /** One address or several, separated by commas. */
+  /** One address or several, separated by commas, with a user and password or a token if need be. */
   readonly natsUrl: string;
   /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
   readonly natsCredentials: string | null;
@@ -32,6 +35,8 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
+  /** How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not at all. */
+  readonly drainMs: number;
   /** What the public listener is made of. */
   readonly listener: ListenerKind;
   readonly adminHost: string;
@@ -183,29 +188,34 @@ const STREAM_BYTES_RANGE = [1_048_576, 1_099_511_627_776] as const;
 export const streamBytesName = (key: StreamKey): string => `${key}_BYTES_MAX`;
 const MASK = "[masked]";
 
-/** Reads and checks the settings. Throws ConfigError with all problems. */
-export function readConfig(env: Environment): Config {
+/**
+ * Reads and checks the settings. Throws ConfigError with all problems. A node signs and checks no tokens: it needs no key,
+ * and where its environment holds one all the same it is not kept.
+ */
+export function readConfig(env: Environment, role: "gateway" | "node" = "gateway"): Config {
   const reader = new Reader(env);
   const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
   const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
   const natsUrl = reader.text("NATS_URL", "nats://127.0.0.1:4222");
+  const natsCredentials = reader.optional("NATS_CREDENTIALS");
+  natsProblems(natsUrl, natsCredentials, PREFIX).forEach((line) => reader.problem(line));
   const config: Config = {
     natsUrl,
-    natsCredentials: reader.optional("NATS_CREDENTIALS"),
+    natsCredentials,
     natsPrefix: reader.matching("NATS_PREFIX", "hd", NAME_PATTERN, "letters, digits, - and _"),
     natsReplicas: reader.whole("NATS_REPLICAS", 1, 1, 5),
     streamBytes: readStreamBytes(reader),
-    postgresUrl: reader.url("POSTGRES_URL", null, ["postgres:", "postgresql:"], true),
+    postgresUrl: reader.postgresUrl("POSTGRES_URL"),
     postgresConnections: reader.whole("POSTGRES_CONNECTIONS", POSTGRES_POOL_CONNECTIONS, 2, 100),
     publicHost,
     publicPort,
     portShared: reader.oneOf("PUBLIC_PORT_SHARED", "no", ["no", "yes"]) === "yes",
+    drainMs: reader.whole("DRAIN_MS", DRAIN_DEFAULT_MS, 0, DRAIN_MAX_MS),
     listener: reader.oneOf("LISTENER", "node", LISTENER_KINDS),
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
-    authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS),
-    authKeyPrevious: reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS),
+    ...readKeys(reader, role),
     trustedProxies: reader.networks("TRUSTED_PROXIES"),
     doors: readDoors(reader),
     cityDir: reader.optional("CITY_DIR"),
@@ -222,6 +232,18 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readKeys(
+  reader: Reader,
+  role: "gateway" | "node",
+): Pick<Config, "authKey" | "authKeyPrevious"> {
+  const previous = reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS);
+  if (role === "gateway") {
+    return { authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS), authKeyPrevious: previous };
+  }
+  reader.optionalSecret("AUTH_KEY", AUTH_KEY_MIN_CHARS);
+  return { authKey: "", authKeyPrevious: null };
 }
 
 function readNotify(reader: Reader): NotifySettings {
@@ -270,10 +292,6 @@ function readSettings(reader: Reader): DispatchSettings {
   return Object.freeze(settings);
 }
 
-/** A link cannot point at "every address of this machine". */
-const linkHost = (host: string): string =>
-  host === "0.0.0.0" || host === "::" ? "localhost" : host;
-
 /** The settings for a log or a page: keys and passwords are masked. */
 export function printable(config: Config): Record<string, unknown> {
   return {
@@ -281,19 +299,9 @@ export function printable(config: Config): Record<string, unknown> {
     authKey: MASK,
     authKeyPrevious: config.authKeyPrevious === null ? null : MASK,
     notify: { ...config.notify, token: config.notify.token === null ? null : MASK },
-    natsUrl: config.natsUrl.split(",").map(withoutPassword).join(","),
-    postgresUrl: withoutPassword(config.postgresUrl),
+    natsUrl: maskedNatsUrl(config.natsUrl),
+    postgresUrl: maskedPostgresUrl(config.postgresUrl),
   };
-}
-
-function withoutPassword(text: string): string {
-  if (!URL.canParse(text)) return MASK;
-  const url = new URL(text);
-  if (url.password !== "") url.password = "masked";
-  // A NATS token stands where others have the user's name.
-  else if (url.username !== "" && url.protocol !== "postgres:") url.username = "masked";
-  if (url.searchParams.has("password")) url.searchParams.set("password", "masked");
-  return url.toString();
 }
 
 /** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
@@ -346,14 +354,22 @@ class Reader {
     return fallback;
   }
 
-  /** `secret`: the value is not repeated in the message. A null fallback makes it required. */
-  url(name: string, fallback: string | null, schemes: readonly string[], secret = false): string {
+  /** A null fallback makes it required. */
+  url(name: string, fallback: string | null, schemes: readonly string[]): string {
     const raw = this.text(name, fallback ?? "");
     if (URL.canParse(raw) && schemes.includes(new URL(raw).protocol)) return raw;
     const allowed = `a URL that begins with ${schemes.map((s) => `${s}//`).join(" or ")}`;
     if (raw === "") this.problem(`${PREFIX}${name} is not set; it must be ${allowed}`);
-    else this.#refuse(name, secret ? MASK : raw, allowed);
+    else this.#refuse(name, raw, allowed);
     return raw;
+  }
+
+  /** With what libpq's variables add. The value is not repeated in a message. */
+  postgresUrl(name: string): string {
+    const url = withLibpqEnvironment(this.text(name, ""), this.#env);
+    const problem = postgresUrlProblem(url);
+    if (problem !== null) this.problem(`${PREFIX}${name} ${problem}`);
+    return url;
   }
 
   secret(name: string, minChars: number): string {

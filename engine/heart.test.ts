@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { DispatchError } from "../proto/errors.ts";
+import { BLOCKED_KEEPS_MS } from "../proto/limits.ts";
 import type { Epoch, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { Heart } from "./heart.ts";
@@ -18,6 +19,8 @@ let log: string[];
 let isEchoed: boolean;
 /** What the store says of epochs; a rejection when it is away, a promise that never ends when it hangs. */
 let owners: () => Promise<readonly { shard: ShardId; epoch: Epoch; node: string }[]>;
+/** What Postgres says to the probe. */
+let probe: () => Promise<void>;
 let hear: (message: BusMessage) => void;
 let ownership: Ownership;
 let heart: Heart;
@@ -26,6 +29,7 @@ beforeEach(async () => {
   clock = new VirtualClock();
   [said, log, isEchoed] = [[], [], true];
   owners = () => Promise.resolve([]);
+  probe = () => Promise.resolve();
   ownership = new Ownership({
     node: ME,
     store: {
@@ -59,6 +63,8 @@ beforeEach(async () => {
     shards: SHARDS,
     times: { beatMs: 100, suspectMs: 500, settleMs: 1_000 },
     ownership,
+    probe: () => probe(),
+    onFitness: (isAble) => void log.push(isAble ? "able" : "unable"),
     take: async (shards) => void (await ownership.take(shards)),
     handOver: (shards) => {
       ownership.yield(shards);
@@ -76,7 +82,11 @@ beforeEach(async () => {
   log.length = 0;
 });
 
-const peerBeat = (number: number, owned: Beat["owned"] = []): BusMessage => {
+const peerBeat = (
+  number: number,
+  owned: Beat["owned"] = [],
+  blocked: boolean | null = null,
+): BusMessage => {
   const beat = {
     type: "beat",
     node: "node_b" as NodeId,
@@ -84,7 +94,7 @@ const peerBeat = (number: number, owned: Beat["owned"] = []): BusMessage => {
     phase: "ready",
     lagMs: 0,
   } as const;
-  return { data: streamMessages.encode({ ...beat, owned }) } as BusMessage;
+  return { data: streamMessages.encode({ ...beat, owned, blocked }) } as BusMessage;
 };
 
 /** The loop stands still: timers fire late. */
@@ -146,5 +156,66 @@ describe("a heart", () => {
     heart.leave();
     await heart.stop();
     expect(said.at(-1)?.phase).toBe("gone");
+  });
+});
+
+describe("a node that Postgres does not answer", () => {
+  it("says so in its beats, keeps what it has while nobody else can commit, and tries what nobody has", async () => {
+    probe = () => Promise.reject(new DispatchError("unavailable"));
+    await clock.advance(1_500);
+    expect(said.at(-1)).toMatchObject({ blocked: true, phase: "ready" });
+    expect(log).toEqual(["unable"]);
+    expect(ownership.owned()).toEqual(SHARDS);
+    for (let number = 1; number <= 60; number++) {
+      hear(peerBeat(number, [], true));
+      await clock.advance(100);
+    }
+    expect(ownership.owned()).toEqual(SHARDS);
+    probe = () => Promise.resolve();
+    await clock.advance(1_500);
+    expect(said.at(-1)?.blocked).toBe(false);
+    expect(log.filter((line) => line.endsWith("able"))).toEqual(["unable", "able"]);
+  });
+
+  it("and a probe that hangs are the same", async () => {
+    probe = () => new Promise(() => undefined);
+    await clock.advance(1_500);
+    expect(said.at(-1)?.blocked).toBe(true);
+  });
+
+  it("loses its shards to one that can, which waits until it is sure", async () => {
+    ownership.see(1 as ShardId, 7 as Epoch);
+    expect(ownership.owned()).toEqual([0, 2]);
+    const takes = async (blocked: boolean, ms: number): Promise<boolean> => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        hear(peerBeat(++peerNumber, [{ shard: 1, epoch: 7 }], blocked));
+        await clock.advance(100);
+      }
+      return ownership.owns(1 as ShardId);
+    };
+    let peerNumber = 0;
+    expect(await takes(false, 5_000)).toBe(false);
+    expect(await takes(true, BLOCKED_KEEPS_MS - 200)).toBe(false);
+    // Said again in between that it can: the while begins anew.
+    expect(await takes(false, 100)).toBe(false);
+    expect(await takes(true, BLOCKED_KEEPS_MS - 200)).toBe(false);
+    expect(await takes(true, 500)).toBe(true);
+  });
+
+  it("after an outage for everybody the first who can again takes nothing from the others", async () => {
+    ownership.see(1 as ShardId, 7 as Epoch);
+    let peerNumber = 0;
+    const pass = async (ms: number, blocked: boolean): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        hear(peerBeat(++peerNumber, [{ shard: 1, epoch: 7 }], blocked));
+        await clock.advance(100);
+      }
+    };
+    probe = () => Promise.reject(new DispatchError("unavailable"));
+    await pass(20_000, true);
+    probe = () => Promise.resolve();
+    await pass(BLOCKED_KEEPS_MS - 200, true);
+    await pass(2_000, false);
+    expect(ownership.owns(1 as ShardId)).toBe(false);
   });
 });

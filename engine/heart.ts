@@ -11,7 +11,10 @@ import type { Subjects } from "../proto/subjects.ts";
 import { repeat } from "./io/clock.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
-import { alivePeers, isConnected, newMembership, stepMembership } from "./membership.ts";
+import { FITNESS_PROBE_MS } from "../proto/limits.ts";
+import { newFitness, stepFitness } from "./fitness.ts";
+import type { Fitness, FitnessEvent } from "./fitness.ts";
+import { ablePeers, alivePeers, isConnected, newMembership, stepMembership } from "./membership.ts";
 import type { Membership, MembershipEvent, Phase } from "./membership.ts";
 import type { Ownership } from "./ownership.ts";
 import { place } from "./placement.ts";
@@ -28,6 +31,10 @@ export type HeartPorts = {
     readonly settleMs: number;
   };
   readonly ownership: Ownership;
+  /** Asks Postgres whether it takes a write from this node. Rejects when it does not; may hang. */
+  readonly probe: () => Promise<void>;
+  /** Whether this node can commit has changed. */
+  readonly onFitness: (isAble: boolean) => void;
   /** Takes and serves these shards; its failures are its own. */
   readonly take: (shards: readonly ShardId[]) => Promise<void>;
   /** Gives these up in order. */
@@ -49,6 +56,9 @@ export class Heart {
   #orphans = 0;
   #isVerifying = false;
   #verifiedAt: Millis;
+  #fitness: Fitness;
+  #isProbing = false;
+  #probedAt: Millis;
   #unsubscribe: Unsubscribe = () => undefined;
   #stopTicks: () => Promise<void> = () => Promise.resolve();
 
@@ -57,6 +67,8 @@ export class Heart {
     const now = ports.clock.now();
     this.#membership = newMembership(ports.self, now);
     this.#verifiedAt = now;
+    this.#fitness = newFitness(now);
+    this.#probedAt = now;
   }
 
   /** Begins to beat and to listen; owns nothing before `becomeReady`. */
@@ -97,7 +109,8 @@ export class Heart {
       return epoch === null ? [] : [{ shard, epoch }];
     });
     const lagMs = Math.round(this.#membership.lagMs);
-    const beat = { node: self, number: ++this.#number, phase: this.#phase, lagMs, owned };
+    const blocked = this.#fitness.at === "unable";
+    const beat = { node: self, number: ++this.#number, phase: this.#phase, lagMs, owned, blocked };
     bus.publish(subjects.beat, streamMessages.encode({ type: "beat", ...beat }));
   }
 
@@ -129,6 +142,8 @@ export class Heart {
   #tick(): void {
     const { times, clock } = this.#ports;
     this.#fold({ type: "tick" });
+    this.#feel({ type: "tick", lagMs: this.#membership.lagMs, othersCan: this.#othersCan() });
+    if (clock.now() - this.#probedAt >= FITNESS_PROBE_MS) void this.#probe();
     const isStalled = this.#membership.lagMs > times.suspectMs;
     if (isStalled) void this.#verify("stalled");
     else if (!isConnected(this.#membership, times)) {
@@ -146,7 +161,10 @@ export class Heart {
     this.#fold({ type: "beat", beat });
     if (beat.node === self) return;
     for (const { shard, epoch } of beat.owned) ownership.see(shard as ShardId, epoch as Epoch);
-    const isNews = before?.phase !== beat.phase || before.owned.size !== beat.owned.length;
+    const isNews =
+      before?.phase !== beat.phase ||
+      before.owned.size !== beat.owned.length ||
+      (before.blockedSince !== null) !== (beat.blocked === true);
     if (isNews) this.#act();
   }
 
@@ -170,8 +188,33 @@ export class Heart {
       shards,
       stateOf: (shard) => ownership.stateOf(shard),
       knownEpoch: (shard) => ownership.knownEpoch(shard),
+      ableSince: this.#fitness.at === "able" ? this.#fitness.since : null,
       now: clock.now(),
     });
+  }
+
+  #othersCan(): boolean {
+    return ablePeers(this.#membership).length > 0;
+  }
+
+  #feel(event: FitnessEvent): void {
+    const before = this.#fitness;
+    this.#fitness = stepFitness(before, event, this.#ports.clock.now());
+    if (before.at !== this.#fitness.at) this.#ports.onFitness(this.#fitness.at === "able");
+  }
+
+  /** One at a time: one that hangs is itself the answer, by the silence that it makes. */
+  async #probe(): Promise<void> {
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    this.#probedAt = this.#ports.clock.now();
+    try {
+      await this.#ports.probe();
+      this.#feel({ type: "answered" });
+    } catch {
+      this.#feel({ type: "failed" }); // Why is in the log of whatever wanted to write.
+    }
+    this.#isProbing = false;
   }
 
   #act(): void {

@@ -1,6 +1,5 @@
-/** Small parts of the host: the order of effects, answers to requests, and which failures of the store pass. */
+/** Small parts of the host: the order of effects, and answers to requests. */
 import type { Effect } from "../actors/actor.ts";
-import { DispatchError } from "../proto/errors.ts";
 import type { Reply } from "./host-ports.ts";
 import type { Request } from "./residents.ts";
 
@@ -28,7 +27,3 @@ export function answer(
   request.answered = true;
   request.reply(code, online);
 }
-
-/** The store did not answer: it may be asked again. */
-export const isAway = (error: unknown): boolean =>
-  error instanceof DispatchError && error.code === "unavailable";

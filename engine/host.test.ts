@@ -6,6 +6,7 @@ import type { ActorKey, Posted } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import { Host } from "./host.ts";
 import type { HostCount, HostMessage, HostPorts } from "./host-ports.ts";
+import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 
 /** A toy actor: its messages carry the effects it shall ask for, its state is the list of what it saw. */
@@ -214,12 +215,21 @@ describe("a commit (H2)", () => {
     expect(world.host.isQuiet()).toBe(true);
   });
 
-  it("that the store refuses as broken parks the actor", async () => {
+  it.each([
+    ["a mistake of ours", new Error("syntax error")],
+    ["too much to do", new DispatchError("overloaded")],
+    ["refused data", failureOf(SERVER_CASES.find(({ about }) => about === "command")!)],
+  ])("that meets %s parks nobody: it is tried again until it is recorded", async (_, error) => {
     world.host.deliver(A, SHARD, say("x", [commit]));
     await world.clock.settle();
-    world.writes[0]?.reject(new Error("syntax error"));
+    for (let i = 0; i < 3; i++) {
+      world.writes.at(-1)?.reject(error);
+      await world.clock.advance(5_000);
+    }
+    expect([world.host.parked(), world.writes.length]).toEqual([[], 4]);
+    world.writes.at(-1)?.resolve({ outcome: "recorded" });
     await world.clock.settle();
-    expect(world.host.parked()).toEqual([A]);
+    expect(world.seen("a")).toEqual(["x"]);
   });
 });
 

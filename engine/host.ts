@@ -5,7 +5,8 @@
  *
  *  H1  One step at a time for each actor; steps run to their end in a loop that never recurses.
  *  H2  With a `commit`, new state and effects stand only once it is recorded; that actor waits, others go on.
- *  H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded anew.
+ *  H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded anew. Nothing
+ *      that the store says parks an actor.
  *  H4  The alarm follows from the state after every step, so nothing but the state must survive.
  *  H5  A request is answered exactly once.
  *  H6  What a step has begun is finished before anything new: messages that steps send run before those from outside
@@ -17,7 +18,7 @@ import { ACTORS_MAX, MAILBOX_MAX_MSGS } from "../proto/limits.ts";
 import type { ActorKey, Kind } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import { Alarms } from "./alarms.ts";
-import { answer, byRank, isAway } from "./host-effects.ts";
+import { answer, byRank } from "./host-effects.ts";
 import { IdleSweep, Residents } from "./residents.ts";
 import type { Envelope, Request, Resident } from "./residents.ts";
 import type { HostCount, HostMessage, HostOptions, HostPorts, Reply } from "./host-ports.ts";
@@ -308,17 +309,14 @@ export class Host {
     try {
       outcome = await this.#ports.write(write, resident.shard);
     } catch (error) {
-      if (resident.mode !== "gone" && isAway(error)) {
-        const again = (): void => {
-          // D8: given up meanwhile, and the shard may be this node's again: this was decided in an older epoch.
-          if (resident.mode === "gone") this.#dropCommit(request);
-          else void this.#commit(resident, write, envelope, recorded, attempt + 1);
-        };
-        return retryLater(this.#ports, resident, write.kind, error, attempt, again);
-      }
+      // Whatever the store says, the step was right: it waits until it can be recorded.
       if (resident.mode === "gone") return this.#dropCommit(request);
-      this.#commits -= 1;
-      return this.#park(resident, { message: { type: write.kind }, request }, error);
+      const again = (): void => {
+        // D8: given up meanwhile, and the shard may be this node's again: this was decided in an older epoch.
+        if (resident.mode === "gone") this.#dropCommit(request);
+        else void this.#commit(resident, write, envelope, recorded, attempt + 1);
+      };
+      return retryLater(this.#ports, resident, write.kind, error, attempt, again);
     }
     if (resident.mode === "gone") return this.#dropCommit(request);
     this.#commits -= 1;

@@ -15,9 +15,13 @@ import { ackOf } from "./event-publisher.ts";
 import { encodeIntake } from "./intake-command.ts";
 import { INTAKE_CONSUMER, streamIntake } from "./intake-stream.ts";
 import { Intake } from "./intake.ts";
+import { BuriedCreates } from "./intake-buried.ts";
 import { systemClock } from "./io/clock.ts";
+import type { Clock } from "./io/clock.ts";
 import { connectNats } from "./io/nats.ts";
+import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
 import { createOf } from "./store/contract/world.ts";
+import type { CreateCommand } from "./store/port.ts";
 import { wantedStream } from "./streams.ts";
 
 const PREFIX = "tintake";
@@ -53,11 +57,27 @@ async function putCreates(count: number): Promise<DeliveryId[]> {
   return ids;
 }
 
-function startWorker(): Intake {
+/** A clock on which an hour passes in seconds. */
+const fast = (times: number): Clock => ({
+  ...systemClock,
+  now: () => systemClock.now() * times,
+  after: (ms, fn) => systemClock.after(ms / times, fn),
+});
+
+function startWorker(
+  clock: Clock = systemClock,
+  failureAt: (command: CreateCommand) => Error | null = () => null,
+): Intake {
   const worker = new Intake({
-    clock: systemClock,
+    clock,
     queue: streamIntake(nc, PREFIX),
-    store: { create: () => Promise.resolve({ outcome: "created" }) },
+    store: {
+      ping: () => Promise.resolve(),
+      create: (command) => {
+        const failure = failureAt(command);
+        return failure === null ? Promise.resolve({ outcome: "created" }) : Promise.reject(failure);
+      },
+    },
     onCreated: ({ id }) => void told.push(id),
     onCount: () => undefined,
     onFailed: () => undefined,
@@ -84,21 +104,46 @@ describe("the worker over a stream", () => {
     await worker.stop();
   });
 
-  it("keeps what it cannot read on the subject for it, and goes on", async () => {
-    const seq = await put(Buffer.from("nonsense"), "del_x");
-    const [id] = await putCreates(1);
-    const worker = startWorker();
-    await until(() => told.includes(id as DeliveryId), "the good one", DEADLINE_MS);
-    await worker.stop();
-    const dead = await manager.streams.getMessage(STREAM.name, {
-      last_by_subj: subjects.intakeDead,
-    });
-    expect(dead?.string()).toBe("nonsense");
-    expect([dead?.header.get("Hexdispatch-Why"), dead?.header.get("Nats-Msg-Id")]).toEqual([
-      "unreadable",
-      `dead-${seq}`,
-    ]);
+  it("buries what is refused, counts, lists and explains it, and puts it back, twice without harm", async () => {
+    const buried = new BuriedCreates(nc, PREFIX);
+    const bad = createOf({}, { notes: "refused" });
+    const seq = await put(encodeIntake(bad), bad.job.id);
+    const [good] = await putCreates(1);
+    const failure = failureOf(SERVER_CASES.find(({ code }) => code === "23514")!);
+    const refusing = startWorker(fast(300), ({ notes }) => (notes === "refused" ? failure : null));
+    await until(() => told.includes(good as DeliveryId), "the good one", DEADLINE_MS);
+    await until(async () => (await buried.count()) === 1, "the burial", DEADLINE_MS);
     await until(async () => (await leftOver()) === 0, "the acks", DEADLINE_MS);
+    await refusing.stop();
+
+    const [one] = await buried.list();
+    expect(one).toMatchObject({ why: "refused", code: "23514", delivery: bad.job.id });
+    expect(one?.error).toContain("check constraint");
+    expect(await buried.find(bad.job.id)).toEqual(one);
+    expect(await buried.find(String(one?.seq))).toEqual(one);
+    expect([await buried.find(String(seq)), await buried.find("999999")]).toEqual([null, null]);
+
+    const worker = startWorker();
+    expect(await buried.putBack(one!.seq)).toBe(true);
+    await until(() => told.includes(bad.job.id), "what was put back", DEADLINE_MS);
+    expect([await buried.count(), await buried.putBack(one!.seq)]).toEqual([0, false]);
+    await worker.stop();
+  });
+
+  it("what cannot be read is buried as it is, and goes back to where it came from", async () => {
+    const buried = new BuriedCreates(nc, PREFIX);
+    await put(Buffer.from("nonsense"), "del_x");
+    const worker = startWorker(fast(3_000));
+    await until(async () => (await buried.count()) === 1, "the burial", DEADLINE_MS);
+    await worker.stop();
+    const [one] = await buried.list();
+    expect(one).toMatchObject({ why: "unreadable", delivery: null, code: null });
+    await buried.putBack(one!.seq);
+    const last = await manager.streams.getMessage(STREAM.name, {
+      last_by_subj: subjects.intake("customer_1", "del_x"),
+    });
+    expect(last?.string()).toBe("nonsense");
+    await manager.streams.deleteMessage(STREAM.name, last!.seq);
   });
 
   it("two workers at once miss nothing", async () => {

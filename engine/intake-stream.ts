@@ -8,6 +8,7 @@ import { createInbox, headers } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { streamName, subjectsFor } from "../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
+import { burialHeaders } from "./intake-buried.ts";
 import type { IntakeItem, IntakeQueue } from "./intake.ts";
 import { ensureDurable } from "./io/durable.ts";
 
@@ -52,14 +53,14 @@ export function streamIntake(nc: NatsConnection, prefix: string): IntakeQueue {
     async fetch(max, waitMs) {
       await makeSure();
       const ready = await pull({ batch: max, no_wait: true }, ANSWER_GRACE_MS);
-      if (ready.length > 0) return ready;
+      if (ready.length > 0 || waitMs <= 0) return ready;
       const expires = waitMs * NANOS_PER_MS;
       return pull({ batch: 1, expires }, waitMs + ANSWER_GRACE_MS);
     },
-    async bury(item, why) {
+    async bury(item, why, error) {
       const all = headers();
       all.set("Nats-Msg-Id", `dead-${item.seq}`);
-      all.set("Hexdispatch-Why", why);
+      for (const [name, value] of burialHeaders(why, error, item.subject)) all.set(name, value);
       const options = { headers: all, timeout: API_TIMEOUT_MS };
       const ack = await nc.request(subjects.intakeDead, item.data, options);
       const refusal = refusalIn(ack.data);
@@ -115,6 +116,7 @@ function itemOf(message: Msg): IntakeItem {
     at: Math.floor(number(2) / NANOS_PER_MS),
     behind: number(3),
     data: message.data,
+    subject: message.subject,
     done: () => void message.respond("+ACK"),
     hold: () => void message.respond("+WPI"),
     giveBack: () => void message.respond("-NAK"),

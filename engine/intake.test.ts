@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { DispatchError } from "../proto/errors.ts";
+import { INTAKE_REFUSED_MIN_MS, INTAKE_UNREADABLE_MIN_MS } from "../proto/limits.ts";
 import { encodeIntake, decodeIntake } from "./intake-command.ts";
 import { Intake } from "./intake.ts";
 import type { IntakeItem } from "./intake.ts";
+import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 import { createOf } from "./store/contract/world.ts";
 import type { CreateCommand, CreateOutcome } from "./store/port.ts";
@@ -10,6 +12,10 @@ import type { CreateCommand, CreateOutcome } from "./store/port.ts";
 const START = 1_800_000_100_000;
 const keyed = (name: string, fingerprint = "f", more: Partial<CreateCommand> = {}): CreateCommand =>
   createOf({}, { idempotency: { principal: "p", key: name, fingerprint }, ...more });
+
+const thrown = (code: string, phase = "statement"): Error =>
+  failureOf(SERVER_CASES.find((row) => row.code === code && row.phase === phase)!);
+const BURIED_AFTER_MS = INTAKE_REFUSED_MIN_MS * 2;
 
 /** A stream in an array, a store in a function; several workers may share them. */
 function drive() {
@@ -19,10 +25,14 @@ function drive() {
   const counts: string[] = [];
   const buried: string[] = [];
   const created: CreateCommand[] = [];
-  const state = { isStoreAway: false, isStreamAway: false, isGraveAway: false, holds: 0 };
+  const away = { isStoreAway: false, isProbeAway: false, isStreamAway: false, isGraveAway: false };
+  const state = { ...away, holds: 0 };
+  /** What the store throws at a create with these notes. */
+  const failures = new Map<string, Error>([["poison", thrown("23514")]]);
   const judge = (command: CreateCommand): CreateOutcome => {
     if (state.isStoreAway) throw new DispatchError("unavailable");
-    if (command.notes === "poison") throw new Error("violates a constraint");
+    const failure = failures.get(command.notes ?? "");
+    if (failure !== undefined) throw failure;
     const { id, createdAt } = command.job;
     const isOurs = ({ job }: CreateCommand): boolean =>
       job.id === id && job.createdAt === createdAt;
@@ -49,7 +59,13 @@ function drive() {
   const newWorker = (): Intake =>
     new Intake({
       clock,
-      store: { create: (command) => new Promise((resolve) => resolve(judge(command))) },
+      store: {
+        create: (command) => new Promise((resolve) => resolve(judge(command))),
+        ping: () =>
+          state.isStoreAway || state.isProbeAway
+            ? Promise.reject(new DispatchError("unavailable"))
+            : Promise.resolve(),
+      },
       queue: {
         async fetch(max, waitMs) {
           if (state.isStreamAway) throw new Error("no answer");
@@ -76,7 +92,7 @@ function drive() {
       waiting.push({ data: bytes, seq: ++seq, out: false });
     }
   };
-  return { clock, waiting, told, counts, buried, created, state, newWorker, put };
+  return { clock, waiting, told, counts, buried, created, state, failures, newWorker, put };
 }
 
 describe("the worker of the intake", () => {
@@ -116,6 +132,16 @@ describe("the worker of the intake", () => {
     await worker.stop();
   });
 
+  it("commits all that waits, however much more than it takes at a time", async () => {
+    const w = drive();
+    w.put(...Array.from({ length: 401 }, () => createOf()));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(5_000);
+    expect([w.created.length, w.told.length, w.waiting.length]).toEqual([401, 401, 0]);
+    await worker.stop();
+  });
+
   it("holds what it has while Postgres is away, shows the lag, and goes on by itself", async () => {
     const w = drive();
     w.state.isStoreAway = true;
@@ -132,30 +158,127 @@ describe("the worker of the intake", () => {
     await worker.stop();
   });
 
-  it("buries what can never be committed, and it holds up nobody", async () => {
+  it("buries what is refused again and again while writes succeed, and it holds up nobody", async () => {
     const w = drive();
-    const good = [createOf(), createOf()];
-    w.put(good[0]!, Buffer.from("nonsense"), createOf({}, { notes: "poison" }), good[1]!);
+    const good = [createOf(), createOf(), createOf()];
+    w.put(good[0]!, createOf({}, { notes: "poison" }), good[1]!);
     const worker = w.newWorker();
     worker.start();
     await w.clock.settle();
-    expect(w.told).toEqual(good.map(({ job }) => job.id));
-    expect(w.buried).toEqual(["2 unreadable", "3 refused"]);
-    expect(w.waiting).toEqual([]);
+    expect(w.told).toEqual(good.slice(0, 2).map(({ job }) => job.id));
+    expect([w.buried, worker.waiting(), worker.setAside()]).toEqual([[], 1, 1]);
+    w.put(good[2]!);
+    await w.clock.advance(2_000);
+    expect([w.told.length, w.buried]).toEqual([3, []]);
+    await w.clock.advance(INTAKE_REFUSED_MIN_MS - 5_000);
+    expect(w.buried).toEqual([]);
+    await w.clock.advance(BURIED_AFTER_MS);
+    expect([w.buried, w.waiting, worker.setAside()]).toEqual([["2 refused"], [], 0]);
+    await worker.stop();
+  });
+
+  it("a refusal while the database takes no write proves nothing", async () => {
+    const w = drive();
+    w.put(createOf({}, { notes: "poison" }));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.settle();
+    w.state.isStoreAway = true;
+    await w.clock.advance(BURIED_AFTER_MS);
+    expect([w.buried, w.waiting.length]).toEqual([[], 1]);
+    await worker.stop();
+  });
+
+  it("nor does one that comes again and again while no write of our own succeeds", async () => {
+    const w = drive();
+    w.state.isProbeAway = true;
+    w.put(createOf({}, { notes: "poison" }));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(2 * BURIED_AFTER_MS);
+    expect([w.buried, w.waiting.length]).toEqual([[], 1]);
+    w.state.isProbeAway = false;
+    await w.clock.advance(2 * BURIED_AFTER_MS);
+    expect([w.buried.length, w.waiting.length]).toEqual([1, 0]);
+    await worker.stop();
+  });
+
+  it.each(SERVER_CASES.filter(({ about }) => about !== "command"))(
+    "$phase: $name ($code) ends nothing that was acknowledged, for hours",
+    async (row) => {
+      const w = drive();
+      w.failures.set("waits", failureOf(row));
+      const waits = createOf({}, { notes: "waits" });
+      const other = createOf();
+      w.put(waits, other);
+      const worker = w.newWorker();
+      worker.start();
+      await w.clock.settle();
+      expect(w.told, "it holds up nobody").toEqual([other.job.id]);
+      await w.clock.advance(600_000);
+      expect([w.buried, worker.setAside()]).toEqual([[], 1]);
+      w.failures.clear();
+      await w.clock.advance(16_000);
+      expect([w.told, w.waiting]).toEqual([[other.job.id, waits.job.id], []]);
+      await worker.stop();
+    },
+  );
+
+  it("what fails with anything else waits as well: a bug of ours is no refusal", async () => {
+    const w = drive();
+    w.failures.set("bug", new TypeError("x is not a function"));
+    w.failures.set("full", new DispatchError("overloaded"));
+    w.put(createOf({}, { notes: "bug" }), createOf({}, { notes: "full" }));
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(600_000);
+    expect([w.buried, worker.waiting()]).toEqual([[], 2]);
+    await worker.stop();
+  });
+
+  it("what cannot be read waits for a node that can, and is buried when none came", async () => {
+    const w = drive();
+    const good = createOf();
+    w.put(Buffer.from("of a newer version"), good);
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(INTAKE_UNREADABLE_MIN_MS - 20_000);
+    expect([w.told, w.buried, worker.setAside()]).toEqual([[good.job.id], [], 1]);
+    const stopped = worker.stop();
+    await w.clock.advance(2_000);
+    await stopped;
+    expect(w.waiting[0]?.out, "given to whoever comes").toBe(false);
+    const next = w.newWorker();
+    next.start();
+    await w.clock.advance(INTAKE_UNREADABLE_MIN_MS - 20_000);
+    expect(w.buried).toEqual([]);
+    await w.clock.advance(60_000);
+    expect([w.buried, w.waiting]).toEqual([["1 unreadable"], []]);
+    await next.stop();
+  });
+
+  it("hundreds that are set aside hold up nobody", async () => {
+    const w = drive();
+    w.failures.set("waits", thrown("P0001"));
+    w.put(...Array.from({ length: 300 }, () => createOf({}, { notes: "waits" })), createOf());
+    const worker = w.newWorker();
+    worker.start();
+    await w.clock.advance(5_000);
+    expect([w.told.length, worker.setAside()]).toEqual([1, 300]);
     await worker.stop();
   });
 
   it("keeps what it cannot bury yet", async () => {
     const w = drive();
     w.state.isGraveAway = true;
-    w.put(Buffer.from("nonsense"));
+    w.put(createOf({}, { notes: "poison" }));
     const worker = w.newWorker();
     worker.start();
-    await w.clock.advance(1_000);
+    await w.clock.advance(BURIED_AFTER_MS);
     expect(w.waiting.length).toBe(1);
     w.state.isGraveAway = false;
-    await w.clock.advance(2_000);
-    expect([w.buried, w.waiting]).toEqual([["1 unreadable"], []]);
+    await w.clock.advance(16_000);
+    expect([w.buried, w.waiting]).toEqual([["1 refused"], []]);
     await worker.stop();
   });
 

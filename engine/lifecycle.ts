@@ -62,10 +62,12 @@ export async function start(
   if (!isSettled) log.warn({ orphans: runtime.heart.orphans() }, "some shards have no owner yet");
   await runtime.bus.flush();
   runtime.bus.onStatus((status) => {
-    if (status === "closed") return; // Ours, at the end of a stop.
+    // Ours at the end of a stop; else `onLost` of the process ends it.
+    if (status === "closed") return;
     log.warn({ status }, "the connection to NATS changed");
     // Gateways may have missed the announcement of a takeover, and we their sessions.
     if (status !== "connected") return;
+    runtime.options.keeper?.nudge();
     announce(runtime, runtime.ownership.owned());
     clock.after(REACHABLE_MS, () =>
       runtime.supply.onReachableAgain((fn) => runtime.options.domain.index.forEach(fn)),
@@ -90,8 +92,9 @@ function wire(
   };
   runtime.onHandOver = (shards) => handOver(runtime, shards);
   runtime.onGap = closingGaps(runtime);
+  const { keeper } = runtime.options;
   runtime.onOwned = () => {
-    for (const one of [runtime.relay, runtime.intake]) {
+    for (const one of [runtime.relay, runtime.intake, ...(keeper ? [keeper] : [])]) {
       if (runtime.ownership.owns(SINGLETON_SHARD)) one.start();
       else void one.stop();
     }
@@ -208,7 +211,8 @@ async function stopAll(
   }
   runtime.host.close();
   const { relay, intake } = runtime;
-  const ends = Promise.all([...stops.map((stop) => stop()), relay.stop(), intake.stop()]);
+  const singletons = [relay.stop(), intake.stop(), runtime.options.keeper?.stop()];
+  const ends = Promise.all([...stops.map((stop) => stop()), ...singletons]);
   await withinMs(runtime, DRAIN_DEADLINE_MS, ends);
   flush(runtime);
   runtime.ownership.close();

@@ -13,10 +13,10 @@ class Observer {
   now = START;
   #numbers = new Map<NodeId, number>();
 
-  hear(node: NodeId, phase: Phase = "ready", number?: number): this {
+  hear(node: NodeId, phase: Phase = "ready", number?: number, blocked = false): this {
     const next = number ?? (this.#numbers.get(node) ?? 0) + 1;
     this.#numbers.set(node, next);
-    const beat: Beat = { type: "beat", node, number: next, phase, lagMs: 0, owned: [] };
+    const beat: Beat = { type: "beat", node, number: next, phase, lagMs: 0, owned: [], blocked };
     this.state = stepMembership(this.state, { type: "beat", beat }, this.now, TIMES);
     return this;
   }

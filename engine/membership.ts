@@ -13,6 +13,7 @@
  *  M1  Time in which the observer itself stood still does not count as silence of others.
  *  M2  Who does not hear its own beats suspects nobody: it is the one that is cut off.
  *  M3  Beats of one node are taken in the order of their numbers; an older one changes nothing.
+ *  M4  A peer that says it cannot commit is alive, and counts for nothing that needs Postgres.
  */
 import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
 import type { StreamMessageOf } from "../proto/messages.ts";
@@ -29,6 +30,8 @@ export type Peer = {
   /** Heard without a break since then. */
   readonly aliveSince: Millis;
   readonly isSuspect: boolean;
+  /** Since when it says without a break that it cannot commit; null: it can. */
+  readonly blockedSince: Millis | null;
   /** Shards that it says it owns. */
   readonly owned: ReadonlyMap<ShardId, Epoch>;
 };
@@ -81,7 +84,10 @@ function onBeat(state: Membership, beat: Beat, now: Millis): Membership {
   if (beat.node === state.self) return { ...state, echoAt: Math.max(state.echoAt, now) };
   const known = state.peers.get(beat.node);
   if (known !== undefined && beat.number <= known.number) return state;
-  const isBack = known === undefined || known.isSuspect;
+  const isBlocked = beat.blocked === true;
+  const wasBlocked = known !== undefined && known.blockedSince !== null;
+  // Whoever can commit again is as new as one who came back from silence: it is given nothing at once (M4).
+  const isBack = known === undefined || known.isSuspect || (wasBlocked && !isBlocked);
   const peer: Peer = {
     node: beat.node,
     number: beat.number,
@@ -89,6 +95,7 @@ function onBeat(state: Membership, beat: Beat, now: Millis): Membership {
     heardAt: now,
     aliveSince: isBack ? now : known.aliveSince,
     isSuspect: false,
+    blockedSince: isBlocked ? (isBack ? now : (known.blockedSince ?? now)) : null,
     owned: new Map(beat.owned.map(({ shard, epoch }) => [shard as ShardId, epoch as Epoch])),
   };
   return { ...state, peers: new Map(state.peers).set(beat.node, peer) };
@@ -116,6 +123,10 @@ function onTick(state: Membership, now: Millis, times: MembershipTimes): Members
 /** Whether this node hears itself, as it must to believe what it does not hear of others (M2). */
 export const isConnected = (state: Membership, times: MembershipTimes): boolean =>
   state.tickedAt - state.echoAt <= times.suspectMs;
+
+/** Peers that may own shards now: alive, ready, and able to commit. */
+export const ablePeers = (state: Membership): readonly Peer[] =>
+  alivePeers(state).filter((peer) => peer.phase === "ready" && peer.blockedSince === null);
 
 /** Peers that are neither suspected nor gone. */
 export const alivePeers = (state: Membership): readonly Peer[] =>

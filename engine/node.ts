@@ -1,7 +1,6 @@
 /**
  * The dispatch node: composition root and process. The only file of the engine that knows the actors; it gives them to the
- * runtime as values. It ends with 0 after SIGTERM or SIGINT, with 1 when it could not start or when something broke
- * that nobody expected: whoever runs it starts it again.
+ * runtime as values. Signals and exit codes are those of every process of ours (`engine/service.ts`).
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -18,16 +17,17 @@ import { createSearch } from "../actors/matching.ts";
 import { robotDeeds } from "../actors/robot.ts";
 import type { CourierId, DeliveryId, Epoch } from "../proto/ids.ts";
 import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H, TESTS_KEPT_H } from "../proto/limits.ts";
-import { ROBOT_STEP_MS } from "../proto/limits.ts";
+import { NODE_STOP_MAX_MS, ROBOT_STEP_MS } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
 import { streamCellsLog } from "./cells-reader.ts";
 import { ConsumerLag, READERS, listConsumers } from "./consumer-lag.ts";
-import { ConfigError, printable, readConfig } from "./config.ts";
+import { printable } from "./config.ts";
 import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
 import type { AnyActor } from "./host-ports.ts";
 import { newNodeId } from "./ids.ts";
+import { BuriedCreates } from "./intake-buried.ts";
 import { streamIntake } from "./intake-stream.ts";
 import { listenAdmin } from "./io/admin.ts";
 import type { Admin } from "./io/admin.ts";
@@ -35,16 +35,23 @@ import { repeat, systemClock } from "./io/clock.ts";
 import { createLog, errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
-import { connectNats, natsBus } from "./io/nats.ts";
+import { endWithoutNats, openNats } from "./io/nats-link.ts";
+import { openFilesMax } from "./io/open-files.ts";
+import { catchSignals } from "./io/signals.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
 import { Robots } from "./robots.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
+import { readConfigOrExit, runService } from "./service.ts";
+import type { Opening } from "./service.ts";
 import { shardOfCourier } from "./shards.ts";
+import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
+import { keepStreams } from "./stream-look.ts";
+import type { StreamKeeper } from "./stream-keeper.ts";
 import { ensureStreams, isTransient } from "./streams.ts";
 import { readVersion } from "./version.ts";
 
@@ -55,8 +62,6 @@ const STREAMS_DEADLINE_MS = 20_000;
 const STREAMS_RETRY_MS = 500;
 /** How often the readers of the events are looked at. */
 const CONSUMERS_LOOK_MS = 5_000;
-/** A stop that hangs all the same ends here. */
-const STOP_DEADLINE_MS = 15_000;
 
 /** The actors, the index and the search, wired for one node. */
 export function makeDomain(
@@ -99,27 +104,41 @@ export function makeDomain(
 export type Node = {
   readonly runtime: Runtime;
   readonly admin: Admin | null;
+  /** What the start found, for the log. */
+  readonly found: Readonly<Record<string, unknown>>;
   /** Ends it in order. */
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a node in this process. Rejects when it cannot: nothing is left open then. */
-export async function startNode(config: Config, log: Log): Promise<Node> {
+/** A start that nobody cuts off. */
+const UNHURRIED: Opening = { ending: new AbortController().signal, opened: () => undefined };
+
+/**
+ * Starts a node in this process. Rejects when it cannot: nothing is left open then. `onLost` is called when its connection
+ * to NATS closed for good and nobody asked for that. A start that is told to end leaves off at its next step and rejects.
+ */
+export async function startNode(
+  config: Config,
+  log: Log,
+  onLost: (why: string) => void = () => undefined,
+  { ending, opened }: Opening = UNHURRIED,
+): Promise<Node> {
   const node = newNodeId("node");
   const metrics = new Metrics("node");
   const closes: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
   const closeAll = async (): Promise<void> => {
-    for (const close of closes.toReversed()) await close();
+    for (const close of closes.splice(0).toReversed()) await close();
   };
+  opened(closeAll);
   try {
+    await checkSessions(config.postgresUrl);
     await migrate(config.postgresUrl);
-    const nc = await connectNats({
-      url: config.natsUrl,
-      name: node,
-      credentials: config.natsCredentials,
-    });
-    closes.push(() => nc.close());
+    ending.throwIfAborted();
+    const { nc, watch, bus, close } = await openNats({ config, name: node, log, metrics, onLost });
+    closes.push(close);
+    ending.throwIfAborted();
     await openStreams(nc, config, log);
+    ending.throwIfAborted();
     const store = openPostgresStore({
       url: config.postgresUrl,
       applicationName: node,
@@ -129,27 +148,34 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
     const meters = runtimeMetrics(metrics);
     const domain = makeDomain(config.settings);
     const clock = systemClock;
-    const bus = natsBus(nc);
+    const keeper = keepStreams(clock, log, { nc, ...config, makes: true });
     const cells = streamCellsLog(nc, streamName(config.natsPrefix, "CELLS"));
     const intake = streamIntake(nc, config.natsPrefix);
-    const io = { clock, log, meters, bus, cells, intake, store };
+    const io = { clock, log, meters, bus, cells, intake, store, keeper };
     const runtime = new Runtime({ config, node, ...io, domain });
     showGauges(metrics, runtime);
-    closes.push(watchConsumers(metrics, runtime, nc));
-    const state = { isReady: false };
-    const admin = await openAdmin(config, metrics, runtime, state);
+    closes.push(watchConsumers(metrics, runtime, nc), watchBuried(metrics, runtime, nc));
+    const state = { isReady: false, isUp: false };
+    // Others need not wait for silence where a start is cut off.
+    closes.push(() => (state.isUp ? undefined : runtime.heart.stop()));
+    showStreams(metrics, keeper);
+    const problems = (): string[] => [...watch.problems(), ...keeper.problems()];
+    const admin = await openAdmin(config, metrics, runtime, state, problems);
     if (admin !== null) closes.push(() => admin.close());
-    const { stop, ...found } = await start(runtime, () => keepHouse(store, config.settings, log));
+    const { stop, ...started } = await start(runtime, () => keepHouse(store, config.settings, log));
+    state.isUp = true;
+    if (ending.aborted) await stop();
+    ending.throwIfAborted();
     const stopRobots = runRobots(runtime, store);
     state.isReady = true;
-    log.info({ node, ...found, admin: admin?.port ?? null }, "ready");
+    const found = { node, ...started, admin: admin?.port ?? null, openFilesMax: openFilesMax() };
     const stopNode = async (): Promise<void> => {
       state.isReady = false;
       await stopRobots();
       await stop();
       await closeAll();
     };
-    return { runtime, admin, stop: stopNode };
+    return { runtime, admin, found, stop: stopNode };
   } catch (error) {
     await closeAll();
     throw error;
@@ -198,18 +224,23 @@ function openAdmin(
   metrics: Metrics,
   runtime: Runtime,
   state: { readonly isReady: boolean },
+  problems: () => readonly string[],
 ): Promise<Admin | null> {
   if (nodeAdminPort === 0) return Promise.resolve(null);
   return listenAdmin({
     host: adminHost,
     port: nodeAdminPort,
     version: readVersion(),
-    notReady: () => [
-      ...(state.isReady ? [] : ["start"]),
-      ...(runtime.bus.status() === "connected" ? [] : ["nats"]),
-    ],
+    notReady: () => [...(state.isReady ? [] : ["start"]), ...problems()],
+    notAlive: () => (runtime.bus.status() === "closed" ? ["nats"] : []),
     metrics: () => metrics.text(),
   });
+}
+
+function showStreams(metrics: Metrics, keeper: StreamKeeper): void {
+  const help =
+    "Streams that are missing, not as asked, or take no messages; the owner of shard 0 looks.";
+  metrics.gauge("hexdispatch_streams_broken", help, () => keeper.problems().length);
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
@@ -228,6 +259,9 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
     intake.lagS(),
   );
   show("intake_waiting", "Creates in the intake that are not committed.", () => intake.waiting());
+  show("intake_set_aside", "Those of them that failed while the database takes writes.", () =>
+    intake.setAside(),
+  );
   show("cells_shards_behind", "Shards whose cells differ here from their owner's.", () =>
     runtime.digests.behind(),
   );
@@ -263,6 +297,24 @@ function watchConsumers(
   });
 }
 
+/** Counts now and then what lies buried of the intake; where shard 0 is owned. Returns its end. */
+function watchBuried(metrics: Metrics, runtime: Runtime, nc: NatsConnection): () => Promise<void> {
+  const { config, clock, log } = runtime.options;
+  const buried = new BuriedCreates(nc, config.natsPrefix);
+  let count = 0;
+  const help =
+    "Acknowledged creates that the database refused for good; `npm run intake` has them.";
+  metrics.gauge("hexdispatch_intake_buried", help, () => count);
+  return repeat(clock, CONSUMERS_LOOK_MS, async () => {
+    if (!runtime.ownership.owns(SINGLETON_SHARD)) return void (count = 0);
+    try {
+      count = await buried.count();
+    } catch (error) {
+      log.debug(errorFields(error), "the buried creates could not be counted");
+    }
+  });
+}
+
 /** Forgets what is old, a bite at a time. Never rejects. */
 export async function keepHouse(
   store: PostgresStore,
@@ -280,51 +332,22 @@ export async function keepHouse(
   }
 }
 
-/** The process: runs until a signal or a failure, and sets the exit code. */
+/** The process: runs until it is told to end or fails. */
 export async function main(): Promise<void> {
-  const config = readConfigOrExit();
+  const requests = catchSignals();
+  const config = readConfigOrExit(process.env, "node");
   const log = createLog(config.logLevel, { role: "node" });
-  const die = (error: unknown, what: string): never => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    log.fatal({ ...errorFields(error), stack }, what);
-    process.exit(1);
-  };
-  process.on("uncaughtException", (error) => die(error, "uncaught exception"));
-  process.on("unhandledRejection", (error) => die(error, "unhandled rejection"));
   log.debug({ config: printable(config) }, "settings");
-
-  const node = await startNode(config, log).catch((error: unknown) =>
-    die(error, "the node could not start"),
-  );
-
-  let isEnding = false;
-  const end = (): void => {
-    if (isEnding) return;
-    isEnding = true;
-    setTimeout(() => die(null, "the stop hangs"), STOP_DEADLINE_MS).unref();
-    void node.stop().then(() => {
-      log.info("stopped");
-      process.exit(0);
-    });
-  };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.on(signal, () => {
-      log.info({ signal }, "stopping");
-      end();
-    });
-  }
-  process.send?.({ ready: true });
-}
-
-function readConfigOrExit(): Config {
-  try {
-    return readConfig(process.env);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    // For people: the log's level is among what could not be read.
-    process.stderr.write(`${error.message}\n`);
-    process.exit(1);
-  }
+  await runService({
+    name: "the node",
+    log,
+    requests,
+    stopDeadlineMs: NODE_STOP_MAX_MS,
+    start: async (opening) => {
+      const { found, stop } = await startNode(config, log, endWithoutNats(log), opening);
+      return { found, stop };
+    },
+  });
 }
 
 const startedFile = process.argv[1];

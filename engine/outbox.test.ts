@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { StreamRefusal } from "./event-publisher.ts";
 import type { PrincipalId } from "../proto/ids.ts";
+import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 import { OutboxRelay } from "./outbox.ts";
@@ -79,6 +80,16 @@ describe("the relay", () => {
     expect(stream).toEqual([1, 2, 3].map((id) => `${SUBJECT} ${id}`));
     expect(hints).toEqual(["1", "2", "3"]);
     expect(table.size).toBe(0);
+  });
+
+  it("publishes more than a query holds without a pause between the queries", async () => {
+    const { clock, relay, table, stream, state, commit } = drive();
+    const count = 2 * OUTBOX_BATCH_MAX_ROWS + 1;
+    commit(...Array.from({ length: count }, (_, i) => i + 1));
+    relay.start();
+    await clock.settle();
+    expect([stream.length, table.size, state.looks]).toEqual([count, 0, 3]);
+    expect(relay.lagS()).toBe(0);
   });
 
   it("comes at a nudge, and without one after a quarter of a second", async () => {

@@ -16,7 +16,13 @@ const SHARDS = Array.from({ length: 16 }, (_, shard) => shard as ShardId);
 const MINE = SHARDS.find((shard) => rank(shard, [ME, PEER])[0] === ME)!;
 const THEIRS = SHARDS.find((shard) => rank(shard, [ME, PEER])[0] === PEER)!;
 
-type PeerIs = { phase: Phase; owned?: readonly ShardId[]; epoch?: number; silentMs?: number };
+type PeerIs = {
+  phase: Phase;
+  owned?: readonly ShardId[];
+  epoch?: number;
+  silentMs?: number;
+  blockedMs?: number;
+};
 type Case = {
   shard: ShardId;
   state?: ShardState;
@@ -24,6 +30,8 @@ type Case = {
   peer?: PeerIs;
   known?: number;
   isCutOff?: boolean;
+  /** For how long this node can commit; null: it cannot. */
+  ableMs?: number | null;
 };
 
 function membershipOf({ peer, isCutOff = false }: Case): Membership {
@@ -37,13 +45,22 @@ function membershipOf({ peer, isCutOff = false }: Case): Membership {
       phase: peer.phase,
       lagMs: 0,
       owned,
+      blocked: peer.blockedMs !== undefined,
     } as const;
     state = stepMembership(state, { type: "beat", beat }, NOW - (peer.silentMs ?? 2_000), TIMES);
   }
   const isSuspect = (peer?.silentMs ?? 0) > 2_000;
-  const peers = new Map([...state.peers].map(([node, p]) => [node, { ...p, isSuspect }]));
+  const peers = new Map(
+    [...state.peers].map(([node, p]) => [
+      node,
+      { ...p, isSuspect, blockedSince: blockedSinceOf(peer) },
+    ]),
+  );
   return { ...state, peers, tickedAt: NOW, echoAt: isCutOff ? NOW - 5_000 : NOW };
 }
+
+const blockedSinceOf = (peer: PeerIs | undefined): number | null =>
+  peer?.blockedMs === undefined ? null : NOW - peer.blockedMs;
 
 function placed(of: Case): string {
   const { take, handOver, orphans } = place({
@@ -53,6 +70,7 @@ function placed(of: Case): string {
     shards: [of.shard],
     stateOf: () => of.state ?? STANDBY,
     knownEpoch: () => (of.known ?? 5) as Epoch,
+    ableSince: of.ableMs === null ? null : NOW - (of.ableMs ?? 60_000),
     now: NOW,
   });
   if (take.length > 0) return "take";
@@ -102,6 +120,42 @@ const TABLE: Readonly<Record<string, readonly [Case, string]>> = {
   ],
   "owner that leaves, nobody there: keeps until the end": [
     { shard: MINE, state: OWNER, phase: "leaving" },
+    "nothing",
+  ],
+  "the owner has been unable to commit for a while: takes (P4)": [
+    { shard: THEIRS, peer: { phase: "ready", owned: [THEIRS], blockedMs: 2_000 } },
+    "take",
+  ],
+  "the owner cannot commit just now: waits (P4)": [
+    { shard: THEIRS, peer: { phase: "ready", owned: [THEIRS], blockedMs: 1_900 } },
+    "nothing",
+  ],
+  "the owner cannot commit, and I only just can again: waits (P4)": [
+    { shard: THEIRS, ableMs: 1_900, peer: { phase: "ready", owned: [THEIRS], blockedMs: 9_000 } },
+    "nothing",
+  ],
+  "nobody can commit: all keep what they have": [
+    { shard: THEIRS, ableMs: null, peer: { phase: "ready", owned: [THEIRS], blockedMs: 9_000 } },
+    "nothing",
+  ],
+  "nobody can commit, and nobody has it: tries": [
+    { shard: THEIRS, ableMs: null, peer: { phase: "ready", blockedMs: 9_000 } },
+    "take",
+  ],
+  "I cannot commit, the peer can: it takes, not I": [
+    { shard: MINE, ableMs: null, peer: joined },
+    "orphan",
+  ],
+  "owner that cannot commit: hands nothing over": [
+    { shard: THEIRS, state: OWNER, ableMs: null, peer: joined },
+    "nothing",
+  ],
+  "owner, the peer cannot commit: keeps": [
+    { shard: THEIRS, state: OWNER, peer: { phase: "ready", blockedMs: 5_000 } },
+    "nothing",
+  ],
+  "owner that leaves, the peer cannot commit: keeps until the end": [
+    { shard: MINE, state: OWNER, phase: "leaving", peer: { phase: "ready", blockedMs: 100 } },
     "nothing",
   ],
   "yielding: nothing to do": [

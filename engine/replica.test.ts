@@ -113,6 +113,18 @@ describe("publishing", () => {
     ]);
   });
 
+  it("sends all couriers of a shard, however many moved: 5,001 are two batches, in their order", async () => {
+    const { clock, replica, published } = drive();
+    for (let i = 0; i < 5_001; i++) replica.publish(record(String(i), 1), SHARD);
+    await clock.advance(50);
+    expect(published.map(({ number, records }) => [number, records.length])).toEqual([
+      [1, 5_000],
+      [2, 1],
+    ]);
+    const told = published.flatMap(({ records }) => records.map(({ courier }) => courier));
+    expect(new Set(told).size).toBe(5_001);
+  });
+
   it("R1: numbers the batches of a shard from 1 under each epoch", async () => {
     const { clock, replica, published, epochs } = drive();
     for (let no = 1; no <= 3; no++) {

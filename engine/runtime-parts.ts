@@ -5,6 +5,7 @@ import { Digests } from "./digests.ts";
 import { Heart } from "./heart.ts";
 import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
+import { rootOf } from "./io/verdict.ts";
 import type { Bus } from "./io/nats.ts";
 import { Positions } from "./positions.ts";
 import type { Runtime } from "./runtime.ts";
@@ -22,6 +23,11 @@ export function makeHeart(runtime: Runtime): Heart {
     shards: runtime.shards,
     times: { beatMs: BEAT_MS, suspectMs: SUSPECT_MS, settleMs: SETTLE_MS },
     ownership: runtime.ownership,
+    probe: () => runtime.options.store.ping(),
+    onFitness: (isAble) =>
+      isAble
+        ? log.warn("Postgres takes our writes again")
+        : log.error("Postgres does not take our writes: nodes that can commit take our shards"),
     take: (shards) => runtime.onTake(shards),
     handOver: (shards) => runtime.onHandOver(shards),
     pause: () => runtime.host.pause(),
@@ -77,7 +83,10 @@ export function makeIntake(runtime: Runtime): Intake {
     onCount: meters.intake,
     onFailed: runtime.failing("working off the intake"),
     onBuried: (why, error) =>
-      log.error({ why, ...(error === null ? {} : errorFields(error)) }, "a create was buried"),
+      log.error(
+        { why, ...(error === null ? {} : errorFields(rootOf(error))) },
+        "a create was buried",
+      ),
   });
 }
 

@@ -25,6 +25,7 @@ import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts
 import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
+import { OutageLog } from "./io/outage-log.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
 import type { Intake, IntakeQueue } from "./intake.ts";
 import { Ledger } from "./ledger.ts";
@@ -40,6 +41,7 @@ import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./sessions.ts";
 import { shardOfCourier } from "./shards.ts";
 import type { Store } from "./store/port.ts";
+import type { StreamKeeper } from "./stream-keeper.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 import { Supply } from "./supply.ts";
 import type { Sweep } from "./sweep.ts";
@@ -74,6 +76,8 @@ export type RuntimeOptions = {
   readonly intake: IntakeQueue;
   readonly store: Store;
   readonly domain: Domain;
+  /** Makes sure of the streams where shard 0 is owned; without it, as in a simulation, nobody does. */
+  readonly keeper?: Pick<StreamKeeper, "start" | "stop" | "nudge">;
 };
 
 /** Messages to a stream whose acks may be outstanding. */
@@ -112,8 +116,11 @@ export class Runtime {
   onTake: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
   onHandOver: (shards: readonly ShardId[]) => Promise<void> = () => Promise.resolve();
 
+  readonly #outages: OutageLog;
+
   constructor(options: RuntimeOptions) {
     this.options = options;
+    this.#outages = new OutageLog(options.log, options.clock);
     const { config, clock, node, store, meters, bus } = options;
     const { settings } = config;
     this.bus = bus;
@@ -259,9 +266,11 @@ export class Runtime {
       onCount: meters.host,
       onStep: meters.step,
       onTrouble: (what, at, error) => {
+        if (what === "store_retry") {
+          return this.#outages.tell(error, { ...at }, "an actor waits for the store");
+        }
         const stack = what === "threw" && error instanceof Error ? { stack: error.stack } : {};
-        const level = what === "store_retry" ? "warn" : "error";
-        log[level]({ ...at, ...errorFields(error), ...stack }, `actor: ${what}`);
+        log.error({ ...at, ...errorFields(error), ...stack }, `actor: ${what}`);
       },
     };
   }
@@ -306,7 +315,8 @@ export class Runtime {
   }
 
   #makeRelay(): OutboxRelay {
-    const { clock, store, meters } = this.options;
+    const { clock, store, meters, keeper } = this.options;
+    const failed = this.failing("publishing events");
     const publisher = new EventPublisher(this.bus, clock, EVENT_ACK_TIMEOUT_MS);
     return new OutboxRelay({
       clock,
@@ -317,7 +327,10 @@ export class Runtime {
         meters.events.inc();
         this.#hint(event);
       },
-      onFailed: this.failing("publishing events"),
+      onFailed: (error) => {
+        failed(error);
+        keeper?.nudge(); // Perhaps there is no such stream.
+      },
     });
   }
 
@@ -367,6 +380,6 @@ export class Runtime {
 
   /** For the log: what failed and is repeated. */
   failing(what: string): (error: unknown) => void {
-    return (error) => this.options.log.warn(errorFields(error), `${what} failed; it is repeated`);
+    return (error) => this.#outages.tell(error, {}, `${what} failed; it is repeated`);
   }
 }

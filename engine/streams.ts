@@ -74,14 +74,26 @@ export function wantedStream(
   };
 }
 
-/** Where the echo is not what was asked for. */
+/** Settings of the server's own that somebody may have changed by hand, and that would spoil a stream of ours. */
+const UNTOUCHED = {
+  sealed: false,
+  no_ack: false,
+  max_msgs: -1,
+  max_msg_size: -1,
+  max_msgs_per_subject: -1,
+  max_consumers: -1,
+} as const satisfies Partial<StreamConfig>;
+
+/** Where the echo is not what was asked for. A setting that the server does not name has its default. */
 export function differences(wanted: WantedStream, echoed: StreamConfig): StreamDifference[] {
-  return Object.entries(wanted)
+  const echoOf = (field: string): unknown => echoed[field as keyof StreamConfig];
+  const untouched = Object.entries(UNTOUCHED).filter(([field]) => echoOf(field) !== undefined);
+  return [...Object.entries(wanted), ...untouched]
     .map(([field, value]) => ({
       stream: wanted.name,
       field,
       wanted: value as unknown,
-      echoed: echoed[field as keyof StreamConfig] as unknown,
+      echoed: echoOf(field),
     }))
     .filter((d) => JSON.stringify(d.wanted) !== JSON.stringify(d.echoed));
 }
@@ -134,22 +146,35 @@ export async function ensureStreams(
 ): Promise<void> {
   const found: StreamDifference[] = [];
   for (const key of Object.keys(STREAMS) as StreamKey[]) {
-    const wanted = wantedStream(prefix, key, replicas, bytes[key]);
-    try {
-      found.push(...differences(wanted, await ensureStream(api, wanted)));
-    } catch (error) {
-      if (!(error instanceof JetStreamApiError) || !NO_ROOM.has(error.code)) throw error;
-      throw new StreamStorageError(key, wanted, await reserved(api, wanted), error);
-    }
+    found.push(...(await ensureStream(api, key, wantedStream(prefix, key, replicas, bytes[key]))));
   }
   if (found.length > 0) throw new StreamMismatchError(found);
 }
 
-async function ensureStream(api: StreamsApi, wanted: WantedStream): Promise<StreamConfig> {
-  const known = await infoOf(api, wanted.name);
-  if (known === null) return (await api.streams.add(wanted)).config;
-  if (differences(wanted, known).length === 0) return known;
-  return (await api.streams.update(wanted.name, wanted)).config;
+/**
+ * Makes sure of one stream and resolves to what of it still differs. Rejects with StreamStorageError or the client's
+ * error. `onMade` is called when it was not there.
+ */
+export async function ensureStream(
+  api: StreamsApi,
+  key: StreamKey,
+  wanted: WantedStream,
+  onMade: () => void = () => undefined,
+): Promise<readonly StreamDifference[]> {
+  try {
+    const known = await infoOf(api, wanted.name);
+    if (known === null) {
+      const made = (await api.streams.add(wanted)).config;
+      onMade();
+      return differences(wanted, made);
+    }
+    if (differences(wanted, known).length === 0) return [];
+    const changed = { ...UNTOUCHED, ...wanted };
+    return differences(wanted, (await api.streams.update(wanted.name, changed)).config);
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || !NO_ROOM.has(error.code)) throw error;
+    throw new StreamStorageError(key, wanted, await reserved(api, wanted), error);
+  }
 }
 
 async function reserved(api: StreamsApi, wanted: WantedStream): Promise<number | null> {

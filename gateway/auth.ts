@@ -9,13 +9,14 @@
  */
 import { createHash } from "node:crypto";
 import { errors as joseErrors, jwtVerify } from "jose";
+import type { JWTPayload } from "jose";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../engine/io/clock.ts";
 import type { Store } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { isCourierId, isPrincipalId } from "../proto/ids.ts";
 import type { DeliveryId, Millis } from "../proto/ids.ts";
-import { TOKEN_MAX_CHARS } from "../proto/limits.ts";
+import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS, TOKEN_MAX_CHARS } from "../proto/limits.ts";
 import { isTrackable } from "./policy.ts";
 import type { Principal } from "./principal.ts";
 import type { Revocations } from "./revocations.ts";
@@ -31,7 +32,9 @@ const TOKENS_MAX = 50_000;
 const LINKS_MAX = 10_000;
 /** How long the row behind a link is believed: an ended delivery stays readable so much longer. */
 const LINK_CACHE_MS = 5_000;
-const CLOCK_TOLERANCE_S = 5;
+const CLOCK_TOLERANCE_S = TOKEN_CLOCK_SKEW_MS / 1_000;
+/** What a revocation can name (`revocationBody`). A token that could not be revoked by its id is not let in. */
+const TOKEN_ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 /** 128 random bits in base64url. */
 export const TRACKING_SECRET_PATTERN = /^[A-Za-z0-9_-]{22}$/;
 
@@ -123,14 +126,7 @@ async function verifyJwt(token: string, secrets: Secrets, now: Millis): Promise<
       clockTolerance: CLOCK_TOLERANCE_S,
       currentDate: new Date(now),
     });
-    // One audience, as one text: a token that fits several roles fits none.
-    const principal = principalOf(
-      ROLE_OF_AUDIENCE.get(payload.aud),
-      payload.sub ?? "",
-      payload.exp ?? 0,
-    );
-    const issuedAt = (payload.iat ?? 0) * 1000;
-    return { ...principal, issuedAt, ...(payload.jti === undefined ? {} : { jti: payload.jti }) };
+    return principalOf(payload, now);
   } catch (cause) {
     if (cause instanceof DispatchError) throw cause;
     const isLate = cause instanceof joseErrors.JWTExpired;
@@ -138,15 +134,43 @@ async function verifyJwt(token: string, secrets: Secrets, now: Millis): Promise<
   }
 }
 
-function principalOf(role: TokenRole | undefined, subject: string, expS: number): Principal {
-  const expiresAt = expS * 1000;
-  if (role === undefined) throw new DispatchError("unauthorized");
-  if (role === "courier") {
-    if (!isCourierId(subject)) throw new DispatchError("unauthorized");
-    return { role, subject, expiresAt };
+/**
+ * The claims that count, each of its own type (RFC 7519, 4.1): the library looks at their values and lets a number pass as
+ * a subject, an object as an id. Throws `unauthorized`.
+ */
+function principalOf(payload: JWTPayload, now: Millis): Principal {
+  const { aud, sub, exp, iat, jti } = payload as Readonly<Record<string, unknown>>;
+  // One audience, as one text: a token that fits several roles fits none.
+  const role = ROLE_OF_AUDIENCE.get(aud);
+  const isNamed = jti === undefined || (typeof jti === "string" && TOKEN_ID_PATTERN.test(jti));
+  const isDated = iat === undefined || isSeconds(iat);
+  if (role === undefined || typeof sub !== "string" || !isSeconds(exp) || !isNamed || !isDated) {
+    throw new DispatchError("unauthorized");
   }
-  if (!isPrincipalId(subject)) throw new DispatchError("unauthorized");
-  return { role, subject, expiresAt };
+  const saidAt = (iat ?? 0) * 1_000;
+  // From further ahead than clocks differ: a revocation made now would not hit it.
+  if (saidAt > now + TOKEN_CLOCK_SKEW_MS) throw new DispatchError("unauthorized");
+  // Seen before it was made: the clock of its maker is ahead, and it is no younger than this sight of it.
+  const issuedAt = Math.min(saidAt, now);
+  const expiresAt = endOf(exp, iat === undefined ? null : issuedAt);
+  if (expiresAt <= now - TOKEN_CLOCK_SKEW_MS) throw new DispatchError("token_expired");
+  const times = { expiresAt, issuedAt, ...(jti === undefined ? {} : { jti }) };
+  if (role === "courier") {
+    if (!isCourierId(sub)) throw new DispatchError("unauthorized");
+    return { role, subject: sub, ...times };
+  }
+  if (!isPrincipalId(sub)) throw new DispatchError("unauthorized");
+  return { role, subject: sub, ...times };
+}
+
+/** Seconds since 1970; a fraction is allowed (RFC 7519, NumericDate), and however far ahead an end may be. */
+const isSeconds = (value: unknown): value is number =>
+  typeof value === "number" && Number.isFinite(value) && value >= 0;
+
+/** The token's own end, or the greatest age: a token must not outlive the revocation that ended it. */
+function endOf(expS: number, issuedAt: Millis | null): Millis {
+  const oldestAt = issuedAt === null ? Infinity : issuedAt + TOKEN_LIFE_MAX_MS;
+  return Math.min(expS * 1_000, oldestAt, Number.MAX_SAFE_INTEGER);
 }
 
 /** The credential of an Authorization header; throws `unauthorized` when there is none. */

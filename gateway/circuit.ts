@@ -1,21 +1,24 @@
 /**
- * Whether Postgres is there, known without waiting for a command to fail: a small question on a connection of its own,
- * several times a second. While it is not, commands are refused at once instead of after seconds of retries, and those
+ * Whether Postgres takes writes, known without waiting for a command to fail: a small question on a connection of its
+ * own, several times a second, and once a second a row that is committed (a full disk is met in no other way). While it is not, commands are refused at once instead of after seconds of retries, and those
  * under way are given up. Only the probe opens and closes it; a command that failed merely makes it ask at once, because a
  * statement may also be given up for reasons of its own. A probe that is late while commands are answered says that the
  * machine is busy, not that Postgres is away.
  */
 import type { CancelTimer, Clock } from "../engine/io/clock.ts";
+import { isOutage } from "../engine/io/verdict.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { Millis } from "../proto/ids.ts";
-import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS } from "../proto/limits.ts";
+import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS, PROBE_WRITE_EVERY_MS } from "../proto/limits.ts";
 
 export type CircuitPorts = {
   readonly clock: Clock;
-  /** Resolves when Postgres answers, rejects when it does not. */
-  readonly probe: () => Promise<void>;
+  /** Resolves when Postgres takes writes, rejects when it does not. `write` commits a row, `look` does not. */
+  readonly probe: (what: ProbeKind) => Promise<void>;
   readonly onChange: (isOpen: boolean) => void;
 };
+
+export type ProbeKind = "look" | "write";
 
 /** A deadline that fires this late says more about us than about Postgres. */
 const OWN_LAG_MS = 150;
@@ -30,6 +33,9 @@ export class Circuit {
   #isStopped = false;
   #openAt: Millis | null = null;
   #answeredAt: Millis = -Infinity;
+  #wroteAt: Millis = -Infinity;
+  /** A command failed: the next probe writes, whatever the last one said. */
+  #isDoubtful = false;
   #cancelTick: CancelTimer;
 
   constructor(ports: CircuitPorts) {
@@ -65,8 +71,10 @@ export class Circuit {
       this.#answeredAt = this.#ports.clock.now();
       return value;
     } catch (error) {
-      const isAway = error instanceof DispatchError && error.code === "unavailable";
-      if (isAway && !this.#isOpen) void this.#probe();
+      if (isOutage(error) && !this.#isOpen) {
+        this.#isDoubtful = true;
+        void this.#probe();
+      }
       throw error;
     } finally {
       this.#underWay.delete(giveUp);
@@ -97,6 +105,11 @@ export class Circuit {
   #ask(): Promise<Answer> {
     const { clock, probe } = this.#ports;
     const startedAt = clock.now();
+    // Closed is who has written: an open circuit and a doubt end with a commit, nothing less.
+    const isDue = startedAt - this.#wroteAt >= PROBE_WRITE_EVERY_MS;
+    const what = isDue || this.#isOpen || this.#isDoubtful ? "write" : "look";
+    this.#isDoubtful = false;
+    if (what === "write") this.#wroteAt = startedAt;
     return new Promise((resolve) => {
       const cancel = clock.after(PROBE_TIMEOUT_MS, () => {
         const lateMs = clock.now() - startedAt - PROBE_TIMEOUT_MS;
@@ -107,7 +120,7 @@ export class Circuit {
         cancel();
         resolve(answer);
       };
-      probe().then(end("answered"), end("refused"));
+      probe(what).then(end("answered"), end("refused"));
     });
   }
 

@@ -6,6 +6,7 @@
 import { shardOfCourier } from "../engine/shards.ts";
 import { newSessionId } from "../engine/ids.ts";
 import { errorFields } from "../engine/io/log.ts";
+import { OutageLog } from "../engine/io/outage-log.ts";
 import { CLOSE_CODES } from "../proto/errors.ts";
 import type { CloseReason } from "../proto/errors.ts";
 import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../proto/frames.ts";
@@ -58,9 +59,12 @@ export class Connections implements ConnectionHome {
   #serve: ServeFrame = () => undefined;
   #isDraining = false;
 
+  readonly #outages: OutageLog;
+
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
     this.#deps = parts.deps;
+    this.#outages = new OutageLog(parts.deps.log, parts.deps.clock);
     const { bus, subjects, gateway } = parts.deps;
     this.#unsubscribe = bus.subscribe(subjects.gateway(gateway), ({ data }) => this.#deliver(data));
     this.#cancelLook = parts.deps.clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
@@ -247,7 +251,7 @@ export class Connections implements ConnectionHome {
     this.#byCourier.set(principal.subject, connection);
     if (older !== undefined) this.#run(older, { type: "replaced" });
     this.#welcomeCourier(connection, principal, link).catch((error: unknown) => {
-      this.#deps.log.warn(errorFields(error), "a courier could not be welcomed");
+      this.#outages.tell(error, {}, "a courier could not be welcomed");
       if (!link.isOpen()) return;
       // Without its deliveries the app would show none: it shall come back and ask again.
       link.send(errorFrame(asDispatchError(error), null));

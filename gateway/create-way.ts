@@ -3,8 +3,8 @@
  * the two may fail without saying whether it was done; the other then takes the very same command, with the same id, and
  * so changes nothing the second time.
  */
+import { isOutage } from "../engine/io/verdict.ts";
 import type { CreateCommand } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
 import type { Circuit } from "./circuit.ts";
 import type { CreateAnswer } from "./create.ts";
 import type { IntakeDoor } from "./intake.ts";
@@ -29,7 +29,7 @@ export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays[
     try {
       return await intake.put(command);
     } catch (error) {
-      if (!isUnavailable(error) || circuit.isOpen()) throw error;
+      if (!isOutage(error) || circuit.isOpen()) throw error;
       return place(command);
     }
   };
@@ -42,11 +42,9 @@ export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays[
     try {
       return await place(command);
     } catch (error) {
-      if (!isUnavailable(error)) throw error;
+      // What the database has refused is not acknowledged: the intake could never commit it.
+      if (!isOutage(error)) throw error;
       return takeIn(command);
     }
   };
 }
-
-const isUnavailable = (error: unknown): boolean =>
-  error instanceof DispatchError && error.code === "unavailable";

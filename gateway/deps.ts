@@ -18,6 +18,7 @@ import type { DeliveryId, NodeId } from "../proto/ids.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { LedgerEntry } from "../proto/views.ts";
 import type { AdmissionLimits } from "./admission.ts";
+import type { ProbeKind } from "./circuit.ts";
 import type { CityMap } from "./city-map.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./gateway-metrics.ts";
@@ -45,6 +46,8 @@ export type Outward = {
   readonly store: PartnerStore;
   readonly webhookTargets: WebhookTargets;
   readonly notifier: Notifier | null;
+  /** Seals anew what is not under the current signing key; see `webhooks/sealed.ts`. Set by `createCore`. */
+  readonly reseal?: () => Promise<readonly string[]>;
 };
 
 export type Deps = {
@@ -56,8 +59,8 @@ export type Deps = {
   readonly access?: AccessStore;
   /** The fleet as estimates see it; without it they are those of an average courier. */
   readonly fleet?: FleetStore;
-  /** Whether Postgres is there, asked on a connection of its own. Rejects when it is not. */
-  readonly probe: () => Promise<void>;
+  /** Whether Postgres takes writes, asked on a connection of its own. Rejects when it does not. */
+  readonly probe: (what: ProbeKind) => Promise<void>;
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly clock: Clock;

@@ -12,6 +12,7 @@ import type { Clock } from "../engine/io/clock.ts";
 import { ensureDurable } from "../engine/io/durable.ts";
 import { errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";
+import { OutageLog } from "../engine/io/outage-log.ts";
 import { decodeEvent } from "../proto/events.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import { EVENT_ACK_WAIT_MS } from "../proto/limits.ts";
@@ -55,6 +56,7 @@ const OWNER_TOKEN = 2;
 
 export class EventFeed {
   readonly #options: FeedOptions;
+  readonly #outages: OutageLog;
   #isStopped = false;
   #consumer: Consumer | null = null;
   #wake: () => void = () => undefined;
@@ -62,6 +64,7 @@ export class EventFeed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#outages = new OutageLog(options.log, options.clock);
     this.#loop = this.#run();
   }
 
@@ -161,14 +164,11 @@ export class EventFeed {
 
   /** Never rejects: what failed as a whole comes again as a whole. */
   async #verdicts(events: readonly FeedEvent[]): Promise<readonly Verdict[]> {
-    const { name, log, onBatch } = this.#options;
+    const { name, onBatch } = this.#options;
     try {
       return await onBatch(events);
     } catch (error) {
-      log.warn(
-        { feed: name, ...errorFields(error) },
-        "events could not be handled; they come again",
-      );
+      this.#outages.tell(error, { feed: name }, "events could not be handled; they come again");
       return [];
     }
   }

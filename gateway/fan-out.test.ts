@@ -27,9 +27,9 @@ beforeEach(() => {
 
 const courier = (n: number): CourierId => `cur_${n}` as CourierId;
 
-function followedOf(n: number): Followed {
+function followedOf(n: number, carrier = n): Followed {
   const id = `del_00${String(n).padStart(21, "0")}` as DeliveryId;
-  const row = { id, courierId: courier(n), status: "assigned", endedAt: null } as DeliveryRow;
+  const row = { id, courierId: courier(carrier), status: "assigned", endedAt: null } as DeliveryRow;
   const rest = { followers: new Set<Follower>(), events: [], joining: 0 };
   const flags = {
     isReading: false,
@@ -39,7 +39,7 @@ function followedOf(n: number): Followed {
     unsubscribe: () => undefined,
   };
   const followed: Followed = { id, row, ...rest, ...flags };
-  fanOut.need(courier(n), followed);
+  fanOut.need(courier(carrier), followed);
   return followed;
 }
 
@@ -152,6 +152,27 @@ describe("a follower", () => {
     move(1, 10);
     await clock.advance(PERIOD_MS);
     expect(new Set(readers.map(({ got }) => got[0]?.bytes)).size).toBe(1);
+  });
+
+  it("is told of its own delivery and of no other that the same courier carries", async () => {
+    const carried = [followedOf(1, 9), followedOf(2, 9), followedOf(3, 9)];
+    const readers = carried.map((followed) => readerOf(followed));
+    for (let turn = 0; turn < 2; turn++) {
+      move(9);
+      await clock.advance(PERIOD_MS);
+      for (const reader of readers) seeAll(reader);
+    }
+    const told = readers.map(({ got }) => got.flatMap(itemsOf).map(({ delivery }) => delivery));
+    expect(told).toEqual(carried.map(({ id }) => [id, id]));
+  });
+
+  it("is told on each of its connections, whichever was first", async () => {
+    const followed = followedOf(1);
+    const two = [readerOf(followed), readerOf(followed)];
+    move(1);
+    await clock.advance(PERIOD_MS);
+    for (const { got } of two)
+      expect(got.flatMap(itemsOf)).toMatchObject([{ delivery: followed.id }]);
   });
 
   it("costs nothing while nobody moves, and a courier without followers never", async () => {

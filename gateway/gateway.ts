@@ -18,6 +18,9 @@ import type { SocketCaps } from "./socket-caps.ts";
 import { listenerOf } from "./listener-kinds.ts";
 import type { Headers, UpgradeAnswer } from "./listener.ts";
 
+/** A line about refused connections at most so often. */
+const REFUSALS_SAID_MS = 10_000;
+
 export type Gateway = {
   /** The port of the public listener. */
   readonly port: number;
@@ -28,8 +31,12 @@ export type Gateway = {
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a gateway. Rejects when the port is taken. */
-export async function startGateway(deps: Deps, version: string): Promise<Gateway> {
+/** Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is taken. */
+export async function startGateway(
+  deps: Deps,
+  version: string,
+  connectionsMax = 0,
+): Promise<Gateway> {
   const { log, config } = deps;
   const guards = createGuards(deps);
   const core = createCore(deps, authOf(deps, guards), version, guards);
@@ -48,6 +55,8 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
     frameMaxBytes: FRAME_MAX_BYTES,
     bufferMaxBytes: SOCKET_BUFFER_MAX_BYTES,
     idleS: SOCKET_IDLE_S,
+    connectionsMax,
+    onRefused: countingRefusals(deps, connectionsMax),
     onRequest: (exchange) => door.serve(exchange),
     addressOf: addressReader(proxies),
     isProxy: (address) => proxies.check(address, isIPv6(address) ? "ipv6" : "ipv4"),
@@ -71,6 +80,21 @@ export async function startGateway(deps: Deps, version: string): Promise<Gateway
   const { port } = listener;
   const drain = (): void => listener.drain();
   return { port, connections, drain, stop: () => (stopped ??= stopAll()) };
+}
+
+/** Each refused connection counts; a line says it once in a while, however many they are. */
+function countingRefusals({ metrics, log, clock }: Deps, connectionsMax: number): () => void {
+  let unsaid = 0;
+  let sayAt = 0;
+  return () => {
+    metrics.limited.inc({ scope: "connections" });
+    unsaid++;
+    if (clock.now() < sayAt) return;
+    sayAt = clock.now() + REFUSALS_SAID_MS;
+    const why = "connections are refused: as many are open as the limit of open files allows";
+    log.warn({ refused: unsaid, connectionsMax }, why);
+    unsaid = 0;
+  };
 }
 
 /** Before the upgrade: how many there are already, then who asks. */

@@ -28,7 +28,12 @@ export function createGuards(deps: Deps): Guards {
 
 /** The verifier of credentials under the keys of the settings. */
 export function authOf({ config, store, clock }: Deps, { revocations }: Guards): Auth {
-  const { authKey, authKeyPrevious: previous } = config;
-  const keys = previous ? ([authKey, previous] as const) : ([authKey] as const);
-  return createAuth({ keys, store, clock, revocations });
+  return createAuth({ keys: keysOf(config), store, clock, revocations });
 }
+
+/** The signing key, and while keys are exchanged the one before it. */
+export const keysOf = ({
+  authKey,
+  authKeyPrevious: previous,
+}: Deps["config"]): readonly [current: string, previous?: string] =>
+  previous ? [authKey, previous] : [authKey];

@@ -3,7 +3,8 @@
  * same key with another body is refused; while the first still runs, the second is told so. Keys belong to a principal.
  *
  * Kept are answers of commands that ran: success, and a refusal that the command itself decided (409). Never kept are
- * failed validation, missing permission and our own failures, so that they can be mended and repeated.
+ * failed validation, missing permission and our own failures, so that they can be mended and repeated. A secret in an
+ * answer is kept sealed.
  */
 import { createHash } from "node:crypto";
 import type { Log } from "../engine/io/log.ts";
@@ -13,6 +14,7 @@ import { DispatchError } from "../proto/errors.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
 import type { Principal } from "./principal.ts";
 import { fieldProblem } from "./problem.ts";
+import type { SecretBox } from "./secret-box.ts";
 
 /** An answer as it is stored: a JSON body, or null for none. */
 export type KeptAnswer = { readonly status: number; readonly body: unknown };
@@ -59,15 +61,22 @@ const key = (
   fingerprint: createHash("sha256").update(route).update("\n").update(body).digest("base64url"),
 });
 
+const contextOf = ({ principal, key }: IdempotencyKey): string => `${principal}\n${key}`;
+
+const hasSecret = (body: unknown): body is { readonly secret: string } =>
+  typeof body === "object" && body !== null && "secret" in body && typeof body.secret === "string";
+
 export class Idempotency {
   readonly #store: Pick<Store, "storedAnswer" | "keepAnswer">;
   readonly #log: Log;
+  readonly #box: SecretBox;
   /** Keys whose first request still runs here. Bounded by the requests in flight. */
   readonly #inFlight = new Set<string>();
 
-  constructor(store: Pick<Store, "storedAnswer" | "keepAnswer">, log: Log) {
+  constructor(store: Pick<Store, "storedAnswer" | "keepAnswer">, log: Log, box: SecretBox) {
     this.#store = store;
     this.#log = log;
+    this.#box = box;
   }
 
   /** Runs `work` unless the same key is running. Throws `idempotency_in_progress`. */
@@ -89,17 +98,29 @@ export class Idempotency {
     const stored = await this.#store.storedAnswer(key);
     if (stored !== null) {
       if (stored.fingerprint !== key.fingerprint) throw new DispatchError("idempotency_mismatch");
-      return { status: stored.status, body: stored.body, isReplay: true };
+      return { status: stored.status, body: this.#opened(key, stored.body), isReplay: true };
     }
     const answer = await work();
     if (KEPT_STATUSES.has(answer.status)) await this.#keep(key, answer);
     return { ...answer, isReplay: false };
   }
 
+  /** A field named `secret` is kept sealed, for this very key. */
+  #sealed(key: IdempotencyKey, body: unknown): unknown {
+    if (!hasSecret(body)) return body;
+    return { ...body, secret: this.#box.seal(body.secret, contextOf(key)) };
+  }
+
+  /** Null in its place when it cannot be opened: the signing key it was kept under is gone. */
+  #opened(key: IdempotencyKey, body: unknown): unknown {
+    if (!hasSecret(body)) return body;
+    return { ...body, secret: this.#box.open(body.secret, contextOf(key)) };
+  }
+
   /** The command is committed: when only its answer cannot be kept, a repetition gives the same answer by nature. */
   async #keep(key: IdempotencyKey, answer: KeptAnswer): Promise<void> {
     try {
-      await this.#store.keepAnswer(key, answer.status, answer.body);
+      await this.#store.keepAnswer(key, answer.status, this.#sealed(key, answer.body));
     } catch (error) {
       this.#log.warn(errorFields(error), "an answer could not be kept under its key");
     }

@@ -161,6 +161,12 @@ class NodeListener implements Listener {
     const { connectionsPerAddressMax: most = 0, isProxy } = this.#options;
     const isFree = most === 0 || isLoopback(address) || isProxy?.(address) === true;
     const count = this.#byAddress.get(address) ?? 0;
+    if (this.#isFull()) {
+      this.#options.onRefused?.();
+      socket.on("error", () => undefined);
+      socket.destroy();
+      return;
+    }
     if (address === "" || (!isFree && count >= most)) {
       socket.on("error", () => undefined);
       socket.destroy();
@@ -174,6 +180,12 @@ class NodeListener implements Listener {
       if (left > 0) this.#byAddress.set(address, left);
       else this.#byAddress.delete(address);
     });
+  }
+
+  /** Beyond this nothing could be opened for the connections that are there, nor for the admin door. */
+  #isFull(): boolean {
+    const { connectionsMax: most = 0 } = this.#options;
+    return most > 0 && this.#connections.size >= most;
   }
 
   #serve(exchange: NodeExchange): void {

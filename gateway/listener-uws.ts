@@ -24,7 +24,7 @@ import type { Head, Headers, Refusal } from "./request-head.ts";
 type PeerData = { remoteAddress: string; receiver: WsReceiver | null; peer: OwnPeer | null };
 type Socket = uws.WebSocket<PeerData>;
 /** What the handlers of one listener share. */
-type House = ListenerOptions & { isDraining: boolean };
+type House = ListenerOptions & { isDraining: boolean; connections: number };
 
 const NO_HEAD: Head = { path: "", query: "", headers: {} };
 const INTERNAL: Refusal = { code: "internal" };
@@ -33,8 +33,9 @@ const INTERNAL: Refusal = { code: "internal" };
 export function listen(options: ListenerOptions): Promise<Listener> {
   // Removes the library's own header from every answer; the function is not in its types.
   (uws as unknown as { _cfg: (what: string) => void })._cfg("silent");
-  const house: House = { ...options, isDraining: false };
+  const house: House = { ...options, isDraining: false, connections: 0 };
   const app = uws.App();
+  app.filter((res, change) => countConnection(house, res, change));
   for (const path of options.socketPaths) app.ws<PeerData>(path, socketBehavior(house));
   app.any("/*", (res, req) => handleRequest(house, res, req));
   return new Promise((resolve, reject) => {
@@ -71,6 +72,15 @@ export function listen(options: ListenerOptions): Promise<Listener> {
     const flags = isShared ? 0 : exclusive;
     (app as unknown as ListenWithFlags).listen(host, port, flags, onListening);
   });
+}
+
+/** The library reports each connection as it opens and as it closes, and one that became a socket only as it opens. */
+function countConnection(house: House, res: uws.HttpResponse, change: number | bigint): void {
+  house.connections += change > 0 ? 1 : -1;
+  const { connectionsMax = 0, onRefused } = house;
+  if (change < 0 || connectionsMax === 0 || house.connections <= connectionsMax) return;
+  onRefused?.();
+  res.close();
 }
 
 /** Never throws: the library would end the process. */
@@ -257,6 +267,7 @@ function socketBehavior(options: House): uws.WebSocketBehavior<PeerData> {
       ),
     close: (ws, code) =>
       guard(null, "close", () => {
+        options.connections--;
         const { peer, receiver } = ws.getUserData();
         peer?.detach();
         receiver?.closed(code);

@@ -69,6 +69,10 @@ export type ListenerOptions = {
   readonly addressOf?: AddressOf;
   /** Open connections of one peer's address, whatever they carry; 0: no cap. Not for the machine itself and proxies. */
   readonly connectionsPerAddressMax?: number;
+  /** Open connections in all, sockets included, beyond which new ones are closed at once; 0: no cap. */
+  readonly connectionsMax?: number;
+  /** Called for each of those. */
+  readonly onRefused?: () => void;
   /** Whether a peer is a proxy of ours, by its address. */
   readonly isProxy?: (address: string) => boolean;
   /** On answers that the listener itself gives. */

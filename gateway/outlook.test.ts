@@ -1,6 +1,6 @@
 /** What a new delivery may expect of the fleet. */
 import { describe, expect, it } from "vitest";
-import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
+import { PICKUP_HANDLING_S, createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import { createLog } from "../engine/io/log.ts";
 import type { Fleet, FleetCourier, FleetDelivery } from "../engine/store/fleet.ts";
@@ -90,6 +90,37 @@ describe("the outlook", () => {
     if (alone?.kind !== "backlog" || fourth?.kind !== "backlog") throw new Error("no wait");
     expect(alone.waitS).toBeGreaterThan(300);
     expect(fourth.waitS).toBeCloseTo(alone.waitS * 4, 6);
+  });
+
+  it("is a wait that only those count for who are within reach and of the wanted kind", () => {
+    const couriers = [courier("a", 500, { slots: 0 })];
+    const deliveries = [delivery("a", 600, 1_600)];
+    const alone = expectOf({ couriers, deliveries });
+    if (alone?.kind !== "backlog") throw new Error("no wait");
+    const far = courier("far", 8_000, { slots: 0 });
+    const van = courier("van", 300, { slots: 0, vehicle: "van" });
+    const more = [...deliveries, delivery("far", 8_000, 8_100), delivery("van", 300, 400)];
+    const backlogs = [{ ...east(8_000), waiting: 50 }];
+    const all = { couriers: [...couriers, far, van], deliveries: more, backlogs };
+    expect(expectOf(all, { vehicle: "bike" })).toEqual(alone);
+    expect(expectOf({ ...all, couriers: [far] })).toBeNull();
+    // Twice the couriers, half the wait for as many.
+    const two = [...couriers, courier("b", 500, { slots: 0 })];
+    const both = expectOf({
+      couriers: two,
+      deliveries: [...deliveries, delivery("b", 600, 1_600)],
+    });
+    if (both?.kind !== "backlog") throw new Error("no wait");
+    expect(both.waitS).toBeCloseTo(alone.waitS / 2, 6);
+  });
+
+  it("is no sooner than the parcel is ready, and in seconds", () => {
+    const couriers = [courier("a", 300)];
+    const now = expectOf({ couriers });
+    const later = expectOf({ couriers }, { readyAt: NOW + 3_600_000 });
+    if (now?.kind !== "couriers" || later?.kind !== "couriers") throw new Error("nobody");
+    expect(later.pickedUpS).toBeCloseTo(3_600 + PICKUP_HANDLING_S, 6);
+    expect(later.deliveredS - later.pickedUpS).toBeCloseTo(now.deliveredS - now.pickedUpS, 6);
   });
 
   it("learns how long a search takes, from ten of them on", () => {

@@ -61,11 +61,17 @@ export function problemHeaders(error: DispatchError): Record<string, string> {
   return headers;
 }
 
-/** Operating errors as they are; everything else is a bug, hidden behind `internal`. */
-export const asDispatchError = (error: unknown): DispatchError =>
-  error instanceof DispatchError
-    ? error
-    : new DispatchError("internal", undefined, { cause: error });
+const CAUSES_MAX = 8;
+
+/** Operating errors as they are, also where they are the cause; everything else is a bug, hidden behind `internal`. */
+export function asDispatchError(error: unknown): DispatchError {
+  let one = error;
+  for (let depth = 0; depth < CAUSES_MAX && one instanceof Error; depth++) {
+    if (one instanceof DispatchError) return one;
+    one = one.cause;
+  }
+  return new DispatchError("internal", undefined, { cause: error });
+}
 
 /** A refusal of one field. */
 export const fieldProblem = (

@@ -41,6 +41,7 @@ beforeAll(async () => {
       HEXDISPATCH_AUTH_KEY: TEST_KEY,
       HEXDISPATCH_PUBLIC_PORT: String(port),
       HEXDISPATCH_ADMIN_PORT: String(adminPort),
+      HEXDISPATCH_DRAIN_MS: "200",
     },
   });
   for (const stream of [child.stdout, child.stderr]) {

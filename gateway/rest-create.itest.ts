@@ -6,7 +6,7 @@ import * as answers from "./schemas-answers.ts";
 import { until } from "./testing/clients.ts";
 import { expectAsDescribed } from "./testing/described.ts";
 import { fits, refused } from "./testing/expect.ts";
-import { BODY, HERE } from "./testing/gateway.ts";
+import { BODY, HERE, tokenOf } from "./testing/gateway.ts";
 import type { TestGateway } from "./testing/gateway.ts";
 import { startWithPeople } from "./testing/people.ts";
 import type { People } from "./testing/people.ts";
@@ -112,6 +112,16 @@ describe("a create", () => {
     expect(await reasonOf(60_000)).toBe("searching");
   });
 
+  it("is taken up to seven days ahead, and no further", async () => {
+    const day = 86_400_000;
+    const ahead = (ms: number) =>
+      t.rest.post("/v1/deliveries", customer, {
+        ...{ ...BODY, ready_at: new Date(Date.now() + ms).toISOString() },
+      });
+    expect((await ahead(7 * day - 60_000)).status).toBe(201);
+    refused(await ahead(7 * day + 60_000), 422, "invalid_field", "/ready_at");
+  });
+
   it("refuses keys that would reach a prototype", async () => {
     const evil = JSON.stringify(BODY).replace("{", '{"__proto__":{"admin":true},');
     refused(
@@ -163,6 +173,19 @@ describe("Idempotency-Key", () => {
     );
     const theirs = await t.rest.post("/v1/deliveries", partner, BODY, key("k1"));
     expect(theirs.headers.get("idempotent-replayed")).toBeNull();
+  });
+
+  it("of two customers is two keys, also while both are under way", async () => {
+    const tokens = [customer, await tokenOf("customer", "cus_2"), partner];
+    const both = await Promise.all(
+      tokens.map((token) => t.rest.post("/v1/deliveries", token, BODY, key("k-shared"))),
+    );
+    expect(both.map(({ status }) => status)).toEqual([201, 201, 201]);
+    expect(new Set(both.map(({ body }) => body.delivery_id)).size).toBe(3);
+    for (const [i, token] of tokens.entries()) {
+      const again = await t.rest.post("/v1/deliveries", token, BODY, key("k-shared"));
+      expect(again.body.delivery_id).toBe(both[i]?.body.delivery_id);
+    }
   });
 
   it("says 409 while the first still runs, and never makes two", async () => {

@@ -98,6 +98,22 @@ describe("a courier's session", () => {
     await until(() => t.nodes.heard("closed", "cur_two_phones").length === 2);
   });
 
+  it("is one at a time, however often the courier connects: each newer one ends the one before", async () => {
+    const token = await courier("cur_three_phones");
+    const phones = [];
+    for (let i = 0; i < 3; i++) {
+      const phone = await t.connect(token);
+      await phone.next("welcome");
+      phones.push(phone);
+    }
+    const [first, second, third] = phones as [Client, Client, Client];
+    const { code } = CLOSE_CODES.replaced;
+    expect([await first.closed, await second.closed]).toEqual([code, code]);
+    third.send({ type: "ping", ...ping(1) });
+    expect((await third.next("ping_ack")).seq).toBe(1);
+    third.end();
+  });
+
   it("passes pings on in batches and acknowledges the highest", async () => {
     const client = await t.connect(await courier("cur_pings"));
     await client.next("welcome");

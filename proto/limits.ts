@@ -75,6 +75,8 @@ export const READY_AHEAD_MAX_MS = 604_800_000;
 /** A tracking link opens nothing so long after the delivery ended. */
 export const LINK_AFTER_END_MS = 3_600_000;
 export const COURIER_CAPACITY_MAX_DELIVERIES = 20;
+/** Proxies in a row that X-Forwarded-For is followed through, from the nearest one on. */
+export const FORWARDED_MAX_HOPS = 32;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** A socket from which nothing comes for so long is closed; longer than a reader may stand still. */
 export const SOCKET_IDLE_S = 120;
@@ -98,12 +100,42 @@ export const COME_BACK_SOCKETS_PER_S = 1_000;
 export const COME_BACK_WITHIN_MAX_MS = 20_000;
 export const COURIER_COME_BACK_WITHIN_MAX_MS = 3_000;
 export const IDEMPOTENCY_KEPT_H = 48;
+/** A node asks Postgres so often whether it can commit; without an answer for the second span it says that it cannot. */
+export const FITNESS_PROBE_MS = 250;
+export const UNABLE_AFTER_MS = 1_000;
+/** It says that it can again after so long without a failure, twice as long after each relapse, up to the second. */
+export const ABLE_AFTER_MS = 500;
+export const ABLE_AFTER_MAX_MS = 60_000;
+/** Shards of a node that has said for so long that it cannot commit go to one that could all that time. */
+export const BLOCKED_KEEPS_MS = 2_000;
+/** A token that is older than 366 days has expired, whatever it says. */
+export const TOKEN_LIFE_MAX_MS = 31_622_400_000;
 /** A revocation outlives the longest token. */
 export const REVOCATIONS_KEPT_H = 8_808;
+/** Rows of one statement; a reading goes on until a page is not full. */
+export const REVOCATIONS_PAGE_ROWS = 5_000;
+/** All are read anew this often: what was purged is forgotten, and whatever was edited by hand is learned. */
+export const REVOCATIONS_REREAD_MS = 3_600_000;
+/** How much the clock of whoever issues tokens may differ; a token issued further ahead is refused. */
+export const TOKEN_CLOCK_SKEW_MS = 5_000;
 
 /** Partners, webhooks, notices. */
 export const PARTNER_REQUESTS_PER_S = 200;
 export const PARTNER_REQUESTS_BURST = 400;
+/** Refusals that a partner who is too fast still gets an answer to; what is beyond is dropped and counted. */
+export const PARTNER_REFUSALS_PER_S = 50;
+export const PARTNER_REFUSALS_BURST = 400;
+/** Requests of one partner that a gateway has under way. */
+export const PARTNER_UNDER_WAY_MAX_REQUESTS = 400;
+/** Answers to `$SRV` questions: of one partner, and of all who ask in our own account. */
+export const PARTNER_DISCOVERY_PER_S = 10;
+export const PARTNER_DISCOVERY_BURST = 50;
+export const OWN_DISCOVERY_PER_S = 50;
+export const OWN_DISCOVERY_BURST = 200;
+/** How old the counts of `$SRV.STATS` may be. */
+export const DISCOVERY_STATS_KEPT_MS = 1_000;
+/** A name that is no partner's is looked up in Postgres no more often than this. */
+export const PARTNERS_MISS_MS = 250;
 /** What the NATS server grants each partner's account. A body of BODY_MAX_BYTES and its headers fit into a message. */
 export const PARTNER_CONNECTIONS_MAX = 64;
 export const PARTNER_SUBSCRIPTIONS_PER_CONNECTION_MAX = 256;
@@ -185,6 +217,47 @@ export const NATS_REQUEST_TIMEOUT_MS = 1_000;
 export const NATS_VERSION_MIN = "2.10.0";
 export const POSTGRES_VERSION_MIN = 15;
 
+/** Processes, their output and their files. */
+/** How long a gateway that ends still takes new connections, unless it is told another time. */
+export const DRAIN_DEFAULT_MS = 5_000;
+export const DRAIN_MAX_MS = 600_000;
+/** What a gateway may take to end beside that: goodbyes to sockets, last messages, connections closed. */
+export const GATEWAY_STOP_MAX_MS = 25_000;
+/** What a node may take to end: shards handed over, work under way finished, positions saved. */
+export const NODE_STOP_MAX_MS = 15_000;
+/** Log lines that wait for a reader who is slow; beyond it the newest are dropped. */
+export const OUTPUT_BUFFER_MAX_BYTES = 1_048_576;
+/** Open files that are kept from clients: admin door, log, libraries, outgoing calls, and some to spare. */
+export const FILES_RESERVED = 64;
+/** Of the connections that are left, a twentieth, at least so many, is for requests and never for sockets. */
+export const REQUEST_CONNECTIONS_MIN = 16;
+/** However few files may be open, so many connections are taken. */
+export const CONNECTIONS_MIN = 8;
+/** NATS as it fails. */
+/** So long a start waits for a server that does not answer or refuses us; then the process ends with code 1. */
+export const NATS_START_WAIT_MS = 15_000;
+/** Between two attempts to connect; longer from one refusal of our credentials to the next. */
+export const NATS_RECONNECT_MS = 200;
+export const NATS_REFUSED_RECONNECT_MAX_MS = 2_000;
+/** A trouble that lasts is logged again after so long. */
+export const NATS_TROUBLE_LOG_MS = 30_000;
+/** Different texts of errors that are remembered, so that each is logged once in a while. */
+export const NATS_TROUBLES_MAX = 64;
+/** A subscription that the server refused is asked for again after so long. */
+export const NATS_RESUBSCRIBE_MS = 5_000;
+/** So long after it was last met, a refused subject keeps a process unready. */
+export const NATS_PERMISSION_SHOWN_MS = 15_000;
+/** Below this, messages of ours do not fit into the server's `max_payload`: a create with its headers, say. */
+export const NATS_PAYLOAD_MIN_BYTES = 131_072;
+/** How often streams are made sure of, how far apart two attempts are, and how much later a failing one comes. */
+export const STREAMS_LOOK_MS = 10_000;
+export const STREAMS_GAP_MS = 1_000;
+export const STREAMS_RETRY_MAX_MS = 10_000;
+/** One call of JetStream's API while streams are made sure of. */
+export const STREAMS_CALL_TIMEOUT_MS = 3_000;
+/** An answer of `/readyz` is good for so long: many who ask share one look. */
+export const READY_KEPT_MS = 500;
+
 /** The store. */
 /** Connections of one process, unless it is told another number. */
 export const POSTGRES_POOL_CONNECTIONS = 4;
@@ -193,6 +266,16 @@ export const POSTGRES_WAITING_MAX_STATEMENTS = 2_000;
 export const POSTGRES_CONNECT_TIMEOUT_MS = 2_000;
 /** The server gives a statement up after this; on our side it counts as unanswered a little later. */
 export const POSTGRES_STATEMENT_TIMEOUT_MS = 2_500;
+/** Less than a statement's time: a row or table that somebody holds is told from a server that is slow. */
+export const POSTGRES_LOCK_TIMEOUT_MS = 1_000;
+/** Commands of a failed batch that are repeated by themselves at the same time, each on a connection. */
+export const ISOLATED_LANES_MAX = 2;
+/** One that was not sent for so long is refused as `unavailable`. */
+export const ISOLATED_WAIT_MAX_MS = 2_000;
+/** A row that was held is kept out of batches for so long. */
+export const HELD_KEY_MS = 5_000;
+/** A pool whose sessions are worth nothing is replaced, not more often than this. */
+export const POSTGRES_RENEW_EVERY_MS = 1_000;
 /** A command that has not been sent for so long is refused as `unavailable`. */
 export const STORE_WAIT_MAX_MS = 3_000;
 /** A new delivery becomes due for the sweep only now, so that the telling, which is faster, comes first. */
@@ -211,11 +294,27 @@ export const FLEET_MAX_DELIVERIES = 50_000;
 /** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
 export const PROBE_EVERY_MS = 250;
 export const PROBE_TIMEOUT_MS = 600;
+/** How often such a question commits a row: a full disk refuses nothing less. */
+export const PROBE_WRITE_EVERY_MS = 1_000;
+/** An outage is said in the log once in so long for each of its codes. */
+export const OUTAGE_LOG_EVERY_MS = 30_000;
 /** How long a gateway waits for the stream to acknowledge a create that Postgres cannot take, and how often it tries. */
 export const INTAKE_ACK_TIMEOUT_MS = 700;
 export const INTAKE_ATTEMPTS = 3;
 /** Its id is being stored: so long until it is tried again. */
 export const INTAKE_UNDER_WAY_MS = 50;
+/** Creates of the intake that its worker has in hand at a time, those included that failed and wait. */
+export const INTAKE_HELD_MAX = 500;
+/**
+ * A create that was acknowledged is given up (buried, for people) only after the database has refused its data so often
+ * and over so long, and has taken a harmless write after each refusal.
+ */
+export const INTAKE_REFUSALS_MIN = 8;
+export const INTAKE_REFUSED_MIN_MS = 60_000;
+/** Buried creates that are listed at once. */
+export const INTAKE_BURIED_LIST_MAX = 1_000;
+/** What cannot be read is perhaps of a newer version, and waits so long for a node of that version. */
+export const INTAKE_UNREADABLE_MIN_MS = 600_000;
 /** A stream that did not say whether it has a key is not asked for others for so long. */
 export const INTAKE_QUIET_MS = 2_000;
 

@@ -349,13 +349,14 @@ export const streamTable = {
   },
   beat: {
     code: 9,
-    doc: "A node to all nodes, ten times a second: it lives, and these shards it owns. `number` rises with each beat; `lagMs`: how late its own loop is.",
+    doc: "A node to all nodes, ten times a second: it lives, and these shards it owns. `number` rises with each beat; `lagMs`: how late its own loop is. `blocked`: it cannot commit.",
     fields: {
       node: nodeId,
       number: u53,
       phase: oneOf(["starting", "ready", "leaving", "gone"]),
       lagMs: u32,
       owned: list(struct("owned shard", { shard: u16, epoch: u53 }), 4_096),
+      blocked: maybe(bool),
     },
   },
   digest: {

@@ -77,6 +77,10 @@ export const SUBJECTS = {
     pattern: "{prefix}.v1.req.{partner}.delivery.{action}",
     doc: "Request of a partner to any gateway (queue group `q`): `quote`, `create`, `update`, `cancel`, `get`, `list`. The third token of the path is who asks; the accounts of the server see to it.",
   },
+  partnerService: {
+    pattern: "{prefix}.v1.srv.{partner}.>",
+    doc: "Discovery by a partner: `$SRV.PING` and `$SRV.INFO` of its account arrive here, so that who asks is known.",
+  },
   partnerInbox: {
     pattern: "{prefix}.v1.inbox.{partner}.>",
     doc: "Answers to a partner, and the messages of its consumer: the only subjects that it may listen on.",
@@ -151,6 +155,9 @@ export function subjectsFor(prefix: string) {
       `${p}.v1.req.${partner === "*" ? partner : token(partner)}.delivery.${action}`,
     partnerRequests: (partner: string) => `${p}.v1.req.${token(partner)}.delivery.*`,
     partnerRequestsAll: `${p}.v1.req.*.delivery.*`,
+    /** `verb` is what follows `$SRV.` in the partner's account. */
+    partnerService: (partner: string, verb: string) => `${p}.v1.srv.${token(partner)}.${verb}`,
+    partnerServiceAll: `${p}.v1.srv.*.>`,
     partnerInbox: (partner: string) => `${p}.v1.inbox.${token(partner)}`,
     partnerStream: (partner: string) => `${p}.v1.js.${token(partner)}`,
   } as const;
@@ -203,7 +210,7 @@ export const STREAMS = {
   INTAKE: {
     subject: "intakeAll",
     storage: "file",
-    ageMaxS: 86_400,
+    ageMaxS: 604_800,
     bytesMax: 536_870_912,
     dedupeS: 3_600,
     whenFull: "new refused",

@@ -22,6 +22,72 @@ export class SetupError extends Error {}
 
 const say = (line) => process.stdout.write(line + "\n");
 
+const END_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
+/** How often it is looked whether npm still lives, ms. */
+const PARENT_LOOK_MS = 500;
+/** npm may take so long to end, ms. */
+const NPM_END_MS = 5000;
+/** The npm that runs at the moment; null: none. */
+let runningNpm = null;
+
+/** A closed pipe or terminal costs the lines that nobody reads, and never this process. */
+function outliveReaders() {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+}
+
+/**
+ * Started by npm, this process goes when npm goes: a service manager that ends npm means all of it, and npm does not pass
+ * every signal on. Whoever starts it otherwise (a shell, setsid) may go and leave it running.
+ */
+function followParent() {
+  if (!process.env.npm_lifecycle_event) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    say("npm has ended: everything is stopped");
+    process.kill(process.pid, "SIGTERM");
+  }, PARENT_LOOK_MS);
+  timer.unref();
+}
+
+/**
+ * From the first line on a signal ends what the set-up has running and then this process. Returns the function that hands
+ * signals over to somebody else.
+ */
+export function endOnSignals() {
+  outliveReaders();
+  followParent();
+  let isEnding = false;
+  const onSignal = (signal) => {
+    // Under nohup the end of the terminal is none of ours; scripts/run/terminal.ts says more.
+    if (isEnding || (signal === "SIGHUP" && /(^|\/)nohup$/.test(process.env._ || ""))) return;
+    isEnding = true;
+    const npm = runningNpm;
+    if (npm === null) process.exit(0);
+    npm.removeAllListeners("exit");
+    npm.on("exit", () => process.exit(0));
+    signalGroup(npm, "SIGTERM");
+    setTimeout(() => {
+      signalGroup(npm, "SIGKILL");
+      process.exit(0);
+    }, NPM_END_MS);
+  };
+  for (const signal of END_SIGNALS) process.on(signal, onSignal);
+  return () => {
+    for (const signal of END_SIGNALS) process.removeListener(signal, onSignal);
+  };
+}
+
+/** npm and all that it started. */
+function signalGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
+}
+
 const parts = (version) =>
   version.replace(/^v/, "").split("-")[0].split(".").map(Number).concat(0, 0).slice(0, 3);
 
@@ -100,17 +166,22 @@ function runNpm(args, what) {
   const started = Date.now();
   const command = npmCommand(args);
   return new Promise((resolve, reject) => {
-    const child = childProcess.spawn(command[0], command[1], { cwd: root, stdio: "inherit" });
+    // A group of its own, so that it can be ended with all that it starts.
+    const options = { cwd: root, stdio: "inherit", detached: process.platform !== "win32" };
+    const child = childProcess.spawn(command[0], command[1], options);
+    runningNpm = child;
     const seconds = () => Math.round((Date.now() - started) / 1000);
     const ticker = setInterval(() => {
       if (!process.stdout.isTTY) say(what + " ... " + seconds() + " s");
     }, 10000);
     child.on("error", (error) => {
       clearInterval(ticker);
+      runningNpm = null;
       reject(new SetupError("npm could not be run: " + error.message));
     });
     child.on("exit", (code) => {
       clearInterval(ticker);
+      runningNpm = null;
       resolve(code === null ? 1 : code);
     });
   });

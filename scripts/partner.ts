@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { maskedNatsUrl, parseNatsAddress } from "../engine/io/nats-address.ts";
 import { connectNats } from "../engine/io/nats.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { subjectsFor } from "../proto/subjects.ts";
@@ -51,7 +52,9 @@ async function main(): Promise<void> {
     throw new SetupError("no Postgres is known: run `npm start` first");
   const folder = stateFolder();
   const isOurs = !process.env["HEXDISPATCH_NATS_URL"];
-  const seedFile = process.env["HEXDISPATCH_NATS_CREDENTIALS"] || ownSeedFile(folder);
+  const { login } = parseNatsAddress(system.natsUrl);
+  const seedFile =
+    login === null ? process.env["HEXDISPATCH_NATS_CREDENTIALS"] || ownSeedFile(folder) : null;
   const usual = isOurs ? localAccountsFile(folder) : join(folder, ACCOUNTS_FILE);
   const accountsFile = process.env["HEXDISPATCH_NATS_ACCOUNTS_FILE"] || usual;
   const reload = reloadOf(system);
@@ -68,7 +71,8 @@ async function main(): Promise<void> {
     store,
     nats,
     prefix: system.natsPrefix,
-    ownKeys: [publicKeyOf(seedFile)],
+    ownKeys: seedFile === null ? [] : [publicKeyOf(seedFile)],
+    ownUser: login?.kind === "user" ? login.user : null,
     accountsFile,
     reload,
     natsUrl: system.natsUrl,
@@ -88,7 +92,9 @@ async function main(): Promise<void> {
       const seed = command === "add" ? await admin.add(name) : await admin.rotate(name);
       process.stdout.write(`${seed}\n`);
       const subjects = subjectsFor(system.natsPrefix);
-      say(`partner ${name}: ${system.natsUrl}, requests on ${subjects.partnerRequests(name)}`);
+      say(
+        `partner ${name}: ${maskedNatsUrl(system.natsUrl)}, requests on ${subjects.partnerRequests(name)}`,
+      );
       if (isTestPrincipal(name)) say("everything it asks for is a test, carried by robots");
       say("this key is shown once and kept nowhere; see docs/partners.md");
     }

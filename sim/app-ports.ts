@@ -25,11 +25,17 @@ export type AppPorts = {
 const SKEW_MAX_MS = 3_000;
 
 /** A phone that has just been turned on. */
-export function makePhone(name: string, { clock, history }: AppPorts, random: SeededRandom): Phone {
+export function makePhone(
+  owner: string,
+  { clock, history }: AppPorts,
+  random: SeededRandom,
+  name = owner,
+): Phone {
   const skew = { offsetMs: random.between(-SKEW_MAX_MS, SKEW_MAX_MS), driftPpm: 0 };
   const onFrame = (): void => undefined;
   return {
     name,
+    owner,
     machine: new Machine(name, clock, skew),
     isOffline: false,
     sockets: new Set(),
@@ -38,16 +44,19 @@ export function makePhone(name: string, { clock, history }: AppPorts, random: Se
   };
 }
 
-/** The options of every client of the SDK on that phone. */
+/** How long a token of an app is good: many run out within a run. */
+const TOKEN_TTL_MS = 240_000;
+
+/** The options of every client of the SDK on that phone. `who`: role and subject, `courier:cur_1`. */
 export function sessionOptions(
-  token: string,
+  who: string,
   phone: Phone,
   { doors }: AppPorts,
   random: SeededRandom,
 ): CustomerOptions & { readonly fetch: typeof fetch } {
   return {
     url: "http://sim",
-    getToken: () => token,
+    getToken: () => `${who}:${phone.machine.now() + TOKEN_TTL_MS}`,
     webSocket: doors.socketOf(phone),
     fetch: doors.fetchOf(phone),
     clock: sdkClock(phone.machine),

@@ -8,14 +8,16 @@ import type { Courier } from "../actors/courier-state.ts";
 import type { HostMessage } from "../engine/host-ports.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
-import { NEXT_STATUSES } from "../proto/status.ts";
+import { NEXT_STATUSES, isTerminal } from "../proto/status.ts";
 import type { Status } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
 import type { CreateCommand, CreateOutcome } from "../engine/store/port.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
+import { Promises } from "./promises.ts";
 import type { Message } from "./subject.ts";
 
 /** Clocks of two processes differ by so much at most. */
@@ -25,6 +27,8 @@ const SKEW_MAX_MS = 6_000;
  * While Postgres is away it goes by the one it has (docs/architecture.md: positions go on): that time is added.
  */
 const STALE_ROW_MS = 45_000;
+/** The database's clock may be off by so much. */
+const CLOCKS_APART_H = 8;
 const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
 
 export class Checks {
@@ -39,6 +43,8 @@ export class Checks {
   readonly #created = new Set<DeliveryId>();
   readonly #byKey = new Map<string, string>();
   readonly #keys = new Map<string, DeliveryId>();
+  /** When each key was answered first, true time. */
+  readonly #keyedAt = new Map<string, Millis>();
   /** Times at which an assignment was said to have been made, by delivery and courier. */
   readonly #accepted = new Map<string, Set<string>>();
   /** In which epoch a delivery's write was decided; 0: by who was no owner any more. */
@@ -48,6 +54,12 @@ export class Checks {
   /** Who measured a position at that moment of its own time. */
   readonly #pings = new Map<Millis, Set<string>>();
   #lastEvent = 0;
+  /** What clients were told, compared with what is stored. */
+  readonly promises: Promises;
+  /** Creates that wait in the intake. */
+  waitingIn: () => ReadonlySet<string> = () => new Set();
+  /** When a delivery ended, true time: the database's clock may be set. */
+  readonly #endedAt = new Map<string, Millis>();
   /** For how long since then Postgres could not be read. */
   awayMsSince: (at: Millis) => number = () => 0;
   readonly counts = { events: 0, published: 0, fenced: 0, superseded: 0, takeovers: 0, later: 0 };
@@ -56,6 +68,12 @@ export class Checks {
     this.#history = history;
     this.#store = store;
     this.#settings = settings;
+    this.promises = new Promises({
+      history,
+      store,
+      eventsOf: (delivery) => this.eventsOf(delivery),
+      waitingIn: () => this.waitingIn(),
+    });
   }
 
   created(): ReadonlySet<DeliveryId> {
@@ -90,7 +108,7 @@ export class Checks {
   /** D4: one key makes one delivery, whatever its client hears of it. */
   #kept({ job, idempotency }: CreateCommand, { outcome }: CreateOutcome): void {
     if (outcome !== "created" || idempotency === null) return;
-    const key = `${idempotency.principal} ${idempotency.key}`;
+    const key = `${idempotency.principal} ${idempotency.key} ${idempotency.fingerprint}`;
     const before = this.#keys.get(key) ?? job.id;
     const text = `key ${key} made ${before}, then ${job.id}`;
     this.#history.demand(before === job.id, "D4", text, [before, job.id]);
@@ -99,7 +117,7 @@ export class Checks {
 
   /** D3: who waits is told why. */
   #waits(id: string): void {
-    const row = this.#store.delivery(id as DeliveryId);
+    const row = this.#store.peek(id);
     const isTold = row?.status !== "pending" || row.statusReason !== null;
     this.#history.demand(isTold, "D3", `${id} waits without a reason`, [id]);
   }
@@ -164,6 +182,9 @@ export class Checks {
     const isKept = had === null || had === event.courier_id || isReplaced;
     demand(isKept, "D1", `${had} lost it silently`);
     this.#waits(event.delivery_id);
+    if (isTerminal(event.status as Status)) {
+      this.#endedAt.set(event.delivery_id, this.#history.now());
+    }
     all.push(event);
     this.#events.set(event.delivery_id, all);
     for (const { id, load, capacity } of this.#store.couriers()) {
@@ -196,12 +217,14 @@ export class Checks {
   /* What clients were told. */
 
   /** D3: what was acknowledged is there. D4: a key is always answered the same. `isLater`: matched when it can be. */
-  createAnswered(delivery: string, key: string, isLater: boolean): void {
+  createAnswered(who: string, delivery: string, name: string, isLater: boolean): void {
+    const key = `${who} ${name}`;
     const before = this.#byKey.get(key) ?? delivery;
     const text = `key ${key} was answered with ${before}, then ${delivery}`;
     this.#history.demand(before === delivery, "D4", text, [before, delivery]);
     this.#byKey.set(key, before);
-    const row = this.#store.delivery(delivery as DeliveryId);
+    if (!this.#keyedAt.has(key)) this.#keyedAt.set(key, this.#history.now());
+    const row = this.#store.peek(delivery);
     if (isLater) this.counts.later += 1;
     else {
       this.#history.demand(row !== null, "D3", `${delivery} was acknowledged and is not there`, [
@@ -209,13 +232,34 @@ export class Checks {
       ]);
     }
     this.#created.add(delivery as DeliveryId);
+    this.promises.created(delivery, isLater ? 202 : 201);
     this.#history.line("client", `${delivery} is acknowledged${isLater ? " for later" : ""}`);
   }
 
   /** D4: the same body under the same key is no other body. */
-  createMismatched(key: string): void {
+  createMismatched(who: string, name: string, isSpent: boolean): void {
+    const key = `${who} ${name}`;
+    // Forgotten after so long, and never a second delivery.
+    const keptMs = this.#history.now() - (this.#keyedAt.get(key) ?? 0);
+    if (isSpent && keptMs > (IDEMPOTENCY_KEPT_H - CLOCKS_APART_H) * 3_600_000) return;
     const delivery = this.#byKey.get(key) ?? "";
     this.#history.violate("D4", `key ${key} was refused as used for another body`, [delivery]);
+  }
+
+  /** D4: a key that only its owner's own request may hold up. */
+  createHeldUp(who: string, name: string, underWay: number): void {
+    const text = `${who} is told that its key ${name} is under way, it asked ${underWay} times`;
+    this.#history.demand(underWay > 1, "D4", text, [who]);
+  }
+
+  /** P: a fault outside is no fault of a door: it says 202, or 503 with Retry-After, never 500. */
+  answeredBadly(what: string, status: number): void {
+    this.#history.violate("P", `${what}: answered ${status}, or without Retry-After`, []);
+  }
+
+  canceled(delivery: string): void {
+    this.#history.line("client", `${delivery} is told to be canceled`);
+    this.promises.canceled(delivery);
   }
 
   /** D1, D4: an accept that was answered is in the history, and has one time. */
@@ -226,6 +270,7 @@ export class Checks {
       "client",
       `${courier} is told that ${delivery} is its own since ${assignedAt}`,
     );
+    this.promises.accepted(delivery, courier, assignedAt);
     const times = this.#accepted.get(key) ?? new Set();
     this.#accepted.set(key, times.add(assignedAt));
     const events = this.eventsOf(delivery).filter((event) => event.courier_id === courier);
@@ -240,6 +285,7 @@ export class Checks {
   /** D5: a status that was answered is in the history. */
   statusAnswered(delivery: string, courier: string, status: string): void {
     this.#history.line("client", `${courier} is told that ${delivery} is ${status}`);
+    this.promises.hasStatus(delivery, courier, status);
     const got = this.eventsOf(delivery).some(
       (event) => event.status === status && event.courier_id === courier,
     );
@@ -260,8 +306,7 @@ export class Checks {
     const isCarrier = [...(this.#pings.get(at) ?? [])].some((courier) => carriers.has(courier));
     const text = `${delivery} shows a position of ${at}`;
     this.#history.demand(isCarrier, "D6", `${text} that none of its couriers had`, [delivery]);
-    const row = this.#store.delivery(delivery as DeliveryId);
-    const endedAt = row?.endedAt ?? null;
+    const endedAt = this.#endedAt.get(delivery) ?? null;
     if (endedAt === null || at <= endedAt + STALE_ROW_MS + SKEW_MAX_MS) return;
     const isAfter = at > endedAt + STALE_ROW_MS + SKEW_MAX_MS + this.awayMsSince(endedAt);
     this.#history.demand(!isAfter, "D6", `${text}, after it had ended at ${endedAt}`, [delivery]);

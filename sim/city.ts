@@ -38,6 +38,7 @@ export const SIM_CONFIG: Config = {
   publicHost: "",
   publicPort: 0,
   portShared: false,
+  drainMs: 0,
   listener: "node",
   adminHost: "",
   adminPort: 0,

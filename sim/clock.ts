@@ -62,6 +62,14 @@ export class SimClock {
     return this.at(this.#now + Math.max(0, delayMs), run);
   }
 
+  /**
+   * So much time is gone at once, as for machines that were suspended: what was armed for that time
+   * is late, and comes in its order.
+   */
+  leap(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Runs `run` when all promises of the present callback have gone on, before the next one. */
   soon(run: () => void): void {
     this.#soon.push(run);
@@ -89,7 +97,7 @@ export class SimClock {
       const { run } = first;
       if (run !== null) {
         first.run = null;
-        this.#now = first.at;
+        this.#now = Math.max(this.#now, first.at);
         run();
         drain();
         if (this.#soon.length > 0) this.#runSoon();
@@ -97,7 +105,7 @@ export class SimClock {
       }
       first = this.#heap[0];
     }
-    this.#now = until;
+    this.#now = Math.max(this.#now, until);
   }
 
   #checkDrains(): void {

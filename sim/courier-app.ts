@@ -4,7 +4,6 @@
  * started anew. Everything it knows it was told; it never looks into the world.
  */
 import { distanceM } from "../actors/geo.ts";
-import { serverFrames, serverTable } from "../proto/frames.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import type { AssignmentView } from "../proto/views.ts";
@@ -15,6 +14,7 @@ import type { AppPorts } from "./app-ports.ts";
 import { SIM_SETTINGS } from "./city.ts";
 import { makePhone, sessionOptions } from "./app-ports.ts";
 import type { Phone } from "./doors.ts";
+import { FrameOrder } from "./frame-order.ts";
 import type { SeededRandom } from "./random.ts";
 
 type Task = {
@@ -61,9 +61,11 @@ export class CourierApp {
   #ticks = 0;
   #standsUntil: Millis = 0;
   #keptSeq: number | null = null;
-  /** Of the newest frame of its numbered stream that reached this run of the app: (epoch, number). */
-  #newest: readonly [number, number] = [0, -1];
-  #isOldFrame = false;
+  /** Of this run of the app. */
+  #order = new FrameOrder();
+  /** The phone before this one, which nobody has turned off. */
+  #older: Phone | null = null;
+  #phones = 0;
   readonly #seen = new Set<string>();
   /** True time. */
   #connectedAt: Millis = 0;
@@ -117,13 +119,14 @@ export class CourierApp {
   /** Starts the app, unless it runs. */
   open(): void {
     if (this.#client !== null) return;
-    const phone = makePhone(this.id, this.#ports, this.#random);
+    const phone = makePhone(this.id, this.#ports, this.#random, `${this.id}#${++this.#phones}`);
     const options = sessionOptions(`courier:${this.id}`, phone, this.#ports, this.#random);
     const client = new CourierClient({ ...options, seqStore: this.#seq });
-    phone.onFrame = (bytes) => this.#hears(bytes);
+    const order = new FrameOrder();
+    phone.onFrame = (bytes) => order.hears(bytes);
+    this.#order = order;
     this.#phone = phone;
     this.#client = client;
-    this.#newest = [0, -1];
     this.#seen.clear();
     this.#listen(client);
     client.start().catch(() => undefined);
@@ -142,8 +145,31 @@ export class CourierApp {
     this.#tasks.clear();
   }
 
+  /** Signs in on another phone. The one before stays on until the gateway shows it the door. */
+  openSecond(): boolean {
+    if (this.#phone === null || this.#older !== null) return false;
+    this.#ports.history.line(this.id, "takes another phone");
+    this.#older = this.#phone;
+    this.#phone = null;
+    this.#client = null;
+    this.#keptSeq = null;
+    this.#tasks.clear();
+    this.open();
+    return true;
+  }
+
+  /** The phone before is turned off. */
+  closeSecond(): void {
+    const older = this.#older;
+    if (older === null) return;
+    this.#older = null;
+    older.machine.kill();
+    this.#ports.doors.breakAll(older);
+  }
+
   /** All that keeps it from working ends. */
   comeToSenses(): void {
+    this.closeSecond();
     this.#standsUntil = 0;
     if (this.#phone !== null) this.#phone.isOffline = false;
     this.open();
@@ -161,24 +187,32 @@ export class CourierApp {
     const mine = (run: () => void): void => {
       if (this.#client === client) run();
     };
-    client.on("state", ({ at }) => {
-      if (at === "connected") this.#connectedAt = this.#ports.clock.now();
-    });
-    client.on("offer", ({ delivery }) => {
-      this.#checkFrame("offer", delivery);
-      this.#seen.add(delivery);
-      this.#checkRefused(delivery);
-      mine(() => this.#consider(client, delivery));
-    });
+    client.on("state", ({ at }) =>
+      mine(() => {
+        if (at === "connected") this.#connectedAt = this.#ports.clock.now();
+        // The older phone came back once more and was welcomed: the courier takes this one again.
+        if (at === "closed") this.#takeAgain(client);
+      }),
+    );
+    client.on("offer", ({ delivery }) =>
+      mine(() => {
+        this.#checkFrame("offer", delivery);
+        this.#seen.add(delivery);
+        this.#checkRefused(delivery);
+        this.#consider(client, delivery);
+      }),
+    );
     client.on("withdrawn", ({ delivery, reason }) => {
       // Said by the client itself: no frame stands behind it.
-      if (reason !== "not_recovered") this.#checkFrame("withdrawn", delivery);
+      if (reason !== "not_recovered") mine(() => this.#checkFrame("withdrawn", delivery));
     });
     client.on("assignment", (assignment) => mine(() => this.#begin(assignment)));
-    client.on("assignmentOver", ({ delivery, reason }) => {
-      if (reason !== "reconciled") this.#checkFrame("assignment over", delivery);
-      mine(() => this.#tasks.delete(delivery));
-    });
+    client.on("assignmentOver", ({ delivery, reason }) =>
+      mine(() => {
+        if (reason !== "reconciled") this.#checkFrame("assignment over", delivery);
+        this.#tasks.delete(delivery);
+      }),
+    );
   }
 
   /**
@@ -194,27 +228,16 @@ export class CourierApp {
     history.demand(!isOld, "D7", text, [this.id, delivery]);
   }
 
-  /** D8: a frame of an owner whose time is over, or one that came before, is not for the courier's eyes. */
+  #takeAgain(client: CourierClient): void {
+    this.#phone?.machine.clock.after(this.#random.between(THINK_MIN_MS, THINK_MAX_MS), () => {
+      if (this.#client === client) client.start().catch(() => undefined);
+    });
+  }
+
   #checkFrame(what: string, delivery: string): void {
     this.#ports.history.line(this.id, `sees ${what} of ${delivery}`);
     const text = `${this.id} is shown an old ${what} of ${delivery}`;
-    this.#ports.history.demand(!this.#isOldFrame, "D8", text, [this.id, delivery]);
-  }
-
-  /** Told of each frame just before the client gets it. */
-  #hears(bytes: Uint8Array): void {
-    const code = bytes[1];
-    const isNumbered =
-      code === serverTable.offer.code ||
-      code === serverTable.withdrawn.code ||
-      code === serverTable.assignment_over.code;
-    this.#isOldFrame = false;
-    if (!isNumbered) return;
-    const frame = serverFrames.decode(bytes);
-    if (frame === null || !("epoch" in frame)) return;
-    const [epoch, number] = this.#newest;
-    this.#isOldFrame = frame.epoch < epoch || (frame.epoch === epoch && frame.number <= number);
-    if (!this.#isOldFrame) this.#newest = [frame.epoch, frame.number];
+    this.#ports.history.demand(!this.#order.isOld, "D8", text, [this.id, delivery]);
   }
 
   #tick(client: CourierClient): void {

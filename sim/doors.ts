@@ -3,11 +3,12 @@
  * chooses a gateway as a load balancer does, keeps the order of a connection, breaks connections, and listens in
  * on what is said: what a client was told is what the checks hold the world to.
  */
-import { hears, responseOf } from "./rest-answers.ts";
+import { hears, isClean, nameOfCreate, responseOf } from "./rest-answers.ts";
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
 import { clientFrames, clientTable, serverFrames, serverTable } from "../proto/frames.ts";
 import { SOCKET_IDLE_S } from "../proto/limits.ts";
 import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/listener.ts";
+import type { Millis } from "../proto/ids.ts";
 import type { SocketLike, WebSocketConstructor } from "../sdk/session.ts";
 import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
@@ -18,6 +19,8 @@ import type { ToldVersions } from "./told.ts";
 /** Where an app runs: its machine, and whether its network works. */
 export type Phone = {
   readonly name: string;
+  /** Whom its tokens name. */
+  readonly owner: string;
   readonly machine: Machine;
   isOffline: boolean;
   readonly sockets: Set<SimSocket>;
@@ -31,6 +34,8 @@ type Asked = {
   readonly delivery: string;
   readonly status: string;
 };
+/** A request in the hands of one run of a gateway. */
+type Open = { readonly run: GatewayRun; readonly what: string; readonly since: Millis };
 
 const LATENCY_MIN_MS = 3;
 const LATENCY_MAX_MS = 60;
@@ -62,7 +67,8 @@ export class Doors {
   readonly #gateways: readonly SimGateway[];
   /** Of requests: the answer is lost on its way. */
   answerLostRate = 0;
-  readonly counts = { sockets: 0, broken: 0, requests: 0, unanswered: 0 };
+  readonly counts = { sockets: 0, broken: 0, requests: 0, unanswered: 0, refusals: 0 };
+  readonly #open = new Set<Open>();
 
   constructor(
     clock: SimClock,
@@ -84,6 +90,12 @@ export class Doors {
   pick(): GatewayRun | null {
     const { run } = this.random.pick(this.#gateways);
     return run ?? this.random.pick(this.#gateways).run;
+  }
+
+  /** L1: nobody waits for ever: requests that a gateway which is well has had in hand since before `at`. */
+  overdue(at: Millis): readonly string[] {
+    for (const open of this.#open) if (open.run.machine.isDead) this.#open.delete(open);
+    return [...this.#open].filter(({ since }) => since < at).map(({ what }) => what);
   }
 
   /** The WebSocket of one phone. */
@@ -118,16 +130,27 @@ export class Doors {
 
   #serve(
     phone: Phone,
-    { core }: GatewayRun,
+    run: GatewayRun,
     url: string,
     init: RequestInit,
     resolve: (response: Response) => void,
   ): void {
     const [path, query] = url.replace(/^[a-z]+:\/\/[^/]+/, "").split("?");
     const method = init.method ?? "GET";
-    const bytes = new TextEncoder().encode((init.body as string | undefined) ?? "");
     const headers = init.headers as Record<string, string>;
+    const asked = (init.body as string | undefined) ?? "";
+    const isCreate = method === "POST" && path === "/v1/deliveries";
+    const what = isCreate
+      ? `${phone.owner} creates ${nameOfCreate(headers, asked)}`
+      : `${phone.owner} ${method} ${path ?? ""}`;
+    const open: Open = { run, what, since: this.clock.now() };
+    this.#open.add(open);
     const respond: HttpExchange["respond"] = (status, out, body) => {
+      const isLike = (other: Open): boolean => other.run === run && other.what === what;
+      const underWay = [...this.#open].filter(isLike).length;
+      this.#open.delete(open);
+      if (status >= 500) this.counts.refusals += 1;
+      if (!isClean(status, out)) this.checks.answeredBadly(what, status);
       const text = typeof body === "string" ? body : Buffer.from(body ?? "").toString();
       this.clock.after(this.latencyMs(), () => {
         if (phone.isOffline || this.random.chance(this.answerLostRate)) {
@@ -135,7 +158,8 @@ export class Doors {
           return;
         }
         phone.machine.io(() => {
-          hears(this.checks, phone, { method, path: path ?? "", headers, status, text });
+          const answered = { method, path: path ?? "", headers, asked, status, text, underWay };
+          hears(this.checks, phone, answered);
           resolve(responseOf(status, out, text));
         });
       });
@@ -148,8 +172,8 @@ export class Doors {
       headers,
       remoteAddress: phone.name,
     };
-    const readBody = (): Promise<Uint8Array> => Promise.resolve(bytes);
-    void core.door.serve({ ...exchange, receivedAtUs: 0, readBody, respond });
+    const readBody = (): Promise<Uint8Array> => Promise.resolve(new TextEncoder().encode(asked));
+    void run.core.door.serve({ ...exchange, receivedAtUs: 0, readBody, respond });
   }
 }
 
@@ -316,6 +340,7 @@ export class SimSocket implements SocketLike {
     const code = bytes[1];
     const isTelling =
       code === serverTable.ok.code ||
+      code === serverTable.error.code ||
       code === serverTable.delivery.code ||
       code === serverTable.passed.code ||
       code === serverTable.positions.code;
@@ -323,17 +348,24 @@ export class SimSocket implements SocketLike {
     const frame = serverFrames.decode(bytes);
     if (frame?.type === "ok")
       this.#answered(frame.ref, frame.result as { assigned_at?: string } | null);
+    if (frame?.type === "error" && frame.code === "internal") {
+      this.#doors.checks.answeredBadly(`${this.#phone.owner} over its socket`, 500);
+    }
     if (frame?.type === "delivery") {
       const { courier_location: spot, courier } = frame.view;
       const at = spot === null ? null : Date.parse(spot.updated_at);
       this.#phone.told.shown(frame.delivery, frame.version);
+      this.#doors.checks.promises.shown(frame.delivery, frame.version, frame.view.status);
       this.#show(frame.delivery, at, frame.version, courier?.id ?? null);
     }
     if (frame?.type === "passed") {
       this.#phone.told.passed(frame.delivery, frame.recovered, frame.events);
     }
     if (frame?.type !== "positions") return;
-    for (const { delivery, at } of frame.positions) this.#show(delivery, at, null, null);
+    for (const { delivery, at } of frame.positions) {
+      this.#phone.told.moved(delivery);
+      this.#show(delivery, at, null, null);
+    }
   }
 
   #answered(ref: number, result: { assigned_at?: string } | null): void {
@@ -342,9 +374,9 @@ export class SimSocket implements SocketLike {
     this.#asked.delete(ref);
     const { checks } = this.#doors;
     if (asked.type === "status") {
-      checks.statusAnswered(asked.delivery, this.#phone.name, asked.status);
+      checks.statusAnswered(asked.delivery, this.#phone.owner, asked.status);
     } else if (result?.assigned_at !== undefined) {
-      checks.acceptAnswered(asked.delivery, this.#phone.name, result.assigned_at);
+      checks.acceptAnswered(asked.delivery, this.#phone.owner, result.assigned_at);
     }
   }
 

@@ -48,6 +48,19 @@ export class FakeIntake {
     return this.#open().length;
   }
 
+  /** Their deliveries. */
+  waitingIds(): ReadonlySet<string> {
+    return new Set(this.#open().map(({ message }) => message.subject.split(".").at(-1) ?? ""));
+  }
+
+  /** It is made anew by the next who asks, and begins at the beginning of the stream. */
+  loseConsumer(): void {
+    this.#done.clear();
+    this.#leases.clear();
+    for (const pull of this.#pulls) pull.isOver = true;
+    this.#pulls = [];
+  }
+
   queueOf(machine: Machine): IntakeQueue {
     return {
       fetch: (max, waitMs) => this.#fetch(machine, max, waitMs),
@@ -123,8 +136,15 @@ export class FakeIntake {
       at: Math.floor(at),
       behind,
       data: message.data,
-      done: () => this.#ask(machine, () => void this.#done.add(seq)),
-      hold: () => this.#ask(machine, () => this.#lease(seq)),
+      // The server goes by the number alone, and knows only what it gave to somebody.
+      done: () =>
+        this.#ask(machine, () => {
+          if (this.#leases.has(seq)) this.#done.add(seq);
+        }),
+      hold: () =>
+        this.#ask(machine, () => {
+          if (this.#leases.has(seq)) this.#lease(seq);
+        }),
       giveBack: () =>
         this.#ask(machine, () => {
           this.#leases.delete(seq);

@@ -26,6 +26,8 @@ type Sub = {
 };
 
 const RECONNECT_MAX_MS = 200;
+/** `ignoreAuthErrorAbort` in `engine/io/nats-connect.ts` keeps the client from it. */
+const CLOSES_WHEN_REFUSED = false;
 const NOTHING = new Uint8Array(0);
 const NOBODY: readonly Sub[] = [];
 const INBOX = "_INBOX.";
@@ -69,6 +71,23 @@ export class FakeNats {
   goAway(name: string): void {
     this.#away.set(name, (this.#away.get(name) ?? 0) + 1);
     this.#live.get(name)?.setConnected(false);
+  }
+
+  /** The client closes by itself, for good: nobody asked for it. */
+  closeUnasked(name: string): boolean {
+    const bus = this.#live.get(name);
+    if (bus === undefined || bus.status() !== "connected") return false;
+    bus.closeUnasked();
+    return true;
+  }
+
+  /** The server does not take what the process shows of itself. */
+  refuse(name: string): void {
+    this.goAway(name);
+    this.clock.after(this.network.random.between(0, 2 * RECONNECT_MAX_MS), () => {
+      const isClosing = CLOSES_WHEN_REFUSED && !this.mayConnect(name);
+      if (isClosing) this.#live.get(name)?.closeUnasked();
+    });
   }
 
   comeBack(name: string): void {
@@ -116,6 +135,7 @@ export class FakeNats {
       const stream = this.streams.of(message.subject);
       const receivers = this.#receivers(message.subject);
       for (const sub of receivers) this.#deliver(from.name, sub, message);
+      if (stream?.isWriting() === false) return;
       if (stream !== null && stream.isLed())
         return this.#ack(from.name, message, stream.take(message));
       if (receivers.length > 0 || message.reply === undefined) return;
@@ -291,6 +311,18 @@ export class SimBus implements Bus {
       const back = (): void => network.send(null, name, () => this.machine.io(resolve), true);
       network.send(name, null, back, true);
     });
+
+  /** Told when it closed and nobody asked: as `engine/io/nats-link.ts` tells its process. */
+  onLost: () => void = () => undefined;
+
+  closeUnasked(): void {
+    if (this.#status === "closed") return;
+    this.#drop();
+    this.machine.io(() => {
+      this.#set("closed");
+      this.onLost();
+    });
+  }
 
   readonly close = (): Promise<void> => {
     this.#drop();

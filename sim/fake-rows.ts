@@ -18,6 +18,8 @@ export type Row = Mutable<Omit<DeliveryRow, "courierName" | "courierPhone" | "co
     asked: readonly CourierId[];
     nextAttemptAt: Millis | null;
     epoch: number;
+    /** Of the last change: none is earlier than the one before it. */
+    changedAt: Millis;
   };
 };
 export type Courier = Mutable<CourierRow> & { shard: ShardId; epoch: number };
@@ -43,6 +45,12 @@ export function writeRound(
   return true;
 }
 
+/** The time of a change: now, and not before the row's last one, since the server's clock may be set back. */
+export function changeTime({ own }: Row, now: Millis): Millis {
+  own.changedAt = Math.max(own.changedAt, now);
+  return own.changedAt;
+}
+
 /** What an owner resumes from: addresses are shortened, the measurement's time is gone. */
 export const snapshotOf = (row: Row): DeliverySnapshot => ({
   job: row.own.job,
@@ -58,7 +66,7 @@ export const snapshotOf = (row: Row): DeliverySnapshot => ({
 });
 
 /** A new delivery's row. */
-export const rowOf = (command: CreateCommand): Row => {
+export const rowOf = (command: CreateCommand, now: Millis): Row => {
   const { job } = command;
   return {
     id: job.id,
@@ -106,6 +114,7 @@ export const rowOf = (command: CreateCommand): Row => {
       asked: [],
       nextAttemptAt: command.searchAt + FIRST_SWEEP_AFTER_MS,
       epoch: 0,
+      changedAt: Math.max(now, job.createdAt),
     },
   };
 };

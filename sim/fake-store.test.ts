@@ -4,6 +4,13 @@ import { asStore } from "./fake-port.ts";
 import { FakeStore } from "./fake-store.ts";
 
 storeContract("the store in memory", async () => {
-  const store = asStore(new FakeStore(() => Date.now()));
-  return { stores: [store, store], close: async () => undefined };
+  let aheadMs = 0;
+  const store = asStore(new FakeStore(() => Date.now() + aheadMs));
+  return {
+    stores: [store, store],
+    setClock: async (ms) => {
+      aheadMs = ms;
+    },
+    close: async () => undefined,
+  };
 });

@@ -13,30 +13,15 @@ import { isRobot, isTestDelivery } from "../proto/test-mode.ts";
 import type { EventType, Status } from "../proto/status.ts";
 import type { ActorWrite, CourierSnapshot, DeliverySnapshot } from "../proto/writes.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
-import type {
-  AcceptCommand,
-  AcceptOutcome,
-  CancelCommand,
-  ChangeOutcome,
-} from "../engine/store/port.ts";
-import type {
-  CourierProfile,
-  CourierRow,
-  CreateCommand,
-  CreateOutcome,
-  DeliveryRow,
-} from "../engine/store/port.ts";
+import type { AcceptCommand, AcceptOutcome, CancelCommand } from "../engine/store/port.ts";
+import type { ChangeOutcome, CourierProfile, CourierRow } from "../engine/store/port.ts";
+import type { CreateCommand, CreateOutcome, DeliveryRow } from "../engine/store/port.ts";
 import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
-import type {
-  ExpectedEpochs,
-  ShardOwner,
-  StatusCommand,
-  StoredAnswer,
-} from "../engine/store/port.ts";
-import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import type { ExpectedEpochs, ShardOwner, StatusCommand } from "../engine/store/port.ts";
+import type { StoredAnswer } from "../engine/store/port.ts";
+import { KeptAnswers } from "./fake-answers.ts";
+import { byText, changeTime, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
-
-const keyText = ({ principal, key }: IdempotencyKey): string => JSON.stringify([principal, key]);
 
 export class FakeStore {
   readonly #now: () => Millis;
@@ -44,13 +29,14 @@ export class FakeStore {
   readonly #couriers = new Map<CourierId, Courier>();
   readonly #positions = new Map<CourierId, Position>();
   readonly #owners = new Map<ShardId, ShardOwner>();
-  readonly #answers = new Map<string, StoredAnswer>();
+  readonly #answers: KeptAnswers;
   #outbox: OutboxRow[] = [];
   #events = 0;
 
-  /** `now`: the server's own clock. */
+  /** `now`: the server's own clock that somebody may set. */
   constructor(now: () => Millis) {
     this.#now = now;
+    this.#answers = new KeptAnswers(now);
   }
 
   create(command: CreateCommand): CreateOutcome {
@@ -58,14 +44,14 @@ export class FakeStore {
     const known = this.#deliveries.get(job.id);
     if (known?.createdAt === job.createdAt) return { outcome: "created" };
     if (idempotency !== null) {
-      const before = this.#answers.get(keyText(idempotency));
-      if (before !== undefined) return { outcome: "replayed", answer: before };
+      const before = this.#answers.get(idempotency);
+      if (before !== null) return { outcome: "replayed", answer: before };
     }
     if (known !== undefined) return { outcome: "spent" };
     if (idempotency !== null) {
       this.keepAnswer(idempotency, answer.status, answer.body);
     }
-    const row = rowOf(command);
+    const row = rowOf(command, this.#now());
     this.#deliveries.set(job.id, row);
     this.#event(row, "created", null);
     return { outcome: "created" };
@@ -98,7 +84,7 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#now();
+    row.assignedAt = changeTime(row, this.#now());
     this.#move(row, "assigned", null);
     this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
@@ -111,7 +97,7 @@ export class FakeStore {
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#now();
+    if (isTerminal(status)) row.endedAt = changeTime(row, this.#now());
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -123,11 +109,11 @@ export class FakeStore {
       return refused("wrong_status");
     }
     if (status === "picked_up") {
-      row.pickedUpAt = this.#now();
+      row.pickedUpAt = changeTime(row, this.#now());
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#now();
+      row.deliveredAt = changeTime(row, this.#now());
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -173,7 +159,7 @@ export class FakeStore {
         reason,
         courier_id: row.courierId,
         external_id: row.externalId,
-        at: new Date(this.#now()).toISOString(),
+        at: new Date(row.own.changedAt).toISOString(),
         test: isTestDelivery(row.id),
       },
     });
@@ -188,12 +174,16 @@ export class FakeStore {
   }
 
   storedAnswer(key: IdempotencyKey): StoredAnswer | null {
-    return this.#answers.get(keyText(key)) ?? null;
+    return this.#answers.get(key);
   }
 
   keepAnswer(key: IdempotencyKey, status: number, body: unknown): void {
-    if (this.#answers.has(keyText(key))) return;
-    this.#answers.set(keyText(key), { fingerprint: key.fingerprint, status, body });
+    this.#answers.keep(key, { fingerprint: key.fingerprint, status, body });
+  }
+
+  /** Gives how many keys it forgot that are older, hours. */
+  purgeIdempotency(keptH: number): number {
+    return this.#answers.purge(keptH);
   }
 
   /* Decisions of owners. */
@@ -310,6 +300,11 @@ export class FakeStore {
   delivery(id: DeliveryId): DeliveryRow | null {
     const row = this.#deliveries.get(id);
     return row === undefined ? null : this.#full(row);
+  }
+
+  /** For checks: the row itself, not to be changed. */
+  peek(id: string): Readonly<Row> | null {
+    return this.#deliveries.get(id as DeliveryId) ?? null;
   }
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {

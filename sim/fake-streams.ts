@@ -3,9 +3,12 @@
  * an ack, drop a repeated message id, are read from the beginning, and give single messages. For 4 to 9 seconds at a time a stream may have
  * no leader: then it takes nothing, and who asks gets "no responders" or no answer.
  */
+import type { StreamConfig } from "@nats-io/jetstream";
 import type { CellsLog, ReadResult } from "../engine/cells-reader.ts";
+import { wantedStream } from "../engine/streams.ts";
 import { STREAMS, streamName, subjectsFor } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
+import { SIM_CONFIG } from "./city.ts";
 import type { SimClock } from "./clock.ts";
 import { FakeIntake } from "./fake-intake.ts";
 import type { Machine } from "./machine.ts";
@@ -29,6 +32,9 @@ export class FakeStream {
   #messages: Stored[] = [];
   #seq = 0;
   #leaderless = 0;
+  #wedged = 0;
+  /** As it was made; null when there is no such stream. */
+  config: StreamConfig | null = null;
   /** Told of each message that is new. */
   onStored: (message: Message) => void = () => undefined;
 
@@ -39,6 +45,37 @@ export class FakeStream {
     this.#pattern = pattern.split(".");
     this.#literal = pattern.slice(0, pattern.search(/[*>]/));
     this.#clock = clock;
+    const { natsReplicas, streamBytes } = SIM_CONFIG;
+    this.config = wantedStream(prefix, key, natsReplicas, streamBytes[key]) as StreamConfig;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  make(config: StreamConfig): void {
+    this.config = config;
+  }
+
+  /** Its disk is gone: the stream with its ids, and its numbers begin anew. */
+  lose(): void {
+    this.config = null;
+    this.#messages = [];
+    this.#ids.clear();
+    this.#seq = 0;
+  }
+
+  /** Its disk is full: it takes nothing and says nothing, also when there is room again. */
+  wedge(): void {
+    this.#wedged += 1;
+  }
+
+  unwedge(): void {
+    this.#wedged = Math.max(0, this.#wedged - 1);
+  }
+
+  isWriting(): boolean {
+    return this.#wedged === 0;
   }
 
   takes(subject: string): boolean {
@@ -46,7 +83,7 @@ export class FakeStream {
   }
 
   isLed(): boolean {
-    return this.#leaderless === 0;
+    return this.#leaderless === 0 && this.config !== null;
   }
 
   loseLeader(): void {
@@ -115,6 +152,7 @@ export class FakeStreams {
   /** Streams by the subject where their leader is asked for one message. */
   readonly #readAt: ReadonlyMap<string, FakeStream>;
   readonly intake: FakeIntake;
+  isOff = false;
 
   constructor(clock: SimClock, network: Network, prefix: string) {
     this.#clock = clock;
@@ -128,13 +166,36 @@ export class FakeStreams {
 
   /** The stream that takes this subject. */
   of(subject: string): FakeStream | null {
-    return this.#streams.find((stream) => stream.takes(subject)) ?? null;
+    return this.#streams.find((stream) => stream.takes(subject) && stream.config !== null) ?? null;
+  }
+
+  named(name: string): FakeStream {
+    return this.#streams.find((stream) => stream.name === name) as FakeStream;
+  }
+
+  /** JetStream is off on all servers: nobody answers. */
+  turnOff(): void {
+    this.isOff = true;
+    for (const stream of this.#streams) stream.loseLeader();
+  }
+
+  turnOn(): void {
+    this.isOff = false;
+    for (const stream of this.#streams) stream.electLeader();
+  }
+
+  /** The server comes back with an empty disk. */
+  loseAll(): void {
+    for (const stream of this.#streams) stream.lose();
+    this.intake.loseConsumer();
   }
 
   /** What the server itself answers to a message on this subject, null when nothing. */
   answer({ subject, data }: Message): string | null {
     const asked = this.#readAt.get(subject);
-    return asked?.isLed() === true ? asked.one(data) : null;
+    if (asked === undefined || this.isOff) return null;
+    if (asked.config === null) return JSON.stringify({ error: { code: 404, err_code: 10_059 } });
+    return asked.isLed() ? asked.one(data) : null;
   }
 
   /** Whether the server knows the subject as a question to a stream, led or not. */

@@ -27,10 +27,24 @@ export const FAULT_KINDS = [
   "nats_down",
   "stream_leader",
   "cells_lost",
+  "nats_credentials",
+  "nats_closed",
+  "streams_lost",
+  "stream_wedged",
+  "jetstream_off",
+  "consumer_gone",
   "store_outage",
+  "store_login",
+  "store_errors",
+  "store_commits",
+  "store_read_only",
+  "store_refusals",
+  "store_table",
+  "store_clock",
   "clock_step",
   "phone_vanish",
   "phone_offline",
+  "phone_second",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -82,16 +96,30 @@ const KINDS: Readonly<Record<FaultKind, readonly [weight: number, minMs: number,
     nats_down: [1, 500, 30_000],
     stream_leader: [3, 4_000, 9_000],
     cells_lost: [1, 0, 0],
+    nats_credentials: [2, 500, 15_000],
+    nats_closed: [2, 0, 0],
+    streams_lost: [1, 0, 0],
+    stream_wedged: [2, 1_000, 20_000],
+    jetstream_off: [1, 1_000, 12_000],
+    consumer_gone: [1, 0, 0],
     store_outage: [3, 1_000, 30_000],
+    store_login: [3, 1_000, 20_000],
+    store_errors: [4, 500, 20_000],
+    store_commits: [2, 500, 15_000],
+    store_read_only: [2, 500, 10_000],
+    store_refusals: [1, 4_000, 20_000],
+    store_table: [1, 20_000, 100_000],
+    store_clock: [1, 0, 0],
     clock_step: [2, 0, 0],
     phone_vanish: [4, 5_000, 120_000],
     phone_offline: [5, 500, 60_000],
+    phone_second: [3, 2_000, 60_000],
   };
 
 const KIND_RATE = 0.7;
 const MEAN_GAP_MIN_MS = 6_000;
 /** With all kinds in turn less, so that each of them comes within ten minutes. */
-const MEAN_GAP_MAX_MS: Readonly<Record<Draw, number>> = { some: 40_000, all: 24_000 };
+const MEAN_GAP_MAX_MS: Readonly<Record<Draw, number>> = { some: 40_000, all: 12_000 };
 /** The first seconds belong to the start. */
 const FIRST_MS = 8_000;
 

@@ -32,6 +32,11 @@ export class History {
     this.#startAt = clock.now();
   }
 
+  /** True time. */
+  now(): number {
+    return this.#clock.now();
+  }
+
   line(who: string, what: string): void {
     const text = `${(this.#clock.now() - this.#startAt).toFixed(2)} ${who}: ${what}\n`;
     this.#chunk += text;

@@ -1,14 +1,23 @@
 /** Makes the faults of a plan happen to a world, and undoes them; counts those that really struck. */
 import type { CourierApp } from "./courier-app.ts";
+import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
 import type { Doors } from "./doors.ts";
 import type { FakeNats } from "./fake-nats.ts";
-import type { FakePostgres, Outage } from "./fake-postgres.ts";
+import type { FakePostgres } from "./fake-postgres.ts";
 import type { Fault, FaultKind } from "./faults.ts";
 import { FAULT_KINDS } from "./faults.ts";
 import type { History } from "./history.ts";
 import type { Direction } from "./network.ts";
+import { beginNatsTrouble } from "./nats-trouble.ts";
 import type { Place } from "./place.ts";
+import {
+  FIRST_AWAY,
+  FIRST_AWAY_MS,
+  beginsWithAway,
+  troubleOf,
+  troubleText,
+} from "./store-trouble.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 
 export type Targets = {
@@ -17,15 +26,17 @@ export type Targets = {
   readonly nats: FakeNats;
   readonly postgres: FakePostgres;
   readonly doors: Doors;
+  readonly checks: Checks;
   readonly nodes: readonly Place[];
   readonly gateways: readonly Place[];
   readonly apps: readonly CourierApp[];
+  readonly stepStoreClock: (byMs: number) => void;
 };
 
 /** The client of NATS notices a dead connection after two missed pings. */
 const NOTICED_MS = 2_500;
 const STEP_MAX_MS = 2_000;
-const OUTAGES: readonly Outage[] = ["refuses", "hangs", "reads"];
+const STORE_STEPS_MS = [-20_000, 20_000, -3_600_000, 3_600_000, -1_000] as const;
 
 const nth = <T>(items: readonly T[], n: number): T => items[n % items.length] as T;
 
@@ -55,6 +66,7 @@ export class Injector {
   #strike(fault: Fault): void {
     const struck = this.#begin(fault);
     if (!struck) return;
+    this.#to.checks.promises.compare(`at ${fault.kind}`);
     this.counts[fault.kind] += 1;
     this.#to.history.line("FAULT", `${fault.kind} #${fault.target} for ${fault.lastsMs} ms`);
   }
@@ -62,7 +74,9 @@ export class Injector {
   /** `undo` after so long, or when everything is mended. */
   #later(lastsMs: number, undo: () => void): boolean {
     const once = (): void => {
-      if (this.#undo.delete(once)) undo();
+      if (!this.#undo.delete(once)) return;
+      undo();
+      this.#to.checks.promises.compare("after a fault");
     };
     this.#undo.add(once);
     this.#to.clock.after(lastsMs, once);
@@ -114,14 +128,34 @@ export class Injector {
       case "cells_lost":
         nats.streams.get("CELLS").wipe();
         return true;
+      case "nats_credentials":
+      case "nats_closed":
+      case "streams_lost":
+      case "stream_wedged":
+      case "jetstream_off":
+      case "consumer_gone":
+        return beginNatsTrouble(fault, {
+          ...{ nats, places: [...nodes, ...gateways], promises: this.#to.checks.promises },
+          later: (undo) => this.#later(lastsMs, undo),
+        });
       case "store_outage":
-        return this.#outage(nth(OUTAGES, target), lastsMs);
+      case "store_login":
+      case "store_errors":
+      case "store_commits":
+      case "store_read_only":
+      case "store_refusals":
+      case "store_table":
+        return this.#storeTrouble(fault);
+      case "store_clock":
+        return this.#stepStoreClock(target);
       case "clock_step":
         return this.#stepClock(nth([...nodes, ...gateways], target), chance);
       case "phone_vanish":
         return this.#vanish(nth(apps, target), lastsMs);
       case "phone_offline":
         return this.#offline(nth(apps, target), lastsMs);
+      case "phone_second":
+        return this.#second(nth(apps, target), lastsMs);
     }
   }
 
@@ -197,11 +231,22 @@ export class Injector {
     return this.#later(lastsMs, () => this.#to.postgres.heal(name));
   }
 
-  #outage(outage: Outage, lastsMs: number): boolean {
+  #storeTrouble(fault: Fault): boolean {
     const { postgres, history } = this.#to;
-    history.line("FAULT", `Postgres ${outage}`);
-    postgres.begin(outage);
-    return this.#later(lastsMs, () => postgres.end(outage));
+    const trouble = troubleOf(fault);
+    history.line("FAULT", `Postgres: ${troubleText(trouble)}`);
+    postgres.begin(trouble);
+    if (beginsWithAway(trouble)) {
+      postgres.begin(FIRST_AWAY);
+      this.#later(FIRST_AWAY_MS, () => postgres.end(FIRST_AWAY));
+    }
+    return this.#later(fault.lastsMs, () => postgres.end(trouble));
+  }
+
+  /** Somebody sets the clock of the database's machine: by seconds, or by the hour of a wrong zone. */
+  #stepStoreClock(target: number): boolean {
+    this.#to.stepStoreClock(nth(STORE_STEPS_MS, target));
+    return true;
   }
 
   #stepClock({ machine }: Place, chance: number): boolean {
@@ -224,5 +269,11 @@ export class Injector {
     return this.#later(lastsMs, () => {
       phone.isOffline = false;
     });
+  }
+
+  /** The courier signs in on another phone; later the first one is used again. */
+  #second(app: CourierApp, lastsMs: number): boolean {
+    if (!app.openSecond()) return false;
+    return this.#later(lastsMs, () => app.closeSecond());
   }
 }

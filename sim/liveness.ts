@@ -12,9 +12,11 @@ import type { Checks } from "./checks.ts";
 import { SHARDS, SIM_SETTINGS } from "./city.ts";
 import type { CourierApp } from "./courier-app.ts";
 import type { Customer } from "./customer.ts";
+import type { Doors } from "./doors.ts";
 import type { FakeIntake } from "./fake-intake.ts";
 import type { FakeStore } from "./fake-store.ts";
 import type { History } from "./history.ts";
+import type { SimGateway } from "./sim-gateway.ts";
 import type { SimNode } from "./sim-node.ts";
 
 /** A due delivery is looked at within this. */
@@ -25,9 +27,13 @@ const PING_MS = 10_000;
 /** From the record of an offer to its courier's eyes; clocks differ. */
 const SEEN_MS = 8_000;
 const MANY = 10_000;
+/** A request is answered within this, one way or the other. */
+const ANSWER_MAX_MS = 30_000;
 
 export type Inhabitants = {
   readonly nodes: readonly SimNode[];
+  readonly gateways: readonly SimGateway[];
+  readonly doors: Pick<Doors, "overdue">;
   readonly apps: readonly CourierApp[];
   readonly customers: readonly Customer[];
   readonly intake: Pick<FakeIntake, "waiting">;
@@ -62,9 +68,12 @@ export class Liveness {
       this.#history.violate("L1", text, [id]);
     }
     for (const { job, status, offers } of this.#store.openDeliveries(allShards, "", MANY)) {
-      const isTold = status !== "pending" || this.#store.delivery(job.id)?.statusReason !== null;
+      const isTold = status !== "pending" || this.#store.peek(job.id)?.statusReason !== null;
       this.#history.demand(isTold, "D3", `${job.id} waits without a reason`, [job.id]);
       if (status === "pending") this.#offered(job.id, offers, now);
+    }
+    for (const what of this.#who.doors.overdue(now - ANSWER_MAX_MS)) {
+      this.#history.violate("L1", `${what}, and waits for ever`, []);
     }
     this.#owned();
     this.#fresh(now);
@@ -123,10 +132,16 @@ export class Liveness {
 
   /** Everything has come to rest. */
   atRest(): void {
+    for (const place of [...this.#who.nodes, ...this.#who.gateways]) {
+      const text = `${place.name} is neither ready nor gone to be started again`;
+      this.#history.demand(place.isReady, "L1", text, [place.name]);
+    }
+    this.#checks.promises.compare("at the end");
     const waiting = this.#who.intake.waiting();
     this.#history.demand(waiting === 0, "D3", `${waiting} creates lie in the intake for ever`, []);
     for (const id of this.#checks.created()) {
-      const row = this.#store.delivery(id);
+      if (this.#checks.promises.isLost(id)) continue;
+      const row = this.#store.peek(id);
       const isOver = row !== null && isTerminal(row.status);
       this.#history.demand(isOver, "D3", `${id} is ${row?.status} for ever`, [id]);
       const told = this.#checks.publishedOf(id);
@@ -139,6 +154,7 @@ export class Liveness {
     for (const node of this.#who.nodes) this.#nodeAtRest(node);
     for (const customer of this.#who.customers) {
       for (const [id, { tracking }] of customer.watched) {
+        if (this.#checks.promises.isLost(id)) continue;
         this.#history.demand(tracking.isOver, "L3", `${customer.name} never saw the end of ${id}`, [
           id,
         ]);

@@ -2,9 +2,10 @@
  * Runs worlds from seeds and says what happened.
  *
  *   npm run sim -- --seed 7 --minutes 10 [--all] [--couriers 25] [--log] [--only 3,8] [--without network,store]
- *   npm run sim -- --seeds 1-1000 --minutes 10 [--all] [--jobs 2]
+ *   npm run sim -- --seeds 1-1000 --minutes 10 [--all] [--jobs 2] [--digests]
  *
  * `--all`: every kind of fault in every run; otherwise each run has some kinds and not others.
+ * `--days`: hours and days pass at once between parts of the run.
  *
  * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
  * the history that are about it.
@@ -34,7 +35,10 @@ const { values } = parseArgs({
     only: { type: "string" },
     without: { type: "string" },
     all: { type: "boolean", default: false },
+    days: { type: "boolean", default: false },
     log: { type: "boolean", default: false },
+    /** One line for each seed: its number and the hash of its history. */
+    digests: { type: "boolean", default: false },
   },
 });
 
@@ -56,6 +60,7 @@ function optionsOf(seed: number): SeedOptions {
     minutes: numberOf("minutes"),
     couriers: numberOf("couriers"),
     draw: values.all ? "all" : "some",
+    days: values.days,
     only: numbers?.map(Number) ?? null,
     without: names,
   };
@@ -93,12 +98,14 @@ async function runAll(range: string): Promise<void> {
   const worker = await buildTree(PROJECT, outDir);
   const summary = new Summary(count);
   const failed: SeedResult[] = [];
+  const digests = new Map<number, string>();
   await runMany({
     seeds,
     worker,
     jobs: numberOf("jobs"),
     onResult: (result) => {
       summary.add(result);
+      digests.set(result.seed, result.digest);
       if (process.stdout.isTTY) process.stdout.write(`\r${summary.progress()}`);
       if (result.violation === null) return false;
       failed.push(result);
@@ -109,6 +116,8 @@ async function runAll(range: string): Promise<void> {
   });
   await rm(outDir, { recursive: true, force: true });
   if (process.stdout.isTTY) say("");
+  const bySeed = [...digests].toSorted(([one], [other]) => one - other);
+  if (values.digests) for (const [seed, digest] of bySeed) say(`${seed} ${digest}`);
   for (const line of summary.lines()) say(line);
   if (failed.length === 0) return;
   process.exitCode = 1;

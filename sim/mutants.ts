@@ -5,6 +5,7 @@
  * (`engine/store/contract.ts` runs against both).
  */
 import type { Draw } from "./faults.ts";
+import { MORE_MUTANTS } from "./mutants-kinds.ts";
 
 export type Mutant = {
   readonly name: string;
@@ -72,7 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key that was used is not looked up",
     file: "sim/fake-store.ts",
-    find: `if (before !== undefined) return { outcome: "replayed", answer: before };`,
+    find: `if (before !== null) return { outcome: "replayed", answer: before };`,
     replace: "",
     hunt: CALM,
   },
@@ -86,18 +87,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a create that Postgres cannot take yet is dropped from the intake",
     file: "engine/intake.ts",
-    find: `      this.#ports.onFailed(error);
-      return { do: "keep" };
+    find: `      return { do: "fail", error };
     }
-  }
-
-  async #commit`,
-    replace: `      this.#ports.onFailed(error);
-      return { do: "drop" };
+  }`,
+    replace: `      return { do: "drop" };
     }
-  }
-
-  async #commit`,
+  }`,
   },
   {
     name: "who was answered 202 is told that there is no such delivery",
@@ -153,9 +148,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what an owner could not write is written when it owns the shard again",
     file: "engine/host.ts",
-    find: `          if (resident.mode === "gone") this.#dropCommit(request);
-          else void`,
-    replace: "          void",
+    find: `        if (resident.mode === "gone") this.#dropCommit(request);
+        else void`,
+    replace: "        void",
     hunt: { minutes: 10, couriers: 30, draw: "some" },
   },
   {
@@ -264,4 +259,5 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "reason: replacing?.reason ?? null,",
     hunt: CALM,
   },
+  ...MORE_MUTANTS,
 ];

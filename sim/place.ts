@@ -22,6 +22,8 @@ export type Place = {
   readonly name: string;
   /** The present run, null between two. */
   readonly machine: Machine | null;
+  /** It serves, with everything that it needs. */
+  readonly isReady: boolean;
   start(): void;
   startAfter(ms: number): void;
   /** `kill -9`. */

@@ -3,6 +3,7 @@
  * in place of its listener. Tokens are not signed here: a credential says who it is for.
  */
 import type { Config } from "../engine/config.ts";
+import type { Clock } from "../engine/io/clock.ts";
 import { NO_CITY_GEOCODER } from "../engine/geo/geocoder.ts";
 import { createGreatCircleTravel } from "../engine/geo/travel-time.ts";
 import { newNodeId } from "../engine/ids.ts";
@@ -21,17 +22,18 @@ import type { Place, PlaceParts } from "./place.ts";
 import { silentMeters, simLog } from "./silent.ts";
 
 const RESTART_MS = 1_000;
-const FOR_EVER = 8_640_000_000_000_000;
 const travel = createGreatCircleTravel();
 
-/** `courier:cur_1`: the role and the subject. */
-const auth: Auth = {
+/** `courier:cur_1:1700000000000`: the role, the subject, and when it runs out. */
+const authBy = (clock: Clock): Auth => ({
   verify: (credential) => {
-    const [role, subject] = credential.split(":");
+    const [role, subject, until] = credential.split(":");
     if (subject === undefined) return Promise.reject(new DispatchError("unauthorized"));
-    return Promise.resolve({ role, subject, expiresAt: FOR_EVER } as Principal);
+    const expiresAt = Number(until);
+    if (expiresAt <= clock.now()) return Promise.reject(new DispatchError("token_expired"));
+    return Promise.resolve({ role, subject, expiresAt } as Principal);
   },
-};
+});
 
 /** One run, as clients reach it. */
 export type GatewayRun = {
@@ -65,6 +67,12 @@ export class SimGateway implements Place {
     return this.#run?.isStopping === false ? this.#run : null;
   }
 
+  /** It serves, with everything that it needs. */
+  get isReady(): boolean {
+    const { run } = this;
+    return run !== null && run.machine.isUp && run.bus.status() === "connected";
+  }
+
   start(): void {
     if (this.#run !== null) return;
     const { clock, nats, postgres, history, random } = this.#parts;
@@ -89,8 +97,10 @@ export class SimGateway implements Place {
       travel,
       ledger: () => Promise.resolve([]),
     };
-    const core = createCore(deps, auth, "0.0.0");
-    this.#run = { machine, bus, core, onGone: new Set(), isStopping: false };
+    const core = createCore(deps, authBy(machine.clock), "0.0.0");
+    const run: GatewayRun = { machine, bus, core, onGone: new Set(), isStopping: false };
+    this.#run = run;
+    bus.onLost = () => this.#lostNats(run);
     history.line(this.name, `starts as ${gateway}`);
   }
 
@@ -116,6 +126,16 @@ export class SimGateway implements Place {
       if (this.#run !== run) return;
       this.#end(run);
       this.startAfter(downMs);
+    });
+  }
+
+  /** The connection to NATS is closed for good: the process ends with code 1, and is started again. */
+  #lostNats(run: GatewayRun): void {
+    this.#parts.history.line(this.name, "ends: its connection to NATS closed");
+    this.#parts.clock.after(0, () => {
+      if (this.#run !== run) return;
+      this.#end(run);
+      this.startAfter(RESTART_MS);
     });
   }
 

@@ -9,10 +9,12 @@ import { newNodeId } from "../engine/ids.ts";
 import { start } from "../engine/lifecycle.ts";
 import type { Started } from "../engine/lifecycle.ts";
 import { Runtime } from "../engine/runtime.ts";
+import { ensureStreams } from "../engine/streams.ts";
 import type { Domain } from "../engine/runtime.ts";
 import type { Effect } from "../actors/actor.ts";
 import type { Kind } from "../proto/posts.ts";
 import { wordOf } from "./drive.ts";
+import { keeperOf, streamsApiOf } from "./fake-jetstream.ts";
 import { Machine } from "./machine.ts";
 import type { Skew } from "./machine.ts";
 import type { Place, PlaceParts } from "./place.ts";
@@ -60,7 +62,8 @@ export class SimNode implements Place {
   }
   get isReady(): boolean {
     const run = this.#run;
-    return run !== null && run.started !== null && !run.isStopping && run.machine.isUp;
+    if (run === null || run.started === null || run.isStopping) return false;
+    return run.machine.isUp && run.bus.status() === "connected";
   }
 
   start(): void {
@@ -82,20 +85,28 @@ export class SimNode implements Place {
       intake: nats.streams.intake.queueOf(machine),
       store: postgres.storeOf(machine),
       domain: this.#watched(states, machine),
+      keeper: keeperOf(nats, machine),
     });
     const run: Run = { machine, bus, runtime, states, started: null, isStopping: false };
     this.#run = run;
+    bus.onLost = () => this.#lostNats(run);
     history.line(this.name, `starts as ${node}`);
-    start(runtime).then(
-      (started) => {
-        run.started = started;
-        history.line(this.name, "is up");
-      },
-      (error: unknown) => {
-        history.line(this.name, `could not start: ${String(error)}`);
-        this.#endLater(run);
-      },
-    );
+    const { natsPrefix, natsReplicas, streamBytes } = this.#config;
+    const api = streamsApiOf(nats, machine);
+    const ready = ensureStreams(api, natsPrefix, natsReplicas, streamBytes);
+    const keepHouse = (): Promise<void> => Promise.resolve(postgres.keepHouse());
+    ready
+      .then(() => start(runtime, keepHouse))
+      .then(
+        (started) => {
+          run.started = started;
+          history.line(this.name, "is up");
+        },
+        (error: unknown) => {
+          history.line(this.name, `could not start: ${String(error)}`);
+          this.#endLater(run);
+        },
+      );
   }
 
   startAfter(ms: number): void {
@@ -121,6 +132,12 @@ export class SimNode implements Place {
       this.#parts.history.line(this.name, "has drained");
       this.#end(run, downMs);
     });
+  }
+
+  /** The connection to NATS is closed for good: the process ends with code 1, and is started again. */
+  #lostNats(run: Run): void {
+    this.#parts.history.line(this.name, "ends: its connection to NATS closed");
+    this.#endLater(run);
   }
 
   /** A process that finds it cannot go on: it is started again by whoever runs it. */

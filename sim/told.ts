@@ -12,6 +12,7 @@ export class ToldVersions {
   readonly #history: History;
   readonly #who: string;
   readonly #told = new Map<string, Told>();
+  readonly #asked = new Set<string>();
 
   constructor(history: History, who: string) {
     this.#history = history;
@@ -20,6 +21,7 @@ export class ToldVersions {
 
   /** The app asks to go on after that version. */
   asked(delivery: string, after: number | null): void {
+    this.#asked.add(delivery);
     const version = this.#told.get(delivery)?.version ?? null;
     const isKnown = after === null || (version !== null && after <= version);
     this.#demand(isKnown, delivery, `goes on after version ${after}, it was told ${version}`);
@@ -58,6 +60,14 @@ export class ToldVersions {
     );
     told.version = Math.max(told.version, version);
     told.isGap = false;
+  }
+
+  /** D6: a position comes for what this phone has asked to follow, and for nothing else. */
+  moved(delivery: string): void {
+    const text = `${this.#who} is shown a position of ${delivery}, which it never followed`;
+    this.#history.demand(this.#told.has(delivery) || this.#asked.has(delivery), "D6", text, [
+      delivery,
+    ]);
   }
 
   /** Polling may jump over a version: the socket tells it later. */

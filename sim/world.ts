@@ -13,6 +13,7 @@ import { SHARDS, SIM_CONFIG, SIM_SETTINGS, hashOf, placeIn, vehicleFor, wishOf }
 import { SimClock } from "./clock.ts";
 import { CourierApp } from "./courier-app.ts";
 import { Customer } from "./customer.ts";
+import type { CustomerRole } from "./customer.ts";
 import { Doors } from "./doors.ts";
 import { FakeNats } from "./fake-nats.ts";
 import { FakePostgres } from "./fake-postgres.ts";
@@ -26,6 +27,7 @@ import type { Skew } from "./machine.ts";
 import { Network, QUIET } from "./network.ts";
 import { randomFrom } from "./place.ts";
 import type { PlaceParts } from "./place.ts";
+import type { NewDelivery } from "../sdk/rest.ts";
 import { SeededRandom } from "./random.ts";
 import { SimGateway } from "./sim-gateway.ts";
 import { SimNode } from "./sim-node.ts";
@@ -40,12 +42,21 @@ export type WorldOptions = {
   readonly createEveryMs?: number;
   /** In place of the one drawn from the seed. */
   readonly plan?: Plan;
+  /** Hours and days pass at once between parts of the run. */
+  readonly days?: boolean;
   /** Keep the history's lines, not only their digest. */
   readonly keepLines?: boolean;
 };
 
 const START: Millis = 1_700_000_000_000;
-const CUSTOMERS = ["shop", "bakery"];
+const CUSTOMERS: readonly (readonly [name: string, role: CustomerRole])[] = [
+  ["shop", "customer"],
+  ["bakery", "customer"],
+  ["acme", "partner"],
+  ["zenith", "partner"],
+];
+/** Of creates: another customer asks for the same under the same key at the same moment. */
+const TWIN_RATE = 0.2;
 const REST_MAX_MS = 20 * 60_000;
 /** After the last fault: reconnects with their back-off, elections, restarts. */
 const GRACE_MS = 30_000;
@@ -53,6 +64,12 @@ const LAST_PINGS_MS = 12_000;
 const LAST_LOST_RATE = 0.05;
 /** Longer than the time between two digests, so that followers can hear of what they missed and fetch it. */
 const QUIET_MS = 12_000;
+const LISTS_MS = 60_000;
+const DAYS_PARTS = 3;
+/** Beyond the time for which keys are kept. */
+const SLEEP_MAX_H = 72;
+const AWAKE_MS = 20_000;
+const OLD_KEYS = 5;
 const SKEW_MAX_MS = 500;
 const DRIFT_MAX_PPM = 200;
 const STREAM_KEYS = Object.keys(STREAMS) as StreamKey[];
@@ -77,6 +94,10 @@ export class World {
   readonly #city: SeededRandom;
   #people: Plan["people"];
   #isOpen = true;
+  /** How far the database's clock is off. */
+  #storeAheadMs = 0;
+  #keys = 0;
+  readonly #asked: [Customer, NewDelivery, string][] = [];
 
   constructor(options: WorldOptions) {
     const { seed, minutes } = options;
@@ -86,7 +107,7 @@ export class World {
     this.plan = options.plan ?? drawPlan(chance("plan"), minutes);
     this.#people = this.plan.people;
     this.#city = chance("city");
-    this.store = new FakeStore(() => Math.floor(this.clock.now()));
+    this.store = new FakeStore(() => Math.floor(this.clock.now()) + this.#storeAheadMs);
     this.checks = new Checks(this.history, this.store, SIM_SETTINGS);
     this.network = new Network(this.clock, chance("network"));
     const nats = new FakeNats(this.clock, this.network, SIM_CONFIG.natsPrefix);
@@ -118,14 +139,22 @@ export class World {
     );
     this.doors = new Doors(clock, chance("doors"), checks, this.gateways);
     this.apps = named("cur_", options.couriers ?? 25).map((id) => this.#courier(id, seed));
-    this.customers = CUSTOMERS.map((name) => new Customer(name, this.#appPorts(), chance(name)));
+    checks.waitingIn = () => nats.streams.intake.waitingIds();
+    this.customers = CUSTOMERS.map(
+      ([name, role]) => new Customer(name, role, this.#appPorts(), chance(name)),
+    );
     const { nodes, gateways, apps, customers, doors } = this;
     this.injector = new Injector(
-      { clock, history, nats, postgres, doors, nodes, gateways, apps },
+      {
+        ...{ clock, history, nats, postgres, doors, checks, nodes, gateways, apps },
+        stepStoreClock: (byMs) => {
+          this.#storeAheadMs += byMs;
+        },
+      },
       STREAM_KEYS,
     );
     this.#liveness = new Liveness(history, this.store, checks, {
-      ...{ nodes, apps, customers, intake: nats.streams.intake },
+      ...{ nodes, gateways, apps, customers, doors, intake: nats.streams.intake },
     });
     this.#begin();
   }
@@ -158,7 +187,7 @@ export class World {
       );
     process.on("unhandledRejection", onRejection);
     try {
-      this.#advance(this.#options.minutes * 60_000);
+      this.#runFaults();
       if (!this.isViolated) this.#settle();
     } finally {
       process.off("unhandledRejection", onRejection);
@@ -176,7 +205,36 @@ export class World {
     this.#createLater();
     // The first seconds are without noise: a start that fails is a fault of its own.
     this.clock.after(3_000, () => this.#makeNoise(this.plan));
-    this.injector.arm(this.plan.faults, this.clock.now());
+  }
+
+  /** With days between its parts: faults are armed for their part, since a leap would bring all at once. */
+  #runFaults(): void {
+    const ms = this.#options.minutes * 60_000;
+    const { faults } = this.plan;
+    if (this.#options.days !== true) {
+      this.injector.arm(faults, this.clock.now());
+      return this.#advance(ms);
+    }
+    const partMs = ms / DAYS_PARTS;
+    for (let part = 0; part < DAYS_PARTS && !this.isViolated; part++) {
+      const fromMs = part * partMs;
+      const mine = faults.filter(({ atMs }) => atMs >= fromMs && atMs < fromMs + partMs);
+      this.injector.arm(mine, this.clock.now() - fromMs);
+      this.#advance(partMs);
+      this.#sleep();
+    }
+  }
+
+  /** Everything is suspended for hours or days; then some ask once more with keys of before. */
+  #sleep(): void {
+    const hours = this.#city.between(1, SLEEP_MAX_H);
+    this.history.line("world", `sleeps for ${hours.toFixed(1)} h`);
+    this.clock.leap(hours * 3_600_000);
+    this.clock.after(AWAKE_MS, () => {
+      for (const [customer, wish, key] of this.#asked.slice(0, OLD_KEYS)) {
+        customer.ask(wish, key, null);
+      }
+    });
   }
 
   #makeNoise({ network, store, answerLostRate, people }: Plan): void {
@@ -210,6 +268,16 @@ export class World {
     this.network.noise = QUIET;
     this.#advance(QUIET_MS);
     if (!this.isViolated) this.#liveness.atRest();
+    for (const customer of this.customers) customer.list();
+    const listsUntil = this.clock.now() + LISTS_MS;
+    while (this.customers.some(({ isListing }) => isListing) && this.clock.now() < listsUntil) {
+      if (this.isViolated) break;
+      this.#advance(1_000);
+    }
+    for (const { name, isListing } of this.customers) {
+      const isHeard = !isListing || this.isViolated;
+      this.history.demand(isHeard, "L1", `${name} waits for its list for ever`);
+    }
   }
 
   #appPorts(): AppPorts {
@@ -241,7 +309,11 @@ export class World {
       if (!this.#isOpen) return;
       const customer = this.#city.pick(this.customers);
       const other = this.#city.pick(this.customers);
-      customer.ask(wishOf(this.#city), other === customer ? null : other);
+      const wish = wishOf(this.#city);
+      const key = `key-${++this.#keys}`;
+      customer.ask(wish, key, other === customer ? null : other);
+      if (this.#asked.length < OLD_KEYS) this.#asked.push([customer, wish, key]);
+      if (other !== customer && this.#city.chance(TWIN_RATE)) other.ask(wish, key, null);
       this.#createLater();
     });
   }

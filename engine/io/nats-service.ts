@@ -5,6 +5,7 @@
 import { headers } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { Unsubscribe } from "./nats.ts";
+import { keepSubscribed } from "./nats-subscribe.ts";
 
 export type HeaderValues = Readonly<Record<string, string>>;
 
@@ -21,22 +22,13 @@ export type ServiceRequest = {
 const LINE_ENDS = /[\r\n]+/g;
 
 /** `onRequest` must not throw. With `queue`, one member of that group gets each request. */
-export function serveRequests(
+export const serveRequests = (
   nc: NatsConnection,
   subject: string,
   queue: string | null,
   onRequest: (request: ServiceRequest) => void,
-): Unsubscribe {
-  const subscription = nc.subscribe(subject, {
-    ...(queue === null ? {} : { queue }),
-    callback: (error, message) => {
-      if (error === null) onRequest(requestOf(nc, message));
-    },
-  });
-  return () => {
-    if (!nc.isClosed()) subscription.unsubscribe();
-  };
-}
+): Unsubscribe =>
+  keepSubscribed(nc, subject, queue ?? undefined, (message) => onRequest(requestOf(nc, message)));
 
 const requestOf = (nc: NatsConnection, message: Msg): ServiceRequest => ({
   subject: message.subject,

@@ -1,16 +1,23 @@
 /**
- * NATS behind a small port, `Bus`, with the client options that the failover measurements ask for: reconnect for ever,
- * notice a dead server within two seconds, short timeouts. Core publishes made while disconnected are dropped
- * here at once, because the client would buffer them without bound and then discard them all the same; what
- * must arrive is a request, or is in the database. The gate at the end refuses servers that would silently drop
- * features we ask for.
+ * NATS behind a small port, `Bus`. Core publishes made while disconnected are dropped here at once, because the client
+ * would buffer them without bound and then discard them all the same; what must arrive is a request, or is in the
+ * database. Connecting is `nats-connect.ts`, what a connection says about itself `nats-watch.ts`.
  */
-import { ClosedConnectionError, connect, ConnectionError } from "@nats-io/transport-node";
+import {
+  ClosedConnectionError,
+  ConnectionError,
+  InvalidArgumentError,
+} from "@nats-io/transport-node";
 import { createInbox, headers, NoRespondersError, TimeoutError } from "@nats-io/transport-node";
-import { credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
-import type { Authenticator, Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import { readFileSync } from "node:fs";
-import { NATS_REQUEST_TIMEOUT_MS, NATS_VERSION_MIN } from "../../proto/limits.ts";
+import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { NATS_REQUEST_TIMEOUT_MS } from "../../proto/limits.ts";
+import { keepSubscribed } from "./nats-subscribe.ts";
+import { NatsWatch } from "./nats-watch.ts";
+import type { BusStatus } from "./nats-watch.ts";
+
+export { UnfitServerError, checkServer, connectNats, isAtLeast } from "./nats-connect.ts";
+export type { NatsOptions } from "./nats-connect.ts";
+export type { BusStatus } from "./nats-watch.ts";
 
 /** A message as a subscriber sees it. `respond` does nothing when nobody waits for an answer. */
 export type BusMessage = {
@@ -22,8 +29,6 @@ export type BusMessage = {
 
 /** Ends a subscription. */
 export type Unsubscribe = () => void;
-
-export type BusStatus = "connected" | "disconnected" | "closed";
 
 /** Why a request got no answer. After `timeout` it may have been done all the same. */
 export type BusFailure = "no_responders" | "timeout" | "disconnected";
@@ -74,114 +79,28 @@ export type Bus = {
   readonly close: () => Promise<void>;
 };
 
-export type NatsOptions = {
-  readonly url: string;
-  /** Shown in the server's list of connections. */
-  readonly name: string;
-  /** A file with an nkey's seed, or a .creds file; absent or null where the server asks for none. */
-  readonly credentials?: string | null;
-};
-
-const CONNECT_TIMEOUT_MS = 5_000;
-const RECONNECT_WAIT_MS = 200;
-const HEARTBEAT_MS = 1_000;
-const HEARTBEATS_MISSED_MAX = 2;
-
-/** A connection that passed the gate. Rejects with UnfitServerError, or the client's own error when nobody answers. */
-export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
-  const nc = await connect({
-    servers: options.url.split(",").map((url) => url.trim()),
-    name: options.name,
-    timeout: CONNECT_TIMEOUT_MS,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    pingInterval: HEARTBEAT_MS,
-    maxPingOut: HEARTBEATS_MISSED_MAX,
-    ...authOf(options.credentials ?? null),
-  });
-  try {
-    checkServer(nc.info?.version ?? "0.0.0", nc.info?.jetstream === true);
-  } catch (error) {
-    await nc.close();
-    throw error;
-  }
-  return nc;
-}
-
-/**
- * What a connection shows of itself. The file is read at each connect, so that a new key is taken without a restart.
- * Throws when the file cannot be read.
- */
-export function authOf(file: string | null): { readonly authenticator?: Authenticator } {
-  if (file === null) return {};
-  readFileSync(file);
-  return { authenticator: (nonce) => authenticatorOf(readFileSync(file))(nonce) };
-}
-
-const authenticatorOf = (content: Buffer): Authenticator => {
-  const text = content.toString("utf8").trim();
-  const bytes = new TextEncoder().encode(text);
-  return text.includes("BEGIN NATS USER JWT")
-    ? credsAuthenticator(bytes)
-    : nkeyAuthenticator(bytes);
-};
-
-/** The server is too old or has no JetStream: the operator's to mend. */
-export class UnfitServerError extends Error {
-  override readonly name = "UnfitServerError";
-}
-
-/** Throws UnfitServerError. An older server accepts stream settings that it does not know and drops them silently. */
-export function checkServer(version: string, hasJetStream: boolean): void {
-  if (!isAtLeast(version, NATS_VERSION_MIN)) {
-    throw new UnfitServerError(`nats-server is ${version}; ${NATS_VERSION_MIN} or newer is needed`);
-  }
-  if (!hasJetStream) throw new UnfitServerError("nats-server runs without JetStream; turn it on");
-}
-
-/** Whether version `a` is `b` or newer; what follows the third number is ignored. */
-export function isAtLeast(a: string, b: string): boolean {
-  const numbers = (version: string): number[] => version.split(/[.+-]/).slice(0, 3).map(Number);
-  const [left, right] = [numbers(a), numbers(b)];
-  for (let i = 0; i < 3; i++) {
-    const difference = (left[i] || 0) - (right[i] || 0);
-    if (difference !== 0) return difference > 0;
-  }
-  return true;
-}
-
-/** The bus over one NATS connection. */
-export function natsBus(nc: NatsConnection): Bus {
-  let status: BusStatus = "connected";
-  const listeners: ((status: BusStatus) => void)[] = [];
-  void followStatus(nc, (next) => {
-    if (next === status) return;
-    status = next;
-    for (const listener of listeners) listener(next);
-  });
-
+/** The bus over one NATS connection. `watch` follows that connection; without one it makes its own. */
+export function natsBus(nc: NatsConnection, watch: NatsWatch = new NatsWatch(nc)): Bus {
+  const isUp = (): boolean => watch.status() === "connected" && !nc.isClosed();
   return {
     publish(subject, data, reply, messageId, more) {
-      if (status !== "connected" || nc.isClosed()) return false;
-      nc.publish(subject, data, {
-        ...(reply === undefined ? {} : { reply }),
-        ...(messageId === undefined ? {} : { headers: headersOf(messageId, more) }),
-      });
-      return true;
+      if (!isUp()) return false;
+      try {
+        nc.publish(subject, data, {
+          ...(reply === undefined ? {} : { reply }),
+          ...(messageId === undefined ? {} : { headers: headersOf(messageId, more) }),
+        });
+        return true;
+      } catch (error) {
+        if (!(error instanceof InvalidArgumentError)) throw error;
+        watch.tooLarge(subject, data.length);
+        return false;
+      }
     },
-    subscribe(subject, onMessage, queue) {
-      const subscription = nc.subscribe(subject, {
-        ...(queue === undefined ? {} : { queue }),
-        callback: (error, message) => {
-          if (error === null) onMessage(asBusMessage(message));
-        },
-      });
-      return () => {
-        if (!nc.isClosed()) subscription.unsubscribe();
-      };
-    },
+    subscribe: (subject, onMessage, queue) =>
+      keepSubscribed(nc, subject, queue, (message) => onMessage(asBusMessage(message))),
     async request(subject, data, timeoutMs = NATS_REQUEST_TIMEOUT_MS) {
-      if (status !== "connected") throw new BusError("disconnected", subject);
+      if (!isUp()) throw new BusError("disconnected", subject);
       try {
         return (await nc.request(subject, data, { timeout: timeoutMs })).data;
       } catch (error) {
@@ -189,10 +108,10 @@ export function natsBus(nc: NatsConnection): Bus {
       }
     },
     requestMany: (subject, data, { waitMs, max }) =>
-      status === "connected" ? requestMany(nc, subject, data, waitMs, max) : Promise.resolve([]),
+      isUp() ? requestMany(nc, subject, data, waitMs, max) : Promise.resolve([]),
     inbox: () => createInbox(),
-    status: () => status,
-    onStatus: (listener) => void listeners.push(listener),
+    status: () => watch.status(),
+    onStatus: (listener) => watch.onStatus(listener),
     flush: () => nc.flush(),
     async close() {
       if (!nc.isClosed()) await nc.close();
@@ -253,12 +172,4 @@ async function requestMany(
     // Nobody listens, or the time is over: what has come is the answer.
   }
   return answers;
-}
-
-async function followStatus(nc: NatsConnection, set: (status: BusStatus) => void): Promise<void> {
-  for await (const event of nc.status()) {
-    if (event.type === "disconnect") set("disconnected");
-    if (event.type === "reconnect") set("connected");
-  }
-  set("closed");
 }

@@ -1,9 +1,10 @@
 /**
- * Postgres behind a small port, `Database`: text and parameters in, rows out. It owns the pool, the
- * deadlines and the judgement of what went wrong. Every statement that comes through here may be
- * repeated (the store writes them so), hence a lost connection, a server in recovery or a deadlock
- * is tried again a few times and then becomes DispatchError `unavailable`: not done, or unknown,
- * never "failed". What is a mistake of ours (a broken constraint, bad SQL) goes up as it is.
+ * Postgres behind a small port, `Database`: text and parameters in, rows out. It owns the pool and
+ * the deadlines, and marks whether a statement had been sent when its error came; what the error
+ * says is judged in `verdict.ts`. Every statement that comes through here may be repeated (the
+ * store writes them so), hence a lost connection, a server in recovery or a deadlock is tried again
+ * a few times. All failures leave as DatabaseError (`unavailable`: not done, or unknown) with their
+ * verdict.
  *
  * About the driver (porsager `postgres` 3.4.9, read in its source):
  * - Statements are never pipelined (`max_pipeline` 0): one that waits for a lock must not hold up
@@ -15,27 +16,43 @@
  *   statement whose plan went stale with parameters that it has serialized already, which doubles
  *   the quotes of a `json` one.
  * - Its wait before a new connection grows up to 20 s by default; ours ends at half a second.
+ * - A statement is handed its connection's `state` when that begins to send it, and not before: so
+ *   an error without it was met on the way to a session. The code alone would not do: a connection
+ *   that dies under a statement keeps the last error, and gives it to the next statement in place
+ *   of an answer of its own; a refused login is then not even reported, and repeated without a
+ *   pause. So a pool with such a connection is replaced.
+ * - `target_session_attrs` is not used: its `read-write` takes a standby, its `primary` a database
+ *   that only reads, and a pooler answers from memory. A statement that meets a read-only server
+ *   (25006) replaces the pool; the probe (`store/probe.ts`) sees to it that one is sent.
  */
-import postgres from "postgres";
+import type postgres from "postgres";
 import { DispatchError } from "../../proto/errors.ts";
 import { POSTGRES_CONNECT_TIMEOUT_MS, POSTGRES_POOL_CONNECTIONS } from "../../proto/limits.ts";
+import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_RENEW_EVERY_MS } from "../../proto/limits.ts";
 import { POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
 import { POSTGRES_WAITING_MAX_STATEMENTS } from "../../proto/limits.ts";
 import { backOffMs, systemClock } from "./clock.ts";
+import { SESSION_SETTINGS, connectPostgres, targetOf } from "./postgres-driver.ts";
 import { Slots } from "./slots.ts";
+import { DatabaseError, databaseError } from "./verdict.ts";
 
 export type Param = string | number | boolean | null;
 
 export type Database = {
   /**
    * Runs one statement that may be repeated without harm. `repeat: false`: at most one attempt, for
-   * statements that would do more the second time. Rejects with `unavailable` or `overloaded`.
+   * statements that would do more the second time. Rejects with a DatabaseError, or `overloaded`.
    */
   readonly query: <Row>(
     text: string,
     params: readonly Param[],
     options?: { readonly repeat?: boolean },
   ) => Promise<readonly Row[]>;
+  /**
+   * New sessions in place of the present ones, which end when what they run has ended; not more
+   * often than once in POSTGRES_RENEW_EVERY_MS.
+   */
+  readonly renew: () => void;
   /** Waits for what runs, at most five seconds. */
   readonly close: () => Promise<void>;
 };
@@ -72,36 +89,57 @@ const MILLIS = {
 export function openDatabase(options: DatabaseOptions): Database {
   const connections = options.connections ?? POSTGRES_POOL_CONNECTIONS;
   const statementTimeoutMs = options.statementTimeoutMs ?? POSTGRES_STATEMENT_TIMEOUT_MS;
-  const connectTimeoutMs = options.connectTimeoutMs ?? POSTGRES_CONNECT_TIMEOUT_MS;
+  const connectTimeoutMs =
+    options.connectTimeoutMs ??
+    targetOf(options.url).connectTimeoutMs ??
+    POSTGRES_CONNECT_TIMEOUT_MS;
   const answerDeadlineMs = Math.max(statementTimeoutMs, connectTimeoutMs) + ANSWER_GRACE_MS;
   const slots = new Slots(connections, POSTGRES_WAITING_MAX_STATEMENTS);
   const open = () => openPool(options, connections, statementTimeoutMs, connectTimeoutMs);
   let pool = open();
   let closed = false;
+  let renewedAt = -Infinity;
+  /** Its sessions are worth nothing; it is replaced as soon as that may be. */
+  let worn: postgres.Sql | null = null;
 
   /**
-   * Whoever finds the pool dead first replaces it; what else runs on the old one is tried again on
-   * the new.
+   * Whoever finds the pool unusable first replaces it. On a dead one nothing is waited for; what
+   * runs on it is tried again on the new.
    */
-  const replacePool = (dead: postgres.Sql): void => {
-    if (pool !== dead || closed) return;
+  const replacePool = (old: postgres.Sql, timeoutS: number): void => {
+    if (pool !== old || closed) return;
     pool = open();
-    void dead.end({ timeout: 0 });
+    renewedAt = systemClock.now();
+    void old.end({ timeout: timeoutS });
+  };
+  const renew = (): void => {
+    if (worn !== pool || systemClock.now() - renewedAt < POSTGRES_RENEW_EVERY_MS) return;
+    replacePool(worn, CLOSE_TIMEOUT_S);
+  };
+  const wearOut = (old: postgres.Sql): void => {
+    if (old === pool) worn = old;
+    renew();
   };
 
   const attempt = async <Row>(text: string, params: readonly Param[]): Promise<readonly Row[]> => {
     if (!(await slots.take(answerDeadlineMs))) throw overloaded();
+    renew();
     const current = pool;
+    const statement = current.unsafe(text, [...params], { prepare: true });
     let cancel = (): void => undefined;
     const unanswered = new Promise<never>((_, reject) => {
       cancel = systemClock.after(answerDeadlineMs, () => {
         reject(new UnansweredError());
-        replacePool(current);
+        replacePool(current, 0);
       });
     });
     try {
-      const rows = current.unsafe(text, [...params], { prepare: true });
-      return (await Promise.race([rows, unanswered])) as unknown as readonly Row[];
+      return (await Promise.race([statement, unanswered])) as unknown as readonly Row[];
+    } catch (error) {
+      const failure = databaseError(error, wasSent(statement));
+      const { verdict, isLost } = failure as Partial<DatabaseError>;
+      if (verdict?.renew === true || isLost === true) wearOut(current);
+      throw failure;
     } finally {
       cancel();
       slots.give();
@@ -114,10 +152,9 @@ export function openDatabase(options: DatabaseOptions): Database {
       try {
         return await attempt<never>(text, params);
       } catch (error) {
-        const verdict = judge(error);
-        if (verdict === "mistake") throw error;
+        const mayRepeat = error instanceof DatabaseError && error.verdict.again && !closed;
         const isLast = delayMs === null || systemClock.now() + delayMs > giveUpAt;
-        if (verdict === "give up" || isLast || closed) throw unavailable(error);
+        if (!mayRepeat || isLast) throw error;
         await new Promise<void>((resolve) => systemClock.after(delayMs, resolve));
       }
     }
@@ -126,6 +163,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     query,
+    renew: () => wearOut(pool),
     close: async () => {
       closed = true;
       await pool.end({ timeout: CLOSE_TIMEOUT_S });
@@ -139,34 +177,27 @@ function openPool(
   statementTimeoutMs: number,
   connectTimeoutMs: number,
 ): postgres.Sql {
-  return postgres(options.url, {
-    max: connections,
-    max_pipeline: 0,
-    prepare: true,
-    // Arrays travel as texts that SQL casts, so the driver need not look up array types on each
-    // connection.
-    fetch_types: false,
-    types: { millis: MILLIS },
-    connect_timeout: connectTimeoutMs / 1_000,
-    idle_timeout: IDLE_CLOSE_S,
-    backoff: (failures: number) =>
-      backOffMs(failures, RECONNECT_FIRST_MS, RECONNECT_MAX_MS) / 1_000,
-    onnotice: () => undefined,
-    connection: {
-      application_name: options.applicationName,
+  return connectPostgres(options.url, {
+    applicationName: options.applicationName,
+    connectTimeoutMs,
+    settings: {
+      ...SESSION_SETTINGS,
       statement_timeout: statementTimeoutMs,
-      TimeZone: "UTC",
-      DateStyle: "ISO",
-      // Short statements by index, thousands a second: compiling one costs more than it could save,
-      // and a plan that was made while a table was empty must not go on reading the whole table
-      // when it has grown.
-      jit: "off",
-      enable_seqscan: "off",
-      // Planning one of our statements takes milliseconds, and no parameter's value would change
-      // the plan.
-      plan_cache_mode: "force_generic_plan",
+      lock_timeout: POSTGRES_LOCK_TIMEOUT_MS,
     },
-  } as postgres.Options<Record<string, postgres.PostgresType>>);
+    driver: {
+      max: connections,
+      max_pipeline: 0,
+      prepare: true,
+      // Arrays travel as texts that SQL casts, so the driver need not look up array types on each
+      // connection.
+      fetch_types: false,
+      types: { millis: MILLIS },
+      idle_timeout: IDLE_CLOSE_S,
+      backoff: (failures: number) =>
+        backOffMs(failures, RECONNECT_FIRST_MS, RECONNECT_MAX_MS) / 1_000,
+    },
+  });
 }
 
 /** Neither rows nor an error came in time: the connection is dead, or the server stands still. */
@@ -178,55 +209,12 @@ class UnansweredError extends Error {
   }
 }
 
-const unavailable = (cause: unknown): DispatchError =>
-  cause instanceof DispatchError ? cause : new DispatchError("unavailable", undefined, { cause });
 const overloaded = (): DispatchError =>
   new DispatchError("overloaded", "Too many statements wait for a database connection.");
 
-/** What can be heard of a lost or refused connection, from the driver and from the system. */
-const CONNECTION_CODES = new Set([
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "CONNECT_TIMEOUT",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EAI_AGAIN",
-  "ENOTFOUND",
-  "ENOENT",
-]);
-/**
- * SQLSTATEs that pass by themselves: the statement was rolled back whole and may be tried again.
- */
-const PASSING_STATES = new Set([
-  "25006", // read-only: this server is a standby, or was just demoted
-  "40001", // serialization failure
-  "40P01", // deadlock
-  "53300", // too many connections
-  "57P01", // terminated by an administrator
-  "57P02", // crash of another backend
-  "57P03", // starting up, or in recovery
-  "57P05", // closed for idling
-]);
-/** SQLSTATE classes, and a state, that mean "not now" but that trying again at once makes worse. */
-const AWAY_CLASSES = new Set(["53", "58"]);
-const STATEMENT_TIMEOUT = "57014";
-
-type Verdict = "try again" | "give up" | "mistake";
-
-/** What an error of the driver means for the statement that met it. */
-export function judge(error: unknown): Verdict {
-  if (error instanceof UnansweredError || error instanceof DispatchError) return "give up";
-  const code = (error as { code?: unknown } | null)?.code;
-  if (typeof code !== "string") return "mistake";
-  if (CONNECTION_CODES.has(code) || PASSING_STATES.has(code)) return "try again";
-  if (/^08...$/.test(code)) return "try again";
-  if (code === STATEMENT_TIMEOUT || code === "CONNECTION_ENDED") return "give up";
-  return /^[0-9A-Z]{5}$/.test(code) && AWAY_CLASSES.has(code.slice(0, 2)) ? "give up" : "mistake";
-}
+/** The driver's own mark, which its types leave out; `postgres-errors.itest.ts` holds it to it. */
+const wasSent = (statement: object): boolean =>
+  ((statement as { state?: unknown }).state ?? null) !== null;
 
 /** A Postgres array literal of texts, for a parameter that SQL casts: `$1::text[]`. */
 export const textArray = (items: readonly string[]): string =>

@@ -16,7 +16,7 @@
  */
 import type { Database } from "../io/postgres.ts";
 import type { AcceptCommand, AcceptOutcome } from "./port.ts";
-import { DELIVERY_COLUMNS, NOW_SQL, numbered, toDeliveryRow } from "./rows.ts";
+import { DELIVERY_COLUMNS, changeTimeSql, numbered, toDeliveryRow } from "./rows.ts";
 import type { RawDelivery } from "./rows.ts";
 
 const ACCEPT = `
@@ -40,7 +40,7 @@ courier as materialized (
 decided as materialized (
   select
     w.ord, w.courier, l.id, l.courier_id as replaced, l.status_reason as reason,
-    l.version + 1 as number, ${NOW_SQL} as at,
+    l.version + 1 as number, ${changeTimeSql("l")} as at,
     case
       when l.id is null or c.id is null then 'not_found'
       -- Tests are for robots and nobody else, and robots for nothing else (proto/test-mode.ts).
@@ -68,7 +68,7 @@ decided as materialized (
 taken as (
   update deliveries d set
     status = 'assigned', status_reason = null, version = x.number, courier_id = x.courier,
-    assigned_at = x.at, replacing = false, offers = '[]', next_attempt_at = null
+    assigned_at = x.at, changed_at = x.at, replacing = false, offers = '[]', next_attempt_at = null
   from decided x
   where d.id = x.id and x.code = 'accepted'
   returning d.*, x.replaced, x.reason as replaced_because

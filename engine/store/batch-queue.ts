@@ -121,8 +121,18 @@ export class BatchQueue<T> {
 
   /** The statement of a batch has ended, one way or the other: those behind it move up. */
   finish(batch: readonly Entry<T>[]): void {
-    this.batchesInFlight--;
+    this.statementEnded();
     for (const entry of batch) this.leaveLines(entry);
+  }
+
+  /** The statement of a batch has ended, and not with its commands: each leaves by itself. */
+  statementEnded(): void {
+    this.batchesInFlight--;
+  }
+
+  /** A command of such a batch is settled: those behind it move up. */
+  leave(entry: Entry<T>): void {
+    this.leaveLines(entry);
   }
 
   /** Takes out what has waited since `before` or longer without being sent. */

@@ -3,18 +3,20 @@
  * statement, and so one commit and one wait for the disk. What goes together is decided in
  * `batch-queue.ts`; here are the timers, the promises and the failures.
  *
- * A statement that fails as a whole with `unavailable` fails all its commands: none was done, or it
- * is unknown. A statement that the database refuses for another reason (one row breaks a
- * constraint, which is a bug) is repeated command by command, so that one bad row does not take 199
- * good ones with it.
+ * A statement that fails as a whole because the database is away fails all its commands: none was
+ * done, or it is unknown. One that may have failed because of a single command (its row is held by
+ * another transaction, its data is refused) is repeated command by command in `isolation.ts`, so
+ * that one row does not take 199 good ones with it.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import { STORE_WAIT_MAX_MS, WRITE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { WRITE_QUEUE_MAX_ROWS, WRITE_STATEMENTS_MAX, WRITE_WINDOW_MS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
 import type { CancelTimer, Clock } from "../io/clock.ts";
+import { isOfOneRow } from "../io/verdict.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { BatchLimits, Entry } from "./batch-queue.ts";
+import { Isolation } from "./isolation.ts";
 
 export type BatcherOptions<T, R> = {
   /** For metrics and error texts. */
@@ -63,6 +65,16 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   let turnArmed = false;
   let timer: { readonly at: number; readonly cancel: CancelTimer } | null = null;
   let onIdle: (() => void) | null = null;
+  const isolation = new Isolation<Entry<Waiter<T, R>>>({
+    clock,
+    runAlone: (entry) => runBatch(options, clock, [entry]),
+    refuse: ({ item }) => item.reject(tooLate()),
+    onSettled: (entry) => {
+      queue.leave(entry);
+      // The lane that ends is free only now.
+      clock.soon(() => pump(false));
+    },
+  });
 
   const pump = (turnOver: boolean): void => {
     for (const late of queue.expire(clock.now() - waitMaxMs)) late.item.reject(tooLate());
@@ -77,7 +89,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     if (plan === "end of turn") armTurn();
     const giveUpAt = queue.oldest === null ? Infinity : queue.oldest + waitMaxMs;
     armTimer(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
-    if (queue.size === 0 && queue.inFlight === 0) onIdle?.();
+    if (queue.size === 0 && queue.inFlight === 0 && isolation.size === 0) onIdle?.();
   };
   const armTurn = (): void => {
     if (turnArmed) return;
@@ -100,8 +112,16 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     timer = { at, cancel };
   };
   const send = async (batch: Batch<T, R>): Promise<void> => {
-    await runBatch(options, clock, batch);
-    queue.finish(batch);
+    const [alone, together] = [
+      batch.filter((entry) => isolation.isSuspect(entry)),
+      batch.filter((entry) => !isolation.isSuspect(entry)),
+    ];
+    isolation.add(alone);
+    const failure = together.length === 0 ? null : await runBatch(options, clock, together);
+    queue.statementEnded();
+    const isUnsettled = together.length > 1 && failure !== null && mayBeOneRow(failure);
+    if (isUnsettled) isolation.add(together);
+    else for (const entry of together) queue.leave(entry);
     pump(false);
   };
 
@@ -115,7 +135,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
           return reject(new DispatchError("overloaded", `Too many ${options.name} wait.`));
         pump(false);
       }),
-    waiting: () => queue.size,
+    waiting: () => queue.size + isolation.size,
     close: () =>
       new Promise((resolve) => {
         onIdle = () => {
@@ -130,23 +150,30 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
 const tooLate = (): DispatchError =>
   new DispatchError("unavailable", "The database did not take this in time; it was not done.");
 
-/** Settles every command of a batch; never rejects. */
+/** A failure that may be one command's own. What is not from the database is a bug, of any row. */
+const mayBeOneRow = (failure: unknown): boolean =>
+  isOfOneRow(failure) || !(failure instanceof DispatchError);
+
+/**
+ * Runs a batch. Resolves to its failure or null, never rejects. Its commands are settled, except
+ * where one of several may be guilty: those are to be repeated one by one.
+ */
 async function runBatch<T, R>(
   options: BatcherOptions<T, R>,
   clock: Clock,
   batch: Batch<T, R>,
-): Promise<void> {
+): Promise<unknown> {
   const startedAt = clock.now();
   try {
     const results = await options.run(batch.map((entry) => entry.item.item));
     if (results.length !== batch.length) throw new Error(`${options.name}: answers are missing`);
     batch.forEach((entry, i) => entry.item.resolve(results[i] as R));
     options.observe?.(options.name, batch.length, clock.now() - startedAt);
+    return null;
   } catch (error) {
-    if (error instanceof DispatchError || batch.length === 1) {
+    if (batch.length === 1 || !mayBeOneRow(error)) {
       for (const entry of batch) entry.item.reject(error);
-      return;
     }
-    for (const entry of batch) await runBatch(options, clock, [entry]);
+    return error;
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Database } from "../io/postgres.ts";
 import type { CancelCommand, ChangeOutcome, StatusCommand } from "./port.ts";
-import { DELIVERY_COLUMNS, NOW_SQL, isoTime, numbered, toDeliveryRow } from "./rows.ts";
+import { DELIVERY_COLUMNS, changeTimeSql, isoTime, numbered, toDeliveryRow } from "./rows.ts";
 import type { RawDelivery } from "./rows.ts";
 
 const CHANGE = `
@@ -23,7 +23,8 @@ delivery as materialized (
 -- has neither.
 decided as materialized (
   select
-    w.ord, l.id, w.goal, w.claimed_at, l.version + 1 as number, l.courier_id, ${NOW_SQL} as at,
+    w.ord, l.id, w.goal, w.claimed_at, l.version + 1 as number, l.courier_id,
+    ${changeTimeSql("l")} as at,
     case when w.goal = 'returned' then coalesce(w.reason, 'returned_by_courier')
       else w.reason end as reason,
     case when w.goal <> 'picked_up' then l.courier_id end as freed,
@@ -48,7 +49,7 @@ freed as materialized (
 changed as (
   update deliveries d set
     status = x.goal, status_reason = x.reason, version = x.number, courier_id = x.courier_id,
-    replacing = false, offers = '[]', next_attempt_at = null,
+    replacing = false, offers = '[]', next_attempt_at = null, changed_at = x.at,
     picked_up_at = case when x.goal = 'picked_up' then x.at else d.picked_up_at end,
     picked_up_claimed_at =
       case when x.goal = 'picked_up' then x.claimed_at else d.picked_up_claimed_at end,
@@ -57,7 +58,7 @@ changed as (
     ended_at = case when x.goal <> 'picked_up' then x.at end
   from decided x
   where d.id = x.id and x.code = 'changed'
-  returning d.*, x.freed, x.at as changed_at
+  returning d.*, x.freed
 ),
 load as (
   update couriers c set load = f.load - s.ended
@@ -77,7 +78,7 @@ select x.ord, x.code, ${DELIVERY_COLUMNS}
 from decided x
 left join (
   select 'changed' as code, k.* from changed k
-  union all select 'same', l.*, null, null from delivery l
+  union all select 'same', l.*, null from delivery l
 ) d on d.id = x.id and d.code = x.code
 left join couriers c on c.id = d.courier_id
 order by x.ord`;

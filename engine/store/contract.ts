@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe } from "vitest";
 import { acceptContract, acceptRaceContract, replacementContract } from "./contract/accepts.ts";
+import { clockContract } from "./contract/clocks.ts";
 import { cancelContract, statusContract } from "./contract/changes.ts";
 import { createContract, keyContract } from "./contract/creates.ts";
 import { factContract, listContract } from "./contract/lists.ts";
@@ -39,5 +40,6 @@ export function storeContract(name: string, makePair: () => Promise<StorePair>):
     resumeContract(f);
     listContract(f);
     factContract(f);
+    clockContract(f);
   });
 }

@@ -43,22 +43,22 @@ created as (
     id, shard, owner, external_id, pickup_address, pickup_lng, pickup_lat,
     dropoff_address, dropoff_lng, dropoff_lat, size, weight_kg, vehicle, phone, recipient_phone,
     notes, ready_at, created_at, search_until, estimated_pickup_at, estimated_arrival_at,
-    next_attempt_at, tracking_hash, status_reason)
+    next_attempt_at, tracking_hash, status_reason, changed_at)
   select
     w.id, w.shard, w.owner, w.external_id, w.pickup_address, w.pickup_lng, w.pickup_lat,
     w.dropoff_address, w.dropoff_lng, w.dropoff_lat, w.size, w.weight_kg, w.vehicle, w.phone,
     w.recipient_phone, w.notes, w.ready_at, w.created_at, w.search_until, w.estimated_pickup_at,
     w.estimated_arrival_at, w.next_attempt_at, decode(w.tracking_hash, 'hex'),
     -- D3: it waits visibly from its first moment.
-    w.reason
+    w.reason, greatest(${NOW_SQL}, w.created_at)
   from wanted w left join fresh_key k on k.principal = w.principal and k.key = w.key
   where w.key is null or k.key is not null
   on conflict (id) do nothing
-  returning id, owner, external_id
+  returning id, owner, external_id, changed_at
 ),
 event as (
   insert into outbox (delivery_id, owner, number, type, status, external_id, at)
-  select id, owner, 1, 'created', 'pending', external_id, ${NOW_SQL} from created
+  select id, owner, 1, 'created', 'pending', external_id, changed_at from created
 )
 select id from created`;
 

@@ -9,7 +9,11 @@ import type { PostgresStore } from "./postgres-store.ts";
 
 let database: TestDatabase;
 let store: PostgresStore;
-const given = fixtures(() => ({ stores: [store, store], close: () => Promise.resolve() }));
+const given = fixtures(() => ({
+  stores: [store, store],
+  setClock: () => Promise.reject(new Error("nothing here asks for it")),
+  close: () => Promise.resolve(),
+}));
 
 beforeAll(async () => {
   database = await testDatabase();

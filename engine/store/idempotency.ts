@@ -4,8 +4,10 @@
  * same and changed nothing.
  */
 import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import { systemClock } from "../io/clock.ts";
 import type { Database } from "../io/postgres.ts";
 import type { IdempotencyKey, StoredAnswer } from "./port.ts";
+import { olderSql } from "./rows.ts";
 
 const FIND = `
 select fingerprint, status, body from idempotency where principal = $1 and key = $2`;
@@ -17,7 +19,7 @@ on conflict (principal, key) do nothing`;
 
 const PURGE = `
 with old as materialized (
-  select ctid from idempotency where at < now() - make_interval(hours => $1) limit $2
+  select ctid from idempotency where ${olderSql("at", "$1", "$3")} limit $2
 ), gone as (
   delete from idempotency where ctid = any(array(select ctid from old)) returning 1
 )
@@ -42,6 +44,10 @@ export async function keepAnswer(
 
 /** Deletes some keys older than `hours`; resolves to how many, 0 when there is none left. */
 export async function purgeIdempotency(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [
+    hours,
+    PURGE_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }

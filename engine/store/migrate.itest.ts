@@ -38,6 +38,9 @@ test("an empty database gets everything, a migrated one nothing", async () => {
     "0002_partners.sql",
     "0003_security.sql",
     "0004_test_mode.sql",
+    "0005_revocation_position.sql",
+    "0006_times.sql",
+    "0007_secrets.sql",
   ]);
   expect(await migrate(database.url)).toEqual([]);
   expect(await tables()).toEqual([
@@ -60,6 +63,9 @@ test("processes that start together migrate once", async () => {
     "0002_partners.sql",
     "0003_security.sql",
     "0004_test_mode.sql",
+    "0005_revocation_position.sql",
+    "0006_times.sql",
+    "0007_secrets.sql",
   ]);
 });
 

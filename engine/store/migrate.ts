@@ -9,8 +9,9 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import postgres from "postgres";
-import { POSTGRES_CONNECT_TIMEOUT_MS, POSTGRES_VERSION_MIN } from "../../proto/limits.ts";
+import type postgres from "postgres";
+import { POSTGRES_VERSION_MIN } from "../../proto/limits.ts";
+import { connectPostgres } from "../io/postgres-driver.ts";
 
 /** Beside this file's folder in the source and in dist/ alike. */
 const SQL_FOLDER = fileURLToPath(new URL("../sql/", import.meta.url));
@@ -26,12 +27,8 @@ type Migration = { readonly name: string; readonly text: string; readonly hash: 
  */
 export async function migrate(url: string, folder = SQL_FOLDER): Promise<readonly string[]> {
   const migrations = readMigrations(folder);
-  const sql = postgres(url, {
-    max: 1,
-    connect_timeout: POSTGRES_CONNECT_TIMEOUT_MS / 1_000,
-    onnotice: () => undefined,
-    connection: { application_name: "hexdispatch migrate" },
-  });
+  const applicationName = "hexdispatch migrate";
+  const sql = connectPostgres(url, { applicationName, driver: { max: 1 } });
   try {
     await checkVersion(sql);
     const applied: string[] = [];

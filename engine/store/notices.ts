@@ -2,7 +2,10 @@
  * Which notices to customers have gone out, so that an event that comes twice tells nobody twice; and the numbers to
  * send them to.
  */
+import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import { systemClock } from "../io/clock.ts";
 import type { Database } from "../io/postgres.ts";
+import { olderSql } from "./rows.ts";
 
 /** Whom a delivery's news concern, and what the text needs. */
 export type NoticeSubject = {
@@ -29,7 +32,9 @@ insert into notices (delivery_id, number, outcome) values ($1, $2, $3)
 on conflict (delivery_id, number) do nothing`;
 const PURGE = `
 with gone as (
-  delete from notices where at < clock_timestamp() - make_interval(hours => $1) returning 1
+  delete from notices where ctid = any(array(
+    select ctid from notices where ${olderSql("at", "$1", "$2")} limit $3))
+  returning 1
 )
 select count(*)::int as gone from gone`;
 
@@ -42,7 +47,11 @@ export const noticeStore = (db: Database): NoticeStore => ({
     await db.query(RECORD, [delivery, number, outcome]);
   },
   async purge(hours) {
-    const [row] = await db.query<{ gone: number }>(PURGE, [hours]);
+    const [row] = await db.query<{ gone: number }>(PURGE, [
+      hours,
+      systemClock.now(),
+      PURGE_BATCH_MAX_ROWS,
+    ]);
     return row?.gone ?? 0;
   },
 });

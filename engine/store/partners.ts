@@ -4,7 +4,7 @@
  * customers. It has a small pool of its own, so that a slow receiver's bookkeeping never waits before a create.
  */
 import { DispatchError } from "../../proto/errors.ts";
-import type { DeliveryId, PrincipalId } from "../../proto/ids.ts";
+import type { DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";
 import { openDatabase, textArray } from "../io/postgres.ts";
 import type { Database, DatabaseOptions } from "../io/postgres.ts";
 import { noticeStore } from "./notices.ts";
@@ -14,6 +14,8 @@ import type { WebhookStore } from "./webhooks.ts";
 
 /** `keys`: public nkeys, one or two, the newest last. */
 export type PartnerRow = { readonly name: PrincipalId; readonly keys: readonly string[] };
+/** `keyedAt`: since when the oldest of its keys is good, by the database's clock. */
+export type KnownPartner = PartnerRow & { readonly keyedAt: Millis };
 
 /** What may change before the pickup. Absent: stays as it is; null: nothing from now on. */
 export type DetailsChange = {
@@ -27,7 +29,7 @@ export type DetailsChange = {
 };
 
 export type PartnerStore = {
-  partners(): Promise<readonly PartnerRow[]>;
+  partners(): Promise<readonly KnownPartner[]>;
   /** Makes the partner, or gives it these keys in place of the ones it had. */
   putPartner(partner: PartnerRow): Promise<void>;
   removePartner(name: string): Promise<void>;
@@ -35,15 +37,27 @@ export type PartnerStore = {
   changeDetails(change: DetailsChange): Promise<void>;
   readonly webhooks: WebhookStore;
   readonly notices: NoticeStore;
+  /** New sessions in place of the present ones. */
+  readonly renew: () => void;
   close(): Promise<void>;
 };
 
 const CONNECTIONS = 2;
 
-const PARTNERS = "select name, to_json(keys) as keys from partners order by name";
+const PARTNERS = `
+select name, to_json(keys) as keys,
+  (select coalesce(min(t), to_timestamp(0)) from unnest(keyed_at) as t) as "keyedAt"
+from partners order by name`;
+/** A key that stays keeps its time. */
 const PUT_PARTNER = `
-insert into partners (name, keys) values ($1, $2::text[])
-on conflict (name) do update set keys = excluded.keys`;
+insert into partners as p (name, keys, keyed_at)
+values ($1, $2::text[], array_fill(clock_timestamp(), array[cardinality($2::text[])]))
+on conflict (name) do update set
+  keys = excluded.keys,
+  keyed_at = (
+    select array_agg(
+      coalesce(p.keyed_at[array_position(p.keys, k.key)], clock_timestamp()) order by k.n)
+    from unnest(excluded.keys) with ordinality as k(key, n))`;
 const REMOVE_PARTNER = "delete from partners where name = $1";
 
 /** Locked first, so that a pickup at the same moment is either seen or waits. */
@@ -64,7 +78,7 @@ select f.status in ('pending', 'assigned') as changed from found f`;
 export function openPartnerStore(options: DatabaseOptions): PartnerStore {
   const db = openDatabase({ connections: CONNECTIONS, ...options });
   return {
-    partners: () => db.query<PartnerRow>(PARTNERS, []),
+    partners: () => db.query<KnownPartner>(PARTNERS, []),
     async putPartner({ name, keys }) {
       await db.query(PUT_PARTNER, [name, textArray(keys)]);
     },
@@ -74,6 +88,7 @@ export function openPartnerStore(options: DatabaseOptions): PartnerStore {
     changeDetails: (change) => changeDetails(db, change),
     webhooks: webhookStore(db),
     notices: noticeStore(db),
+    renew: db.renew,
     close: () => db.close(),
   };
 }

@@ -247,8 +247,11 @@ export type Store = {
   saveLastKnown(positions: readonly Position[]): Promise<void>;
   appendHistory(positions: readonly Position[]): Promise<void>;
 
-  /** Answers when the database answers, rejects otherwise. */
-  ping(): Promise<void>;
+  /**
+   * Resolves when the database takes writes. `look`, the default, changes nothing; `write` commits a
+   * row of this process's own.
+   */
+  ping(what?: "look" | "write"): Promise<void>;
   close(): Promise<void>;
 };
 

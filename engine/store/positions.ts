@@ -4,9 +4,11 @@
  */
 import type { CourierId } from "../../proto/ids.ts";
 import { POSITIONS_BATCH_MAX_ROWS, PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import { systemClock } from "../io/clock.ts";
 import { numberArray, textArray } from "../io/postgres.ts";
 import type { Database, Param } from "../io/postgres.ts";
 import type { Position } from "./port.ts";
+import { olderSql } from "./rows.ts";
 
 /**
  * Never an older position over a newer one. Sorted, so that two nodes that save the same couriers
@@ -30,7 +32,7 @@ const LAST_KNOWN = "select at, lng, lat from courier_positions where courier_id 
 /** A bounded bite of what is old; the BRIN index finds it without reading the rest. */
 const PURGE = `
 with old as materialized (
-  select ctid from ping_history where at < now() - make_interval(hours => $1) limit $2
+  select ctid from ping_history where ${olderSql("at", "$1", "$3")} limit $2
 ), gone as (
   delete from ping_history where ctid = any(array(select ctid from old)) returning 1
 )
@@ -69,7 +71,11 @@ export async function lastKnown(db: Database, courier: CourierId): Promise<Posit
  * Deletes some history older than `hours`; resolves to how many rows, 0 when there is none left.
  */
 export async function purgeHistory(db: Database, hours: number): Promise<number> {
-  const [row] = await db.query<{ gone: number }>(PURGE, [hours, PURGE_BATCH_MAX_ROWS]);
+  const [row] = await db.query<{ gone: number }>(PURGE, [
+    hours,
+    PURGE_BATCH_MAX_ROWS,
+    systemClock.now(),
+  ]);
   return row?.gone ?? 0;
 }
 

@@ -23,6 +23,7 @@ import { createAll, createKeys } from "./create.ts";
 import * as idempotency from "./idempotency.ts";
 import * as outbox from "./outbox.ts";
 import type { Store } from "./port.ts";
+import { probeLook, probeWrite } from "./probe.ts";
 import * as positions from "./positions.ts";
 import * as reads from "./reads.ts";
 import { writeRounds, writeShifts, writeUnfilled } from "./rounds.ts";
@@ -49,6 +50,8 @@ export type PostgresStore = Store &
     readonly forgetPeople: (endedBeforeH: number) => Promise<number>;
     /** The same for tests that ended so long ago, and their robots. */
     readonly purgeTests: (endedBeforeH: number) => Promise<number>;
+    /** New sessions in place of the present ones: those may be with a server that only reads. */
+    readonly renew: () => void;
     /** Commands that wait, by queue. */
     readonly waiting: () => Readonly<Record<string, number>>;
   };
@@ -104,16 +107,16 @@ export function openPostgresStore(options: PostgresStoreOptions): PostgresStore 
 
     purgeIdempotency: (olderThanH) => idempotency.purgeIdempotency(db, olderThanH),
     revoke: (subject) => access.revoke(db, subject),
-    revocations: (since) => access.revocations(db, since),
+    revocations: (since, after) => access.revocations(db, since, after),
     purgeRevocations: (olderThanH) => access.purgeRevocations(db, olderThanH),
     forgetPeople: (endedBeforeH) => access.forgetPeople(db, endedBeforeH),
     purgeTests: (hours) => access.purgeTests(db, hours),
     purgeHistory: (olderThanH) => positions.purgeHistory(db, olderThanH),
     waiting: () =>
       Object.fromEntries(Object.entries(queues).map(([name, queue]) => [name, queue.waiting()])),
-    ping: async () => {
-      await db.query("select 1", [], { repeat: false });
-    },
+    ping: (what = "look") =>
+      what === "look" ? probeLook(db) : probeWrite(db, options.applicationName),
+    renew: db.renew,
     close: async () => {
       await Promise.all(Object.values(queues).map((queue) => queue.close()));
       await db.close();

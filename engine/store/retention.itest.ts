@@ -88,23 +88,27 @@ it("people of deliveries that ended long ago are forgotten, and what statistics 
   expect(row?.endedAt).not.toBeNull();
   for (const id of [recent, open]) expect(await rowText(id)).toMatch(/Market/);
   expect(await admin`select 1 from ping_history where courier_id = ${courier}`).toHaveLength(0);
-  expect(await store.revocations(0)).toHaveLength(1);
+  expect((await store.revocations(null)).rows).toHaveLength(1);
   // Nothing is done twice.
   expect(await store.forgetPeople(48)).toBe(0);
 });
 
 it("a revocation is kept a little longer than the longest token lives, and moves forward only", async () => {
   await store.revoke("courier:cur_1");
-  const [first] = (await store.revocations(0)).filter((row) => row.subject === "courier:cur_1");
+  const [first] = (await store.revocations(null)).rows.filter(
+    (row) => row.subject === "courier:cur_1",
+  );
   await store.revoke("courier:cur_1");
-  const [second] = (await store.revocations(0)).filter((row) => row.subject === "courier:cur_1");
+  const [second] = (await store.revocations(null)).rows.filter(
+    (row) => row.subject === "courier:cur_1",
+  );
   expect(second?.notBefore).toBeGreaterThanOrEqual(first?.notBefore ?? Number.NaN);
   await admin`update revocations set not_before = now() - interval '366 days'`;
   await keepHouse(store, DISPATCH_DEFAULTS, log);
-  expect((await store.revocations(0)).length).toBeGreaterThan(0);
+  expect((await store.revocations(null)).rows.length).toBeGreaterThan(0);
   await admin`update revocations set not_before = now() - interval '368 days'`;
   await keepHouse(store, DISPATCH_DEFAULTS, log);
-  expect(await store.revocations(0)).toHaveLength(0);
+  expect((await store.revocations(null)).rows).toHaveLength(0);
 });
 
 it("tests that ended long ago are deleted with their robots; nothing else is", async () => {

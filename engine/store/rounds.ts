@@ -8,7 +8,7 @@
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
 import type { Database } from "../io/postgres.ts";
-import { NOW_SQL, SNAPSHOT_COLUMNS, isoTime, numbered, toSnapshot } from "./rows.ts";
+import { SNAPSHOT_COLUMNS, changeTimeSql, isoTime, numbered, toSnapshot } from "./rows.ts";
 import type { RawSnapshot } from "./rows.ts";
 
 export type OwnedWrite<K extends ActorWrite["kind"]> = {
@@ -96,7 +96,8 @@ ${JUDGED},
 ${LOCKED_DELIVERY},
 ended as (
   update deliveries d set
-    status = 'unfilled', status_reason = j.reason, version = l.version + 1, ended_at = ${NOW_SQL},
+    status = 'unfilled', status_reason = j.reason, version = l.version + 1,
+    ended_at = ${changeTimeSql("l")}, changed_at = ${changeTimeSql("l")},
     offers = '[]', next_attempt_at = null, epoch = j.epoch
   from judged j join delivery l on l.id = j.delivery
   where d.id = j.delivery and j.is_mine and l.status = 'pending' and l.epoch <= j.epoch

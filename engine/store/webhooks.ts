@@ -5,15 +5,18 @@
  */
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Millis } from "../../proto/ids.ts";
-import { WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
+import { PURGE_BATCH_MAX_ROWS, WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
+import { systemClock } from "../io/clock.ts";
 import { textArray } from "../io/postgres.ts";
 import type { Database } from "../io/postgres.ts";
+import { olderSql } from "./rows.ts";
 
 export type WebhookRow = {
   readonly id: string;
   readonly owner: string;
   readonly url: string;
-  readonly secret: string;
+  /** Sealed in the database (`gateway/webhooks/sealed.ts`); null: it cannot be opened any more. */
+  readonly secret: string | null;
   readonly old_secret: string | null;
   readonly created_at: Millis;
   readonly disabled_reason: string | null;
@@ -45,9 +48,11 @@ export type WebhookMessageKey = Pick<WebhookMessage, "webhook_id" | "delivery_id
 export type WebhookStore = {
   all(owner: string | null): Promise<readonly WebhookRow[]>;
   one(id: string): Promise<WebhookRow | null>;
-  add(row: Pick<WebhookRow, "id" | "owner" | "url" | "secret">): Promise<void>;
+  add(row: Pick<WebhookRow, "id" | "owner" | "url"> & { readonly secret: string }): Promise<void>;
   /** The secret so far signs as well for `keepOldMs`. */
   rotate(id: string, secret: string, keepOldMs: number): Promise<void>;
+  /** Puts another sealed text in the place of this one, where it still stands. */
+  reseal(id: string, from: string, to: string): Promise<void>;
   disable(id: string, reason: string): Promise<void>;
   /** With all its messages. */
   remove(id: string): Promise<void>;
@@ -60,8 +65,10 @@ export type WebhookStore = {
   messages(id: string, state: WebhookMessageState, limit: number): Promise<WebhookMessageRow[]>;
   /** Dead messages of an address wait again; those of one delivery, or all. Resolves to how many. */
   resend(id: string, delivery: string | null): Promise<number>;
-  /** Forgets messages that ended more than `hours` ago; resolves to how many. */
+  /** Forgets some messages that have been over for `hours`; resolves to how many, 0 when there is none left. */
   purge(hours: number): Promise<number>;
+  /** Makes due what waits for a time that a clock set back has put off; resolves to how many. */
+  realign(): Promise<number>;
 };
 export type OwnedEvent = { readonly owner: string; readonly event: DeliveryEvent };
 
@@ -78,6 +85,11 @@ update webhooks set
   old_secret = secret, secret = $2,
   old_until = clock_timestamp() + make_interval(secs => $3)
 where id = $1 and secret <> $2`;
+const RESEAL = `
+update webhooks set
+  secret = case when secret = $2 then $3 else secret end,
+  old_secret = case when old_secret = $2 then $3 else old_secret end
+where id = $1 and $2 in (secret, old_secret)`;
 const DISABLE = "update webhooks set disabled_reason = $2 where id = $1";
 const REMOVE = `
 with gone as (delete from webhooks where id = $1),
@@ -89,9 +101,10 @@ insert into webhook_messages (webhook_id, delivery_id, number, type, body)
 select w.id, e.delivery, e.number, e.type, e.body
 from json_to_recordset($1::text::json) as e(
   owner text, delivery text, number int, type text, at timestamptz, body text)
--- What happened before there was an address is not owed to it.
+-- What happened before there was an address is not owed to it. An address from the future was made before the clock was
+-- set back: too much is better than what is missing.
 join webhooks w on w.owner = e.owner collate "C" and w.disabled_reason is null
-  and e.at >= w.created_at
+  and (e.at >= w.created_at or w.created_at > clock_timestamp())
 on conflict (webhook_id, delivery_id, number) do nothing
 returning number`;
 
@@ -119,7 +132,8 @@ with due as materialized (
   order by m.due_at limit $1 for update of m skip locked
 )
 update webhook_messages m set
-  due_at = clock_timestamp() + make_interval(secs => ${WEBHOOK_LEASE_MS / 1_000})
+  due_at = clock_timestamp() + make_interval(secs => ${WEBHOOK_LEASE_MS / 1_000}),
+  touched_at = clock_timestamp()
 from due d where m.ctid = d.ctid
 returning m.webhook_id, m.delivery_id, m.number, m.type, m.body, m.attempts`;
 
@@ -132,6 +146,7 @@ update webhook_messages set
   state = case when $5::float8 is null then 'dead' else 'waiting' end,
   attempts = attempts + 1, last_error = $4,
   due_at = clock_timestamp() + make_interval(secs => coalesce($5, 0)),
+  touched_at = clock_timestamp(),
   ended_at = case when $5 is null then clock_timestamp() end
 where webhook_id = $1 and delivery_id = $2 and number = $3 and state = 'waiting'`;
 const MESSAGES = `
@@ -141,18 +156,43 @@ order by created_at desc, delivery_id, number limit $3`;
 const RESEND = `
 with again as (
   update webhook_messages set
-    state = 'waiting', attempts = 0, due_at = clock_timestamp(), ended_at = null
+    state = 'waiting', attempts = 0, due_at = clock_timestamp(), ended_at = null,
+    touched_at = clock_timestamp()
   where webhook_id = $1 and state = 'dead' and ($2::text is null or delivery_id = $2)
   returning 1
 )
 select count(*)::int as n from again`;
+/**
+ * A bite of what is over: sent, given up, or waiting for an address that was disabled or removed. The last kind has no
+ * end of its own and goes by when it was last touched.
+ */
 const PURGE = `
 with gone as (
-  delete from webhook_messages
-  where state = 'sent' and ended_at < clock_timestamp() - make_interval(hours => $1)
+  delete from webhook_messages where ctid = any(array(
+    (select m.ctid from webhook_messages m
+      where m.state <> 'waiting' and ${olderSql("m.ended_at", "$1", "$2")} limit $3)
+    union all
+    (select m.ctid from webhook_messages m
+      left join webhooks w on w.id = m.webhook_id
+      where m.state = 'waiting' and ${olderSql("m.touched_at", "$1", "$2")}
+        and (w.id is null or w.disabled_reason is not null) limit $3)))
   returning 1
 )
 select count(*)::int as n from gone`;
+
+/**
+ * After the server's clock was set back, what was reckoned from its time before would wait for as long as it was set
+ * back: it is due now. A second of grace, because two sessions read the clock at two moments.
+ */
+const REALIGN = `
+with again as (
+  update webhook_messages set
+    due_at = clock_timestamp(), touched_at = clock_timestamp(),
+    created_at = least(created_at, clock_timestamp())
+  where state = 'waiting' and touched_at > clock_timestamp() + interval '1 s'
+  returning 1
+)
+select count(*)::int as n from again`;
 
 const ERROR_MAX_CHARS = 200;
 
@@ -167,6 +207,9 @@ export const webhookStore = (db: Database): WebhookStore => ({
   },
   async rotate(id, secret, keepOldMs) {
     await db.query(ROTATE, [id, secret, keepOldMs / 1_000]);
+  },
+  async reseal(id, from, to) {
+    await db.query(RESEAL, [id, from, to]);
   },
   async disable(id, reason) {
     await db.query(DISABLE, [id, reason]);
@@ -202,7 +245,12 @@ export const webhookStore = (db: Database): WebhookStore => ({
     return row?.n ?? 0;
   },
   async purge(hours) {
-    const [row] = await db.query<{ n: number }>(PURGE, [hours]);
+    const params = [hours, systemClock.now(), PURGE_BATCH_MAX_ROWS];
+    const [row] = await db.query<{ n: number }>(PURGE, params);
+    return row?.n ?? 0;
+  },
+  async realign() {
+    const [row] = await db.query<{ n: number }>(REALIGN, [], { repeat: false });
     return row?.n ?? 0;
   },
 });

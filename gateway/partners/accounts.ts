@@ -19,15 +19,14 @@ export type AccountsOptions = {
   readonly prefix: string;
   /** Public keys of our own processes. */
   readonly ownKeys: readonly string[];
+  /** A user of our own processes; its password is in the server's environment, as `NATS_PASSWORD`. */
+  readonly ownUser?: string | null;
   readonly partners: readonly { readonly name: string; readonly keys: readonly string[] }[];
 };
 
 /** The service answers to these, for partners as for everybody; STATS is left to us. */
 export const SERVICE_NAME = "hexdispatch";
-const DISCOVERY = ["PING", "INFO"].flatMap((verb) => [
-  `$SRV.${verb}`,
-  `$SRV.${verb}.${SERVICE_NAME}`,
-]);
+const DISCOVERY = ["PING", "INFO"].flatMap((verb) => [verb, `${verb}.${SERVICE_NAME}`]);
 const KEY_PATTERN = /^U[A-Z2-7]{55}$/;
 
 /** One partner's flood must not take the server's connections from the others. */
@@ -58,21 +57,26 @@ export function reachOf(prefix: string, partner: string) {
     next: api("MSG.NEXT"),
     acks: `$JS.ACK.${stream}.${consumer}.>`,
     inbox: subjects.partnerInbox(partner),
-    discovery: DISCOVERY,
+    discovery: DISCOVERY.map((verb) => ({
+      ours: subjects.partnerService(partner, verb),
+      theirs: `$SRV.${verb}`,
+    })),
   };
 }
 
 /** The text of the file. Throws when a key is no public user key, or a name no plain token. */
-export function renderAccounts({ prefix, ownKeys, partners }: AccountsOptions): string {
+export function renderAccounts(options: AccountsOptions): string {
+  const { prefix, ownKeys, ownUser = null, partners } = options;
   const own = ownAccount(prefix);
+  const users = ownKeys.map((key) => `{ nkey: ${checked(key)} }`);
+  if (ownUser !== null) users.push(`{ user: ${quoted(ownUser)}, password: $NATS_PASSWORD }`);
   return [
     "# Written by `npm run partner`; changes are lost. Public keys only.",
     "accounts {",
     `  ${quoted(own)}: {`,
     "    jetstream: enabled",
-    `    users: [${ownKeys.map((key) => `{ nkey: ${checked(key)} }`).join(", ")}]`,
+    `    users: [${users.join(", ")}]`,
     "    exports: [",
-    ...DISCOVERY.map((subject) => `      { service: ${quoted(subject)}, response: stream }`),
     ...exportsOf(prefix),
     "    ]",
     "  }",
@@ -88,9 +92,10 @@ export function renderAccounts({ prefix, ownKeys, partners }: AccountsOptions): 
  */
 function exportsOf(prefix: string): string[] {
   const stream = streamName(prefix, "EVENTS");
-  const requests = subjectsFor(prefix).partnerRequestsAll;
+  const { partnerRequestsAll, partnerServiceAll } = subjectsFor(prefix);
   return [
-    `      { service: ${quoted(requests)} }`,
+    `      { service: ${quoted(partnerServiceAll)}, response: stream }`,
+    `      { service: ${quoted(partnerRequestsAll)} }`,
     `      { service: ${quoted(`$JS.API.CONSUMER.INFO.${stream}.*`)} }`,
     `      { service: ${quoted(`$JS.API.CONSUMER.MSG.NEXT.${stream}.*`)}, response: stream }`,
     `      { service: ${quoted(`$JS.ACK.${stream}.>`)} }`,
@@ -107,7 +112,8 @@ function accountOf(
     const as = to === undefined ? "" : `, to: ${quoted(to)}`;
     return `      { service: { account: ${quoted(own)}, subject: ${quoted(subject)} }${as} }`;
   };
-  const publish = list([requests, info.theirs, next.theirs, acks, ...discovery]);
+  const asked = discovery.map(({ theirs }) => theirs);
+  const publish = list([requests, info.theirs, next.theirs, acks, ...asked]);
   const subscribe = list([`${inbox}.>`]);
   const may = `permissions: { publish: { allow: ${publish} }, subscribe: { allow: ${subscribe} } }`;
   return [
@@ -121,7 +127,7 @@ function accountOf(
     from(info.ours, info.theirs),
     from(next.ours, next.theirs),
     from(acks),
-    ...discovery.map((subject) => from(subject)),
+    ...discovery.map(({ ours, theirs }) => from(ours, theirs)),
     "    ]",
     "  }",
   ];

@@ -3,6 +3,7 @@
  * Written here because the client's own package for it lags behind the client that we use, and it is this small.
  */
 import type { Millis } from "../../proto/ids.ts";
+import { DISCOVERY_STATS_KEPT_MS } from "../../proto/limits.ts";
 
 export const QUEUE_GROUP = "q";
 export const VERBS = ["PING", "INFO", "STATS"] as const;
@@ -34,6 +35,8 @@ export class ServiceStats {
   readonly #identity: ServiceIdentity;
   readonly #endpoints: readonly Endpoint[];
   readonly #counts = new Map<string, Counts>();
+  /** Answers as they go out. Made once, the counts anew when they are too old: a question costs no work of its own. */
+  readonly #made = new Map<Verb, { readonly at: Millis; readonly bytes: Uint8Array }>();
 
   constructor(identity: ServiceIdentity, endpoints: readonly Endpoint[]) {
     this.#identity = identity;
@@ -52,6 +55,16 @@ export class ServiceStats {
     if (error === null) return;
     counts.errors += 1;
     counts.lastError = error;
+  }
+
+  /** The answer to a verb. `now` decides whether the counts of STATS are fresh enough. */
+  answerBytes(verb: Verb, now: Millis): Uint8Array {
+    const known = this.#made.get(verb);
+    const isFresh = verb !== "STATS" || now - (known?.at ?? 0) < DISCOVERY_STATS_KEPT_MS;
+    if (known !== undefined && isFresh) return known.bytes;
+    const bytes = Buffer.from(JSON.stringify(this.answer(verb)));
+    this.#made.set(verb, { at: now, bytes });
+    return bytes;
   }
 
   /** The body of an answer. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
 import { createLog } from "../../engine/io/log.ts";
 import type { PrincipalId } from "../../proto/ids.ts";
-import { PARTNERS_KNOWN_MS } from "../../proto/limits.ts";
+import { PARTNERS_KNOWN_MS, PARTNERS_MISS_MS } from "../../proto/limits.ts";
 import { PartnerRegistry } from "./registry.ts";
 
 function drive() {
@@ -18,7 +18,8 @@ function drive() {
       partners: () => {
         state.reads += 1;
         if (state.isAway) return Promise.reject(new Error("away"));
-        return Promise.resolve(names.map((name) => ({ name: name as PrincipalId, keys: [] })));
+        const rows = names.map((name) => ({ name: name as PrincipalId, keys: [], keyedAt: 5 }));
+        return Promise.resolve(rows);
       },
     },
     ensureConsumer: (partner) => Promise.resolve(void made.push(partner)),
@@ -32,6 +33,7 @@ test("a partner is known for a moment, a new one at once, and the last known whi
   await registry.has("acme");
   expect(state.reads).toBe(1);
   names.push("beta");
+  await clock.advance(PARTNERS_MISS_MS + 1);
   expect(await registry.has("beta")).toBe(true);
   state.isAway = true;
   await clock.advance(PARTNERS_KNOWN_MS + 1);

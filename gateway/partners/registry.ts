@@ -14,6 +14,7 @@ import type { Millis } from "../../proto/ids.ts";
 import {
   PARTNER_ACK_WAIT_MS,
   PARTNERS_KNOWN_MS,
+  PARTNERS_MISS_MS,
   PARTNER_ACK_PENDING_MAX,
 } from "../../proto/limits.ts";
 import { partnerConsumer, streamName, subjectsFor } from "../../proto/subjects.ts";
@@ -26,6 +27,8 @@ export type RegistryPorts = {
   readonly log: Log;
   /** Makes sure of a partner's consumer. */
   readonly ensureConsumer: (partner: string) => Promise<void>;
+  /** Names of the consumers that are there, in one question. Rejects while there is no stream. */
+  readonly consumers?: () => Promise<ReadonlySet<string>>;
 };
 
 /** Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while there is no stream. */
@@ -48,9 +51,11 @@ export async function ensurePartnerConsumer(
 export class PartnerRegistry {
   readonly #ports: RegistryPorts;
   readonly #ensured = new Set<string>();
-  #names: ReadonlySet<string> = new Set();
+  #known: ReadonlyMap<string, Millis> = new Map();
   #readAt: Millis | null = null;
   #reading: Promise<void> | null = null;
+  /** Said once, not for each request of an outage. */
+  #isFailing = false;
 
   constructor(ports: RegistryPorts) {
     this.#ports = ports;
@@ -58,23 +63,41 @@ export class PartnerRegistry {
 
   /** Whether there is such a partner. Rejects with `unavailable` when that was never known and cannot be read. */
   async has(name: string): Promise<boolean> {
+    return (await this.keyedAt(name)) !== null;
+  }
+
+  /** Since when a partner's keys are good, null when there is none. Rejects like `has`. */
+  async keyedAt(name: string): Promise<Millis | null> {
     const { clock, log } = this.#ports;
-    const isOld = this.#readAt === null || clock.now() - this.#readAt > PARTNERS_KNOWN_MS;
-    if (isOld || !this.#names.has(name)) {
+    const ageMs = this.#readAt === null ? Infinity : clock.now() - this.#readAt;
+    const isUnknown = !this.#known.has(name) && ageMs > PARTNERS_MISS_MS;
+    if (ageMs > PARTNERS_KNOWN_MS || isUnknown) {
       try {
         await this.refresh();
       } catch (error) {
         if (this.#readAt === null) throw error;
-        log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        if (!this.#isFailing) {
+          log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        }
+        this.#isFailing = true;
       }
     }
-    return this.#names.has(name);
+    return this.#known.get(name) ?? null;
   }
 
   /** Reads them, and looks whether each has its consumer still: a stream that was made anew has none. */
   recheck(): Promise<void> {
     this.#ensured.clear();
     return this.refresh();
+  }
+
+  /** Makes anew what was deleted, or went with its stream. Cheap: one question, whatever the number of partners. */
+  async findLost(): Promise<void> {
+    const there = (await this.#ports.consumers?.()) ?? null;
+    if (there === null) return;
+    for (const name of this.#ensured) {
+      if (!there.has(partnerConsumer(name))) void this.#ensure(name);
+    }
   }
 
   /** Reads them now, unless that is under way. */
@@ -87,10 +110,11 @@ export class PartnerRegistry {
 
   async #read(): Promise<void> {
     const rows = await this.#ports.store.partners();
-    this.#names = new Set(rows.map((row) => row.name));
+    this.#known = new Map(rows.map(({ name, keyedAt }) => [name, keyedAt]));
     this.#readAt = this.#ports.clock.now();
-    for (const name of this.#ensured) if (!this.#names.has(name)) this.#ensured.delete(name);
-    for (const name of this.#names) if (!this.#ensured.has(name)) void this.#ensure(name);
+    this.#isFailing = false;
+    for (const name of this.#ensured) if (!this.#known.has(name)) this.#ensured.delete(name);
+    for (const name of this.#known.keys()) if (!this.#ensured.has(name)) void this.#ensure(name);
   }
 
   async #ensure(name: string): Promise<void> {

@@ -2,6 +2,7 @@
  * Everything that looks outwards, put together: the door for partners, the webhooks, the notices. Part of a gateway
  * when it has what they need (`Deps.outward`).
  */
+import { listConsumers } from "../../engine/consumer-lag.ts";
 import type { Clock } from "../../engine/io/clock.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
@@ -11,33 +12,59 @@ import { EventFeed } from "../event-feed.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
 import { notify } from "../notify/notices.ts";
 import { WebhookSender } from "../webhooks/sender.ts";
-import type { PartnerParts } from "./calls.ts";
 import { PartnerDoor } from "./door.ts";
-import { createQuotes } from "./quote.ts";
+import type { PartnerDoorParts } from "./door.ts";
 import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
 const RECHECK_MS = 60_000;
+/** A partner whose consumer was lost gets it again within this time. */
+const CONSUMERS_LOOK_MS = 5_000;
 
 export type OutwardRunning = { readonly stop: () => Promise<void> };
 
 /** Does nothing where the gateway has no outward parts. */
 export function startOutward(
   deps: Deps,
-  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
   const { outward } = deps;
-  return outward ? start(deps, outward, parts, version) : { stop: () => Promise.resolve() };
+  return outward ? start(deps, outward, served, version) : { stop: () => Promise.resolve() };
 }
 
 /** Forgets what is old. Never rejects. */
 async function forget({ notices, webhooks }: Outward["store"], log: Log): Promise<void> {
   try {
-    await notices.purge(NOTICES_KEPT_H);
-    await webhooks.purge(WEBHOOK_KEPT_H);
+    while ((await notices.purge(NOTICES_KEPT_H)) > 0);
+    while ((await webhooks.purge(WEBHOOK_KEPT_H)) > 0);
   } catch (error) {
     log.warn(errorFields(error), "housekeeping failed; it is repeated");
+  }
+}
+
+/** After an exchange of the signing key nothing is left under the one before. Never rejects. */
+async function reseal({ reseal: resealAll }: Outward, log: Log): Promise<void> {
+  try {
+    const webhooks = (await resealAll?.()) ?? [];
+    if (webhooks.length > 0) {
+      log.error({ webhooks }, "secrets cannot be opened: their signing key is gone; rotate them");
+    }
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks' secrets could not be looked through; it is repeated");
+  }
+}
+
+/** Nothing waits longer because the database's clock was set back. Never rejects. */
+async function realign(
+  webhooks: Outward["store"]["webhooks"],
+  sender: WebhookSender,
+  log: Log,
+): Promise<void> {
+  try {
+    if ((await webhooks.realign()) > 0) sender.nudge();
+  } catch (error) {
+    log.warn(errorFields(error), "webhooks could not be looked through; it is repeated");
   }
 }
 
@@ -65,19 +92,19 @@ async function enqueue(
 function start(
   deps: Deps,
   outward: Outward,
-  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
-  const { clock, log, config } = deps;
+  const { clock, log } = deps;
   const { nats, prefix, store } = outward;
   const registry = new PartnerRegistry({
     store,
     clock,
     log,
     ensureConsumer: (partner) => ensurePartnerConsumer(nats, prefix, partner),
+    consumers: async () => new Set((await listConsumers(nats, prefix)).map(({ name }) => name)),
   });
-  const quotes = createQuotes(config.authKey);
-  const door = new PartnerDoor({ ...parts, deps, quotes, partners: store }, registry, version);
+  const door = new PartnerDoor({ deps, ...served }, registry, version);
   if (nats.info?.auth_required !== true) {
     log.warn("the NATS server asks nobody who they are: anyone who reaches it can be any partner");
   }
@@ -87,6 +114,11 @@ function start(
       log.warn(errorFields(error), "the partners could not be read; it is repeated");
     });
   void recheck();
+  const findLost = (): Promise<void> =>
+    registry.findLost().catch((error: unknown) => {
+      log.debug(errorFields(error), "the consumers of partners could not be looked at");
+    });
+  void reseal(outward, log);
   const sender = new WebhookSender({
     store: store.webhooks,
     clock,
@@ -111,6 +143,9 @@ function start(
   const loops = [
     every(HOUR_MS, clock, () => forget(store, log)),
     every(RECHECK_MS, clock, recheck),
+    every(CONSUMERS_LOOK_MS, clock, findLost),
+    every(HOUR_MS, clock, () => reseal(outward, log)),
+    every(RECHECK_MS, clock, () => realign(store.webhooks, sender, log)),
   ];
   return {
     async stop() {

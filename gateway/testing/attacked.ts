@@ -16,6 +16,7 @@ import { Rest, openClient } from "./clients.ts";
 import type { Client } from "./clients.ts";
 import { BODY, TEST_KEY, goOnShift, tokenOf } from "./gateway.ts";
 import { FakeNodes } from "./nodes.ts";
+import { doorTo } from "./via.ts";
 
 const STREAM_BYTES = String(16 * 1_048_576);
 const SHARDS = 64;
@@ -92,7 +93,8 @@ export async function startAttacked({
   const node = withNode ? await startAttackedProcess("node", env) : null;
   const gateway = await startAttackedProcess("gateway", env);
   const { output } = gateway;
-  const url = `http://127.0.0.1:${port}`;
+  const between = await doorTo(port, adminPort);
+  const { url } = between;
   const [rest, admin] = [new Rest(url), new Rest(`http://127.0.0.1:${adminPort}`)];
   const tokens = {
     customer: await tokenOf("customer", "cus_1"),
@@ -117,7 +119,7 @@ export async function startAttacked({
   };
   const clients: Client[] = [];
   return {
-    ...{ url, port, adminPort, rest, tokens, delivery, nodes, expectAlive },
+    ...{ url, port: between.port, adminPort, rest, tokens, delivery, nodes, expectAlive },
     ...{ gateway, node, env, databaseUrl: database.url },
     async connect(token) {
       const client = await openClient(url);
@@ -145,6 +147,7 @@ export async function startAttacked({
     logLines: () => [...output, ...(node?.output ?? [])].join("").split("\n"),
     async close() {
       for (const client of clients) client.end();
+      await between.close();
       await Promise.all([gateway.kill("SIGKILL"), node?.kill("SIGKILL")]);
       await nodesBus.close();
       await database.drop();

@@ -11,7 +11,6 @@ import { createLog } from "../../engine/io/log.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
 import type { Bus } from "../../engine/io/nats.ts";
-import { openDatabase } from "../../engine/io/postgres.ts";
 import type { Store } from "../../engine/store/port.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { openPartnerStore } from "../../engine/store/partners.ts";
@@ -31,6 +30,7 @@ import type { CityMap } from "../city-map.ts";
 import { Fence } from "../fence.ts";
 import { gatewayMetrics } from "../gateway-metrics.ts";
 import { startGateway } from "../gateway.ts";
+import { openProbe } from "../probe.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import { signToken } from "../token.ts";
@@ -39,6 +39,7 @@ import { keepLog } from "./attacked-process.ts";
 import { Rest, openClient } from "./clients.ts";
 import type { Client } from "./clients.ts";
 import { FakeNodes } from "./nodes.ts";
+import { doorTo } from "./via.ts";
 
 export const TEST_KEY = "a signing key for tests, 32 characters and more";
 
@@ -111,12 +112,10 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   const database = change.database ?? (await testDatabase());
   await migrate(database.url);
   const store = openPostgresStore({ url: database.url, applicationName: "gateway test" });
-  const prober = openDatabase({
-    ...{ url: database.url, applicationName: "gateway test probe", connections: 1 },
-    ...{ statementTimeoutMs: PROBE_TIMEOUT_MS, connectTimeoutMs: PROBE_TIMEOUT_MS },
-  });
+  const partners = openPartnerStore({ url: database.url, applicationName: "gateway test" });
+  const probe = openProbe(database.url, "gateway_test", [store, partners]);
   // Connecting may take longer than a probe does, on a machine that is busy with other things.
-  await prober.query("select 1", [], { repeat: false }).catch(() => undefined);
+  await probe.ask("look").catch(() => undefined);
   const options = {
     url: change.natsUrl ?? change.outward?.natsUrl ?? testNatsUrl(),
     credentials: change.outward?.credentials ?? null,
@@ -126,7 +125,6 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   const nodesBus = natsBus(await connectNats({ ...options, name: "nodes test" }));
   const prefix = change.prefix ?? change.outward?.prefix ?? testPrefix();
   const subjects = subjectsFor(prefix);
-  const partners = openPartnerStore({ url: database.url, applicationName: "gateway test" });
   const logLines: string[] = [];
   const metrics = new Metrics("gateway");
   const config: GatewayConfig = {
@@ -146,7 +144,7 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     store: change.wrap?.(store) ?? store,
     access: store,
     fleet: store,
-    probe: async () => void (await prober.query("select 1", [], { repeat: false })),
+    probe: probe.ask,
     bus,
     subjects,
     clock: systemClock,
@@ -176,7 +174,8 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
   await nodesBus.flush();
   const gateway = await startGateway(deps, "0.0.0-test");
   await bus.flush();
-  const url = `http://127.0.0.1:${gateway.port}`;
+  const between = await doorTo(gateway.port);
+  const { url } = between;
   const clients: Client[] = [];
   return {
     gateway,
@@ -203,7 +202,8 @@ export async function startTestGateway(change: TestChange = {}): Promise<TestGat
     async close() {
       for (const client of clients) client.end();
       await gateway.stop();
-      await Promise.all([store.close(), prober.close(), partners.close()]);
+      await between.close();
+      await Promise.all([store.close(), probe.close(), partners.close()]);
       await bus.close();
       await nodesBus.close();
       await database.drop();

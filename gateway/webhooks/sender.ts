@@ -6,8 +6,8 @@
  */
 import type { WebhookTargets } from "../../engine/config.ts";
 import type { Clock } from "../../engine/io/clock.ts";
-import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
 import { systemRandom } from "../../engine/io/random.ts";
 import type { WebhookMessage, WebhookOutcome, WebhookStore } from "../../engine/store/webhooks.ts";
 import { eventKey } from "../../proto/events.ts";
@@ -49,6 +49,7 @@ const systemChance = (): number => {
 export class WebhookSender {
   readonly #ports: SenderPorts;
   readonly #underWay = new Map<Promise<void>, string>();
+  readonly #outages: OutageLog;
   #isStopped = false;
   #isNudged = false;
   #wake: () => void = () => undefined;
@@ -56,6 +57,7 @@ export class WebhookSender {
 
   constructor(ports: SenderPorts) {
     this.#ports = ports;
+    this.#outages = new OutageLog(ports.log, ports.clock);
     this.#loop = this.#run();
   }
 
@@ -80,7 +82,7 @@ export class WebhookSender {
         const taken = await this.#look();
         if (taken > 0) continue;
       } catch (error) {
-        this.#ports.log.warn(errorFields(error), "webhooks could not be looked up; it is repeated");
+        this.#outages.tell(error, {}, "webhooks could not be looked up; it is repeated");
       }
       if (!this.#isNudged) await this.#pause(LOOK_MS);
     }
@@ -120,7 +122,7 @@ export class WebhookSender {
       const { webhook_id: webhook, delivery_id: delivery, number } = message;
       log.warn({ webhook, delivery, number, why: outcome.error }, "a webhook was given up");
     } catch (error) {
-      log.warn(errorFields(error), "a webhook could not be settled; it is sent again");
+      this.#outages.tell(error, {}, "a webhook could not be settled; it is sent again");
     }
   }
 
@@ -129,6 +131,11 @@ export class WebhookSender {
     const { store, clock, targets, resolve, chance = systemChance } = this.#ports;
     const webhook = await store.one(message.webhook_id);
     if (webhook === null || webhook.disabled_reason !== null) return null;
+    const again = retryInMs(message.attempts + 1, chance());
+    if (webhook.secret === null) {
+      // Unsigned it would be worth nothing. A new secret (`rotate`) mends it, and until then it waits.
+      return { sent: false, error: "its secret cannot be opened", retryInMs: again };
+    }
     const secrets = [webhook.secret, ...(webhook.old_secret === null ? [] : [webhook.old_secret])];
     const timestampS = Math.floor(clock.now() / 1_000);
     const headers = {
@@ -136,7 +143,6 @@ export class WebhookSender {
       "user-agent": "hexdispatch",
       ...signedHeaders(secrets, eventKey(message), timestampS, message.body),
     };
-    const again = retryInMs(message.attempts + 1, chance());
     try {
       const options = resolve === undefined ? { targets } : { targets, resolve };
       const status = await post(webhook.url, headers, message.body, options);

@@ -251,6 +251,7 @@ export const streamExamples: readonly StreamMessage[] = [
     phase: "ready",
     lagMs: 3,
     owned: [{ shard: 42, epoch: 7 }],
+    blocked: false,
   },
   {
     type: "digest",

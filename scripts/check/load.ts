@@ -6,8 +6,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { authOf } from "../../engine/io/nats.ts";
-import postgres from "postgres";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
+import type postgres from "postgres";
+import { connectPostgres } from "../../engine/io/postgres-driver.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Status } from "../../proto/status.ts";
 import { streamName } from "../../proto/subjects.ts";
@@ -31,7 +32,10 @@ const EVENTS_MAX = 5_000_000;
 
 /** Throws when the outbox does not empty in time, or a source is away. */
 export async function loadFacts(sources: Sources, acknowledged: AcknowledgedFacts): Promise<Facts> {
-  const sql = postgres(sources.postgresUrl, { max: 2, onnotice: () => undefined });
+  const sql = connectPostgres(sources.postgresUrl, {
+    applicationName: "hexdispatch check",
+    driver: { max: 2 },
+  });
   try {
     await untilOutboxIsEmpty(sql);
     const { deliveries, couriers } = await readRows(sql);
@@ -100,8 +104,7 @@ async function readEvents(
   sources: Sources,
 ): Promise<{ events: Map<string, EventFacts[]>; since: number | null }> {
   const connection = await connect({
-    servers: sources.natsUrl.split(","),
-    ...authOf(sources.natsCredentials),
+    ...connectOptions(sources.natsUrl, sources.natsCredentials),
   });
   const events = new Map<string, EventFacts[]>();
   try {

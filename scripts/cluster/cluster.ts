@@ -32,8 +32,19 @@ export interface ClusterOptions {
   readonly gateways: number;
   /** More settings of nodes and gateways, e.g. the number of shards. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Where the nats-servers ask who comes: what they know, and the files with the seeds of two users. */
+  readonly natsAuth?: NatsAuth;
   readonly onSpawn: (record: ProcessRecord) => void;
   readonly say: (line: string) => void;
+}
+
+export interface NatsAuth {
+  /** Lines for each server's configuration. */
+  readonly config: string;
+  /** For nodes and gateways. */
+  readonly processes: string;
+  /** For whoever looks on. */
+  readonly onlooker: string;
 }
 
 const NATS_SERVERS = 3;
@@ -100,6 +111,7 @@ export class Cluster {
     const applied = async (): Promise<void> => {
       await database.start();
       await migrate(database.url);
+      await database.prepare();
     };
     await Promise.all([...this.ofKind("nats").map((member) => member.start()), applied()]);
     this.#door = await Link.open({
@@ -119,7 +131,7 @@ export class Cluster {
   }
 
   async #placeNats(): Promise<void> {
-    const { folder, natsBinary, onSpawn } = this.#options;
+    const { folder, natsBinary, natsAuth, onSpawn } = this.#options;
     for (let i = 0; i < NATS_SERVERS; i++) {
       const host = this.#hostFor(i);
       const port = await this.#port(NATS_PORT + i);
@@ -133,7 +145,7 @@ export class Cluster {
         ports: `${place.port}`,
         adminUrl: null,
         endSignal: "SIGTERM",
-        launch: () => launchNats(place, this.#nats, folder, natsBinary, onSpawn),
+        launch: () => launchNats(place, this.#nats, folder, natsBinary, onSpawn, natsAuth),
       });
       this.#add(member, place.host);
     }
@@ -226,7 +238,7 @@ export class Cluster {
 
   /** The settings of one process, with links of its own to every server. */
   async #environment(name: string, host: Host): Promise<Record<string, string>> {
-    const { authKey, settings, database } = this.#options;
+    const { authKey, settings, database, natsAuth } = this.#options;
     const open = async ([target, address]: readonly [string, Address]) => {
       const link = await Link.open({
         listen: { host: host.gatewayIp },
@@ -242,14 +254,15 @@ export class Cluster {
     const links = new Map(await Promise.all(servers.map(open)));
     this.#links.set(name, links);
     const behind = (target: string): string => `${host.gatewayIp}:${links.get(target)?.port}`;
-    const postgresUrl = new URL(database.url);
+    const postgresUrl = new URL(database.appUrl);
     postgresUrl.host = behind("postgres");
     const natsUrl = this.#nats.map((one) => `nats://${behind(one.name)}`).join(",");
     return {
       HEXDISPATCH_NATS_URL: natsUrl,
+      ...(natsAuth === undefined ? {} : { HEXDISPATCH_NATS_CREDENTIALS: natsAuth.processes }),
       HEXDISPATCH_NATS_REPLICAS: String(NATS_SERVERS),
       HEXDISPATCH_POSTGRES_URL: postgresUrl.href,
-      HEXDISPATCH_AUTH_KEY: authKey,
+      ...(name.startsWith("gateway") ? { HEXDISPATCH_AUTH_KEY: authKey } : {}),
       ...settings,
     };
   }

@@ -15,6 +15,8 @@ import type { ProcessRecord } from "../services/process.ts";
 import { Member } from "./member.ts";
 
 const DATABASE = "hexdispatch";
+/** Under which the processes log in where they have a role of their own. */
+export const APP_ROLE = "hexdispatch_app";
 const STANDBY = "standby1";
 const STREAMING_DEADLINE_MS = 30_000;
 const POLL_MS = 100;
@@ -25,8 +27,12 @@ export interface Database {
   readonly others: readonly Member[];
   /** Of the database itself, past all links. */
   readonly url: string;
+  /** What our processes are given: with a role of their own where that is asked for. */
+  readonly appUrl: string;
   /** Starts all of it; the database is there when it resolves. */
   start(): Promise<void>;
+  /** Once its tables are there: gives that role what it may do. */
+  prepare(): Promise<void>;
 }
 
 export interface DatabaseOptions {
@@ -37,12 +43,18 @@ export interface DatabaseOptions {
   readonly port: number;
   /** Null: no standby. */
   readonly standbyPort: number | null;
+  /** Of the role under which our processes log in; without: they are the owner of everything. */
+  readonly appPassword?: string;
+  /** More settings of the primary, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly onSpawn: (record: ProcessRecord) => void;
 }
 
 export function makeDatabase(options: DatabaseOptions): Database {
   const { port, standbyPort, password } = options;
   const url = `postgres://hexdispatch:${password}@127.0.0.1:${port}/${DATABASE}`;
+  const appUrl = appUrlOf(url, options);
+  const prepare = (): Promise<void> => grant(url, options);
   // Decided at each start: the copy for the standby is made before anybody waits for one.
   let isReplicated = false;
   const primary = new Member({
@@ -58,7 +70,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
       await primary.start();
       await ensure(options);
     };
-    return { member: primary, others: [], url, start };
+    return { member: primary, others: [], url, appUrl, start, prepare };
   }
   const standby = new Member({
     name: "standby",
@@ -79,7 +91,31 @@ export function makeDatabase(options: DatabaseOptions): Database {
     await Promise.all([primary.start(), standby.start()]);
     await untilStreaming(url);
   };
-  return { member: primary, others: [standby], url, start };
+  return { member: primary, others: [standby], url, appUrl, start, prepare };
+}
+
+function appUrlOf(url: string, { appPassword }: DatabaseOptions): string {
+  if (appPassword === undefined) return url;
+  const own = new URL(url);
+  own.username = APP_ROLE;
+  own.password = appPassword;
+  return own.href;
+}
+
+/** All in its tables, and to make tables: a starting node looks for migrations by making theirs. */
+async function grant(url: string, { appPassword }: DatabaseOptions): Promise<void> {
+  if (appPassword === undefined) return;
+  const sql = connectOnce(url);
+  try {
+    const [known] = await sql`select 1 from pg_roles where rolname = ${APP_ROLE}`;
+    if (known === undefined) await sql.unsafe(`create role ${APP_ROLE} login`);
+    await sql.unsafe(`alter role ${APP_ROLE} password '${appPassword}'`);
+    await sql.unsafe(`grant all on all tables in schema public to ${APP_ROLE}`);
+    await sql.unsafe(`grant create on schema public to ${APP_ROLE}`);
+    await sql.unsafe(`grant all on all sequences in schema public to ${APP_ROLE}`);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
 }
 
 async function ensure({ port, password }: DatabaseOptions): Promise<void> {
@@ -98,6 +134,7 @@ function launchPrimary(options: DatabaseOptions, isReplicated: boolean): Promise
     settings: {
       max_connections: "200",
       wal_level: "replica",
+      ...options.settings,
       ...(isReplicated ? { synchronous_standby_names: `ANY 1 (${STANDBY})` } : {}),
     },
     onSpawn,

@@ -32,6 +32,7 @@ export async function launchNats(
   folder: string,
   binary: NatsBinary,
   onSpawn: (record: ProcessRecord) => void,
+  auth?: { readonly config: string; readonly onlooker: string },
 ): Promise<Running> {
   const { name, host, port } = place;
   const server = await startNatsServer({
@@ -43,7 +44,8 @@ export async function launchNats(
     // Three copies on three servers: here the machine is one all the same, and its disk is shared.
     syncAlways: false,
     launch: host.launch,
-    config: clusterBlock(place, all),
+    config: `${clusterBlock(place, all)}${auth?.config ?? ""}`,
+    ...(auth === undefined ? {} : { credentials: auth.onlooker }),
     onSpawn: (record) => onSpawn({ ...record, name }),
   });
   return { pid: server.pid, exited: server.exited };
@@ -87,7 +89,8 @@ export async function launchProcess(
   const child = startServer({
     ...host.launch(process.execPath, [...NODE_FLAGS, script]),
     logFile,
-    env: { ...process.env, ...env },
+    // Shorter than in production: whoever plays or measures here has no balancer that looks every few seconds.
+    env: { HEXDISPATCH_DRAIN_MS: "200", ...process.env, ...env },
   });
   let failed: string | null = null;
   child.once("error", (error) => (failed = error.message));

@@ -29,6 +29,13 @@ export interface MemberOptions {
 
 export type MemberState = "starting" | "up" | "paused" | "ending" | "down";
 
+/** Who starts it again when it ends unasked, as systemd or Kubernetes would. */
+export interface Supervisor {
+  readonly afterMs: number;
+  /** Told each time, with how it ended. */
+  readonly onEnded: (member: Member, how: string) => void;
+}
+
 /** How long an orderly end may take before it is cut short. */
 const END_DEADLINE_MS = 25_000;
 
@@ -40,6 +47,7 @@ export class Member {
   readonly #options: MemberOptions;
   #running: Running | null = null;
   #state: MemberState = "down";
+  #supervisor: Supervisor | null = null;
   #ended: string | null = null;
   #starting: Promise<void> | null = null;
   /** Counted up by each start and end, so that news of an older process changes nothing. */
@@ -91,9 +99,32 @@ export class Member {
 
   #gone(run: number, how: string): void {
     if (run !== this.#run) return;
+    const wasAsked = this.#state === "ending";
     this.#running = null;
     this.#state = "down";
     this.#ended = how;
+    if (!wasAsked && this.#supervisor !== null) this.#startLater(this.#supervisor, how);
+  }
+
+  #startLater(supervisor: Supervisor, how: string): void {
+    supervisor.onEnded(this, how);
+    const again = (): void => {
+      // Who does not come up is tried again by the same way.
+      if (this.#supervisor === supervisor && this.#state === "down") {
+        this.start().catch(() => undefined);
+      }
+    };
+    setTimeout(again, supervisor.afterMs).unref();
+  }
+
+  /** From now on it is started again whenever it ends unasked; null: it stays down. */
+  supervise(supervisor: Supervisor | null): void {
+    this.#supervisor = supervisor;
+  }
+
+  /** Killed as by the kernel: nobody asked for it, and whoever supervises starts it again. */
+  crash(): void {
+    if (this.#running !== null) sendSignal(this.#running.pid, "SIGKILL");
   }
 
   /** Sends a signal that ends it and waits until it is gone; killed when it takes too long. */

@@ -3,6 +3,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Member } from "../cluster/member.ts";
+import { ON_DATABASE, isOnDatabase } from "./database-faults.ts";
+import { full } from "./nats-faults.ts";
 import type { FaultName } from "./plan.ts";
 import type { Trouble } from "./proxy.ts";
 import type { Stage } from "./stage.ts";
@@ -16,12 +18,19 @@ export interface Deed {
 }
 
 const AWAY_MS = 5_000;
+const LONG_AWAY_MS = 20_000;
+/** Between the crashes of one process: it has just come up. */
+const CRASH_AGAIN_MS = 4_000;
 const BAD_LINK_MS = 8_000;
 const NATS_AWAY_MS = 30_000;
 
 /** The `turn`-th deed of a fault. Rejects when the stage is not as it takes. */
 export async function deedOf(stage: Stage, fault: FaultName, turn: number): Promise<Deed> {
   const { cluster } = stage;
+  if (isOnDatabase(fault)) {
+    const { victim, run } = ON_DATABASE[fault](turn, stage.appPassword);
+    return { victim, shards: null, run: () => stage.onDatabase(run) };
+  }
   switch (fault) {
     case "nothing":
       return { victim: "nobody", shards: null, run: () => sleep(AWAY_MS) };
@@ -57,9 +66,20 @@ export async function deedOf(stage: Stage, fault: FaultName, turn: number): Prom
       return { victim: "everything", shards: null, run: () => killAll(stage) };
     case "host-cut":
       return cableOf(stage, turn);
+    case "postgres-disk":
+      return onAll(theDatabase(stage), () => full([stage.disk("postgres")]));
+    case "nats-login":
+      return onNats(stage, turn, (servers) => stage.refuse(servers));
+    case "nats-store":
+      return onNats(stage, turn, (servers) => stage.emptyStores(servers));
+    case "nats-disk":
+      return onNats(stage, turn, (servers) => fullAndRestarted(stage, servers));
+    case "crash":
+      return twoCrashes(stage, turn);
     case "link-cut":
     case "link-half":
     case "postgres-cut":
+    case "postgres-away":
     case "link-delay":
     case "link-loss":
     case "link-slow":
@@ -85,6 +105,39 @@ const onAll = (member: Member, run: (member: Member) => Promise<void>): Deed => 
   shards: null,
   run: () => run(member),
 });
+
+/** In turn: one server, and all of them. */
+function onNats(
+  stage: Stage,
+  turn: number,
+  run: (servers: readonly Member[]) => Promise<void>,
+): Deed {
+  const all = stage.cluster.ofKind("nats");
+  const servers = turn % 2 === 0 ? [inTurn(all, turn / 2)] : all;
+  const victim = servers.map(({ name }) => name).join(", ");
+  return { victim, shards: null, run: () => run(servers) };
+}
+
+/** A nats-server whose disk was full goes on refusing what has room again, until whoever watches it restarts it. */
+async function fullAndRestarted(stage: Stage, servers: readonly Member[]): Promise<void> {
+  await full(servers.map(({ name }) => stage.disk(name)));
+  for (const server of servers) await restarted(server, "SIGTERM");
+}
+
+/** A node and a gateway, each twice; whoever supervises them starts them again. */
+function twoCrashes(stage: Stage, turn: number): Deed {
+  const { cluster } = stage;
+  const both = [inTurn(cluster.ofKind("node"), turn), inTurn(cluster.ofKind("gateway"), turn)];
+  return {
+    victim: both.map(({ name }) => name).join(", "),
+    shards: null,
+    async run() {
+      for (const member of both) member.crash();
+      await sleep(CRASH_AGAIN_MS);
+      for (const member of both) member.crash();
+    },
+  };
+}
 
 async function frozen(member: Member): Promise<void> {
   member.pause();
@@ -160,6 +213,8 @@ function troubleOf(
       };
     case "postgres-cut":
       return { trouble: { upHeld: true, downHeld: true }, target: "postgres", ms: AWAY_MS };
+    case "postgres-away":
+      return { trouble: { upHeld: true, downHeld: true }, target: "postgres", ms: LONG_AWAY_MS };
     case "link-delay":
       return { trouble: { delayMs: 50 }, target: "all", ms: BAD_LINK_MS };
     case "link-loss":

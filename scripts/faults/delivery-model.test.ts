@@ -89,6 +89,12 @@ test("an accept that was acknowledged and is gone is no order", () => {
   expect(verdict(accepted, "pending", null)).toBe("not");
 });
 
+test("a create that is asked for again under its key changes nothing", () => {
+  const both = [created, request("accept", "a", [2, 3]), request("create", "cus", [6, 7])];
+  expect(verdict(both, "assigned", "a")).toBe("linearizable");
+  expect(verdict(both, "pending", null)).toBe("not");
+});
+
 test("a create that was acknowledged and is gone is no order", () => {
   const { bad } = unorderedDeliveries([created], { deliveries: new Map(), events: new Map() });
   expect(bad).toEqual([{ delivery: ID, verdict: "not" }]);

@@ -33,7 +33,8 @@ export const deliveryModel: Model<Seen, Input> = {
   step(state, input) {
     switch (input.do) {
       case "create":
-        return state.status === "nothing" ? { status: "pending", courier: null } : null;
+        // One that is asked for again under its key is answered as before, and changes nothing.
+        return state.status === "nothing" ? { status: "pending", courier: null } : state;
       case "accept":
         return accepted(state, input.courier, input.refused);
       case "status":

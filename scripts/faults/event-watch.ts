@@ -2,6 +2,7 @@
 // through the client that the gateways use, over a connection that must come back by itself. It says
 // how late each event was told and whether those of a delivery came in their order.
 
+import type { EventFacts } from "../check/rules.ts";
 import { systemClock } from "../../engine/io/clock.ts";
 import { createLog } from "../../engine/io/log.ts";
 import { connectNats } from "../../engine/io/nats.ts";
@@ -15,6 +16,9 @@ const AGAIN_MS = 100;
 /** The events of each delivery in their order, whatever is given how often. Pure but for its memory. */
 export class EventOrder {
   readonly #last = new Map<string, number>();
+  /** All that was told, in its order. */
+  readonly facts = new Map<string, EventFacts[]>();
+  readonly #replaced = new Set<string>();
   #newestAt = 0;
   /** Oldest first: when each new event was told, and how long after its commit. */
   readonly told: { readonly at: number; readonly lateMs: number }[] = [];
@@ -25,10 +29,24 @@ export class EventOrder {
     if (event.number <= last) return "repeat";
     if (event.number > last + 1) return "early";
     this.#last.set(event.delivery_id, event.number);
+    this.#keep(event);
     const committedAt = Date.parse(event.at);
     this.#newestAt = Math.max(this.#newestAt, committedAt);
     this.told.push({ at: now, lateMs: now - committedAt });
     return "new";
+  }
+
+  #keep({ delivery_id: delivery, number, type, status, reason, courier_id, at }: DeliveryEvent) {
+    const list = this.facts.get(delivery) ?? [];
+    this.facts.set(delivery, list);
+    const fact = { delivery, number, type, status, reason, courier: courier_id };
+    list.push({ ...fact, at: Date.parse(at) });
+    if (type === "reassigned") this.#replaced.add(delivery);
+  }
+
+  /** Whether its courier was replaced, by what was told. */
+  wasReplaced(delivery: string): boolean {
+    return this.#replaced.has(delivery);
   }
 
   /** Whether an event has been told that was committed after this moment. */
@@ -59,9 +77,13 @@ export class EventWatch {
     this.order = order;
   }
 
-  static async open(natsUrl: string, prefix: string): Promise<EventWatch> {
+  static async open(
+    natsUrl: string,
+    prefix: string,
+    credentials: string | null,
+  ): Promise<EventWatch> {
     const order = new EventOrder();
-    const nats = await connectNats({ url: natsUrl, name: "faults: events" });
+    const nats = await connectNats({ url: natsUrl, name: "faults: events", credentials });
     const onBatch = (events: readonly FeedEvent[]): Promise<Verdict[]> =>
       Promise.resolve(
         events.map(({ event }) =>

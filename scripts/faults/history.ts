@@ -20,6 +20,25 @@ export type Outcome =
   | { readonly is: "refused"; readonly code: string }
   | { readonly is: "unknown"; readonly code: string };
 
+/** What a create asked for; places are null where it named addresses. */
+export type Made = {
+  readonly externalId: string | null;
+  readonly size: string;
+  readonly pickupLng: number | null;
+  readonly pickupLat: number | null;
+  readonly dropoffLng: number | null;
+  readonly dropoffLat: number | null;
+};
+
+export const madeOf = (input: NewDelivery): Made => ({
+  externalId: input.external_id ?? null,
+  size: input.package_size,
+  pickupLng: input.origin?.lng ?? null,
+  pickupLat: input.origin?.lat ?? null,
+  dropoffLng: input.destination?.lng ?? null,
+  dropoffLat: input.destination?.lat ?? null,
+});
+
 export type Request = {
   readonly verb: Verb;
   /** The courier or customer. */
@@ -35,6 +54,8 @@ export type Request = {
   /** Null while it is under way. */
   endedAt: number | null;
   outcome: Outcome;
+  /** Of a create. */
+  readonly made?: Made;
 };
 
 export const nowMs = (): number => performance.timeOrigin + performance.now();
@@ -126,7 +147,7 @@ export class RecordedCustomer extends CustomerClient {
 
   override createDelivery(input: NewDelivery, key?: string): Promise<CreatedDelivery> {
     return this.#history.run(
-      { verb: "create", who: this.#who },
+      { verb: "create", who: this.#who, made: madeOf(input) },
       () => super.createDelivery(input, key),
       (request, answer) => (request.delivery = answer.delivery_id),
     );

@@ -3,16 +3,19 @@
 // themselves, and what did not come back after a fault. Each violation is put down to the fault
 // during which its delivery was asked about last.
 
-import type { AcknowledgedFacts, CheckReport, Facts } from "../check/rules.ts";
+import type { AcknowledgedFacts, CheckReport, EventFacts, Facts } from "../check/rules.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkFacts } from "../check/rules.ts";
 import { loadFacts } from "../check/load.ts";
 import { repeatCreates } from "../replay/repeats.ts";
 import type { System } from "../replay/system.ts";
 import { unorderedDeliveries } from "./delivery-model.ts";
+import { checkClaims } from "./claims-read.ts";
+import type { Compared } from "./claims-read.ts";
 import type { EventOrder } from "./event-watch.ts";
 import { nowMs } from "./history.ts";
 import type { Request } from "./history.ts";
+import { LOSES_EVENTS } from "./plan.ts";
 import type { Ground, Round } from "./round.ts";
 
 const TOLD_DEADLINE_MS = 30_000;
@@ -34,6 +37,8 @@ export interface Judgement {
   readonly unknown: number;
   /** Deliveries whose requests were put into order. */
   readonly judged: number;
+  /** All answers of the run held against the rows at its end. */
+  readonly compared: Compared;
 }
 
 export async function judgeRun(
@@ -44,11 +49,15 @@ export async function judgeRun(
   const repeats = await repeatCreates(system, tales);
   const { natsUrl, natsCredentials, natsPrefix, postgresUrl } = system;
   const sources = { natsUrl, natsCredentials, natsPrefix, postgresUrl: postgresUrl ?? "" };
-  const facts = await loadFacts(sources, acknowledgedIn(history.requests));
+  const loaded = await loadFacts(sources, acknowledgedIn(history.requests));
+  const facts = { ...loaded, events: withTold(loaded.events, order.facts) };
   const check = checkFacts(facts);
+  const wasReplaced = order.wasReplaced.bind(order);
+  const claimSources = { postgresUrl: postgresUrl ?? "", wasReplaced };
+  const compared = await checkClaims(claimSources, history.requests, 0);
   const { judged, bad } = unorderedDeliveries(history.requests, facts);
   const roundOf = roundFinder(history.requests, rounds);
-  const findings: Finding[] = [
+  const all: Finding[] = [
     ...check.violations.map((one) => ({ ...one, round: roundOf(one.delivery) })),
     ...bad.map(({ delivery, verdict }) => ({
       rule: "order",
@@ -66,16 +75,48 @@ export async function judgeRun(
       round: roundOf(delivery),
     })),
     ...tales.violations.map((seen) => ({ ...seen, round: roundOf(seen.delivery) })),
+    ...compared.mismatches.map(({ kind, delivery, text }) => ({
+      ...{ rule: kind, delivery, text: `${text}, at the end` },
+      round: roundOf(delivery),
+    })),
   ];
+  const isEventLost = ({ rule, round }: Finding): boolean =>
+    (rule === "D5" || rule === "order") &&
+    round !== null &&
+    LOSES_EVENTS.includes((rounds[round] as Round).fault);
+  const findings = all.filter((finding) => !isEventLost(finding));
+  const lostEvents = all.length - findings.length;
   const { deliveries, couriers, events } = check;
   return {
     findings,
-    notes: [`${repeats.repeated} creates were sent again: ${repeats.summary}`, ...check.notes],
+    notes: [
+      `${repeats.repeated} creates were sent again: ${repeats.summary}`,
+      ...(lostEvents === 0
+        ? []
+        : [`${lostEvents} findings about events that went down with the servers' store`]),
+      ...check.notes,
+    ],
     check: { deliveries, couriers, events, notes: check.notes },
     requests: history.requests.length,
     unknown: history.requests.filter(({ outcome }) => outcome.is === "unknown").length,
     judged,
+    compared,
   };
+}
+
+/** Events that the stream has no more, and that somebody was told of before: they come first. */
+function withTold(
+  kept: ReadonlyMap<string, readonly EventFacts[]>,
+  told: ReadonlyMap<string, readonly EventFacts[]>,
+): Map<string, readonly EventFacts[]> {
+  const all = new Map(kept);
+  for (const [delivery, heard] of told) {
+    const list = kept.get(delivery) ?? [];
+    const first = list[0]?.number ?? Number.POSITIVE_INFINITY;
+    const before = heard.filter(({ number }) => number < first);
+    if (before.length > 0) all.set(delivery, [...before, ...list]);
+  }
+  return all;
 }
 
 /** Deliveries of which the follower has not heard all that is in the stream, after a while to catch up. */

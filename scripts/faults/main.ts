@@ -13,7 +13,8 @@ import { Load } from "./load.ts";
 import { USAGE, parseFaultArgs } from "./options.ts";
 import type { FaultOptions } from "./options.ts";
 import { probePlaces, pullPlaces } from "./places.ts";
-import { NEEDS_CABLES } from "./plan.ts";
+import type { PullPlace } from "./places.ts";
+import { NEEDS_CABLES, NEEDS_DISKS } from "./plan.ts";
 import type { PlanItem } from "./plan.ts";
 import { Prober } from "./probes.ts";
 import { Pullers } from "./pullers.ts";
@@ -23,6 +24,7 @@ import { Rides } from "./rides.ts";
 import { runRound } from "./round.ts";
 import type { Answers, Ground, Round } from "./round.ts";
 import { Stage } from "./stage.ts";
+import { Twins } from "./twins.ts";
 
 const WARM_UP_MS = 5_000;
 /** Looks after the first, when a busy machine needs longer to come up. */
@@ -55,8 +57,9 @@ async function run(options: FaultOptions): Promise<number> {
   const { nodes, gateways, shards, namespaces, load } = options;
   const stopping = new AbortController();
   const places = probePlaces(shards);
-  const others = pullPlaces(places, PULLERS + RIDES);
-  const made = { nodes, gateways, shards, namespaces, cityDir: null, say };
+  const others = pullPlaces(places, PULLERS + RIDES + 1);
+  const disks = options.plan.some(({ fault }) => NEEDS_DISKS.includes(fault));
+  const made = { nodes, gateways, shards, namespaces, cityDir: null, disks, say };
   const stage = await Stage.make(made);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
@@ -89,14 +92,20 @@ async function run(options: FaultOptions): Promise<number> {
       load: new Load(system, load, history),
       prober: new Prober(system, places, history),
       pullers: new Pullers(system, others.slice(0, PULLERS), history),
-      rides: new Rides(system, others.slice(PULLERS), history),
-      events: await EventWatch.open(system.natsUrl, system.natsPrefix),
+      rides: new Rides(system, others.slice(PULLERS, PULLERS + RIDES), history),
+      twins: new Twins(system, (others.at(-1) as PullPlace).at, history),
+      events: await EventWatch.open(system.natsUrl, system.natsPrefix, system.natsCredentials),
     };
-    const plan = why === null ? options.plan : options.plan.filter(isWithoutCables);
+    const noDisks = stage.whyNoDisks;
+    if (disks && noDisks !== null) say(`no disks are filled: ${noDisks}`);
+    const plan = options.plan
+      .filter(({ fault }) => why === null || !NEEDS_CABLES.includes(fault))
+      .filter(({ fault }) => noDisks === null || !NEEDS_DISKS.includes(fault));
     const rounds = await doAll(ground, plan, options, stopping.signal);
     say("no more deliveries; what is open finishes ...");
     await ground.load.stop(progress(say));
     await ground.pullers.close();
+    await ground.twins.close();
     await ground.rides.close();
     await ground.prober.close();
     say("checking Postgres, the events and the history ...");
@@ -112,8 +121,6 @@ async function run(options: FaultOptions): Promise<number> {
   }
 }
 
-const isWithoutCables = ({ fault }: PlanItem): boolean => !NEEDS_CABLES.includes(fault);
-
 /** Every fault of the plan in turn, until it is done, time is up or somebody wants to stop. */
 async function doAll(
   ground: Ground,
@@ -125,6 +132,7 @@ async function doAll(
   await prober.open();
   await ground.pullers.open();
   await ground.rides.open();
+  await ground.twins.open();
   say(`load: ${await load.start()}, ${options.load.couriers} couriers`);
   let missing = await stage.settle();
   for (let more = 0; missing.length > 0 && more < SETTLES_MORE; more++)
@@ -153,7 +161,7 @@ async function doAll(
 
 function roundLine(round: Round): string {
   const { fault, victim, shards, servedMs, answeredMs, requests, refused, slow } = round;
-  const { offersLost, eventsToldMs, positionsGapMs, creates, accepts } = round;
+  const { offersLost, eventsToldMs, positionsGapMs, creates, accepts, claims } = round;
   const seconds = (ms: number | null): string => ((ms ?? 0) / 1_000).toFixed(2);
   const served =
     servedMs === null
@@ -163,13 +171,26 @@ function roundLine(round: Round): string {
   return (
     `${fault} (${victim}): ${shards} shards ${served}; of ${requests} requests ` +
     `${refused} refused, ${slow} slow${lost}; ${answersText("creates", creates)}; ` +
-    `${answersText("accepts", accepts)}; events told within ${seconds(eventsToldMs)} s, positions ${seconds(positionsGapMs)} s`
+    `${answersText("accepts", accepts)}; events told within ${seconds(eventsToldMs)} s, positions ${seconds(positionsGapMs)} s; ${claims} answers held against rows`
   );
 }
 
 const answersText = (what: string, { answered, unanswered, slowestMs }: Answers): string =>
   `${answered} ${what} answered${unanswered > 0 ? `, ${unanswered} NOT` : ""} ` +
   `(slowest ${(slowestMs / 1_000).toFixed(2)} s)`;
+
+/** What was held against the rows after the faults, and once more at the end. */
+function comparedLine(rounds: readonly Round[], { compared }: Judgement): string {
+  const sum = (of: (round: Round) => number): number =>
+    rounds.reduce((total, round) => total + of(round), 0);
+  const kinds = (["lost", "doubled", "changed"] as const).map((kind) => {
+    const after = sum(({ mismatches }) => mismatches.filter((one) => one.kind === kind).length);
+    const atEnd = compared.mismatches.filter((one) => one.kind === kind).length;
+    return `${kind} ${after} after a fault, ${atEnd} at the end`;
+  });
+  const total = sum(({ claims }) => claims);
+  return `${total} acknowledged requests held against their rows: ${kinds.join("; ")}`;
+}
 
 function progress(say: (line: string) => void): (text: string) => void {
   let saidAt = 0;
@@ -215,6 +236,7 @@ function report(
     `${check.deliveries} deliveries, ${check.events} events, ${requests} requests ` +
       `(${unknown} without an answer), ${judged} histories put into order`,
   );
+  say(comparedLine(rounds, judgement));
   for (const note of judgement.notes) say(note);
   for (const line of findingLines(judgement, rounds)) say(line);
   const planned = plan.reduce((sum, { count }) => sum + count, 0);

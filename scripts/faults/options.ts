@@ -27,7 +27,7 @@ export interface FaultOptions {
 }
 
 export const USAGE = `npm run faults -- [options]   brings up its own cluster and breaks it
-  --plan quick|full|issue  how often each fault is done, default quick
+  --plan quick|full|issue|issue10  how often each fault is done, default quick
   --only NAME            only this fault; may be given more than once
   --count N              each fault N times
   --data DIR             the load is a replay of real data; without: of a made-up city
@@ -38,13 +38,19 @@ export const USAGE = `npm run faults -- [options]   brings up its own cluster an
   --nodes N              default 3          --gateways N     default 2
   --shards N             default 16; one probe courier each, room for 32
   --one-host             no network namespaces even where they are allowed
-  --limit-min M          no fault begins later than this, default 20, full 150, issue 55
+  --limit-min M          no fault begins later than this, default 30, full 240, issue 55,
+                         issue10 180
   --history FILE         every request with its times and outcome, as JSON lines
   --report FILE          the report as JSON, written anew after each round
   --keep-logs DIR        where the logs of all processes go at the end
   --json                 the report as JSON on standard output, all else on standard error`;
 
-const LIMIT_MIN: Readonly<Record<PlanName, number>> = { quick: 20, full: 150, issue: 55 };
+const LIMIT_MIN: Readonly<Record<PlanName, number>> = {
+  quick: 30,
+  full: 240,
+  issue: 55,
+  issue10: 180,
+};
 
 const isPlan = (name: string): name is PlanName => (PLANS as readonly string[]).includes(name);
 

@@ -30,6 +30,12 @@ test("the plan of the issue does what has a number there, so often, and nothing 
   expect(picked.map(({ fault, count }) => [fault, count])).toEqual([["restart", 1]]);
 });
 
+test("the plan over all kinds has 300 rounds, each kind among them", () => {
+  const { plan } = parseFaultArgs(["--plan", "issue10"]);
+  expect(plan.map(({ fault }) => fault)).toEqual(FAULTS.map(({ name }) => name));
+  expect(plan.reduce((sum, { count }) => sum + count, 0)).toBe(300);
+});
+
 test("some faults, so often", () => {
   const { plan } = parseFaultArgs(["--only", "node-drain", "--only", "nats-kill", "--count", "7"]);
   expect(plan.map(({ fault, count }) => [fault, count])).toEqual([
@@ -50,6 +56,6 @@ test("what is not known is refused with what there is", () => {
 test("the load follows the options, and the run has a limit", () => {
   const options = parseFaultArgs(["--data", "somewhere", "--couriers", "100", "--plan", "full"]);
   expect(options.load).toMatchObject({ data: "somewhere", couriers: 100, ordersPerDay: 8_000 });
-  expect(options.limitMin).toBe(150);
-  expect(parseFaultArgs([]).limitMin).toBe(20);
+  expect(options.limitMin).toBe(240);
+  expect(parseFaultArgs([]).limitMin).toBe(30);
 });

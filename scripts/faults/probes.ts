@@ -10,7 +10,7 @@ import { RestClient, newKey } from "../../sdk/rest.ts";
 import { inParallel, webSocket } from "../replay/fleet-of-bots.ts";
 import type { System } from "../replay/system.ts";
 import { shifted } from "../replay/world.ts";
-import { RecordedCourier, RecordedCustomer, nowMs, patiently } from "./history.ts";
+import { RecordedCourier, RecordedCustomer, madeOf, nowMs, patiently } from "./history.ts";
 import type { History } from "./history.ts";
 import type { Place } from "./places.ts";
 
@@ -155,7 +155,9 @@ export class Prober {
     const place = this.#places.find(({ shard }) => shard === probe.shard);
     const rest = this.#rest;
     if (place === undefined || rest === null) return;
+    const key = newKey();
     const input = {
+      external_id: key,
       origin: shifted(place.at, 60, 0),
       destination: shifted(place.at, 900, 900),
       package_size: "small",
@@ -164,8 +166,8 @@ export class Prober {
     try {
       await this.#history
         .run(
-          { verb: "create", who: CUSTOMER },
-          () => rest.createDelivery(input, newKey()),
+          { verb: "create", who: CUSTOMER, made: madeOf(input) },
+          () => rest.createDelivery(input, key),
           (request, answer) => (request.delivery = answer.body?.delivery_id ?? null),
         )
         .then(({ body }) => (probe.delivery = body?.delivery_id ?? null));

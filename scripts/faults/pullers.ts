@@ -10,7 +10,7 @@ import { systemClock } from "../../sdk/clock.ts";
 import { COMMAND_DEADLINE_MS, untilAnswered } from "../../sdk/retry.ts";
 import type { System } from "../replay/system.ts";
 import { shifted } from "../replay/world.ts";
-import { nowMs, patiently } from "./history.ts";
+import { madeOf, nowMs, patiently } from "./history.ts";
 import type { History, Request } from "./history.ts";
 import type { PullPlace } from "./places.ts";
 
@@ -87,15 +87,16 @@ export class Pullers {
   async #once(who: string, at: PullPlace["at"], courier: RestClient): Promise<void> {
     const customer = this.#customer;
     if (customer === null) return;
+    const key = newKey();
     const input = {
+      external_id: key,
       origin: shifted(at, 60, 0),
       destination: shifted(at, 500, 500),
       package_size: "small",
       phone: "+1-415-555-0143",
     } as const;
-    const key = newKey();
     const made = await this.#ask(
-      { verb: "create", who: CUSTOMER },
+      { verb: "create", who: CUSTOMER, made: madeOf(input) },
       () => customer.createDelivery(input, key),
       (request, { body }) => (request.delivery = body?.delivery_id ?? null),
     );

@@ -25,6 +25,8 @@ const round = (more: Partial<Round>): Round => ({
   eventsLateMs: 300,
   eventsToldMs: 400,
   positionsGapMs: 1_010,
+  claims: 0,
+  mismatches: [],
   complaints: [],
   notes: [],
   ...more,

@@ -5,17 +5,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
 import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
+import { checkClaims } from "./claims-read.ts";
+import type { Compared } from "./claims-read.ts";
+import type { Mismatch } from "./claims.ts";
 import { deedOf } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
 import { nowMs } from "./history.ts";
 import type { History, Request } from "./history.ts";
 import type { EventWatch } from "./event-watch.ts";
 import type { Load } from "./load.ts";
+import { MAY_END } from "./plan.ts";
 import type { FaultName } from "./plan.ts";
 import type { Probe, Prober } from "./probes.ts";
 import type { Pullers } from "./pullers.ts";
 import type { Rides } from "./rides.ts";
 import type { Stage } from "./stage.ts";
+import type { Twins } from "./twins.ts";
 
 /** Where one fault happens and what looks on. */
 export interface Ground {
@@ -24,6 +29,7 @@ export interface Ground {
   readonly prober: Prober;
   readonly pullers: Pullers;
   readonly rides: Rides;
+  readonly twins: Twins;
   readonly events: EventWatch;
   readonly history: History;
   readonly say: (line: string) => void;
@@ -68,6 +74,9 @@ export interface Round {
   readonly eventsToldMs: number;
   /** The longest time without a new position for a follower, ms; a second is the usual. */
   readonly positionsGapMs: number;
+  /** Answers that were held against their rows after the fault, and what was not as it was answered. */
+  readonly claims: number;
+  readonly mismatches: readonly Mismatch[];
   /** What did not come back, or ended without being asked to. */
   readonly complaints: readonly string[];
   /** What cost time and broke no promise: offers that were lost, and why. */
@@ -83,12 +92,13 @@ const OUTBOX_POLL_MS = 200;
 const TOLD_LOOK_MS = 20;
 const CHOOSE_DEADLINE_MS = 30_000;
 const EXPLAINED_MAX = 2;
+const MISMATCHES_SHOWN_MAX = 5;
 
 export async function runRound(ground: Ground, fault: FaultName, turn: number): Promise<Round> {
-  const { stage, load, prober, pullers, rides, events, history } = ground;
+  const { stage, load, prober, pullers, rides, twins, events, history } = ground;
   const deed = await chosen(stage, fault, turn);
   const shards = deed.shards ?? Array.from({ length: stage.shards }, (_, i) => i);
-  const troubles = (): number => load.troubles() + pullers.troubles();
+  const troubles = (): number => load.troubles() + pullers.troubles() + twins.troubles();
   const before = { troubles: troubles(), requests: history.requests.length };
   const outbox = watchOutbox(stage.system.postgresUrl ?? "");
   const from = nowMs();
@@ -102,8 +112,13 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
   const [done, probes] = await Promise.all([settled(doing), probing]);
   const complaints = [...done];
   complaints.push(...(await putRight(ground, deed.victim)));
+  const compared = await comparedSince(ground, before.requests);
+  complaints.push(...mismatchLines(compared));
+  const endings = stage.takeEndings().map((how) => `ended by itself, started again: ${how}`);
+  if (!MAY_END.includes(fault)) complaints.push(...endings);
   const lost = await prober.lost(probes, LOST_DEADLINE_MS);
   const notes = await explained(ground, lost, "never on a phone");
+  if (MAY_END.includes(fault)) notes.push(...endings);
   const to = nowMs();
   const eventsLateMs = await outbox.stop();
   const meanwhile = history.requests.slice(before.requests).filter(({ sentAt }) => sentAt >= from);
@@ -127,9 +142,26 @@ export async function runRound(ground: Ground, fault: FaultName, turn: number): 
     eventsLateMs,
     eventsToldMs: events.order.latestMs(from, to),
     positionsGapMs: rides.gapMs(from, to),
+    claims: compared.claims,
+    mismatches: compared.mismatches,
     complaints,
     notes,
   };
+}
+
+/** All that was answered since, held against the rows. */
+function comparedSince({ stage, history, events }: Ground, from: number): Promise<Compared> {
+  const wasReplaced = events.order.wasReplaced.bind(events.order);
+  const postgresUrl = stage.system.postgresUrl ?? "";
+  return checkClaims({ postgresUrl, wasReplaced }, history.requests, from);
+}
+
+function mismatchLines({ mismatches }: Compared): string[] {
+  const lines = mismatches
+    .slice(0, MISMATCHES_SHOWN_MAX)
+    .map(({ kind, delivery, text }) => `${kind.toUpperCase()} ${delivery ?? ""}: ${text}`);
+  const more = mismatches.length - lines.length;
+  return more > 0 ? [...lines, `${more} more are not as they were answered`] : lines;
 }
 
 /** On a busy machine who leads and who owns what may have to be asked more than once. */

@@ -1,24 +1,35 @@
 // One process of ours (a node or a gateway) kept alive: started, watched, started again with a
-// growing pause when it dies, and ended in order. A process that dies before it was ever ready is
-// not started again, because it would only die the same way; the start fails with its last words.
+// growing pause when it dies, and ended in order. One that dies before it was ever ready is tried a few
+// times, each with its reason and last lines, because servers and ports come free; then the start
+// fails. Wrong settings stay wrong: exit code 2 is final at once.
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { STOP_DEADLINE_MS, endProcess, exitText } from "../services/process.ts";
+import { pathToFileURL } from "node:url";
+import { EXIT } from "../../engine/service.ts";
+import { STOP_DEADLINE_MS, endProcess, exitText, sendSignal } from "../services/process.ts";
 import type { ProcessRecord } from "../services/process.ts";
 import { nextPauseMs } from "./keep-running.ts";
 import { LogFile, lineSplitter, terminalLine } from "./log-lines.ts";
 import { NODE_FLAGS } from "./node-flags.ts";
 
 const LAST_LINES_MAX = 20;
+/** Of them shown at each attempt but the last, which shows all. */
+const LINES_SHOWN_MAX = 3;
+/** Deaths before the first readiness after which the start gives up. */
+export const FIRST_ATTEMPTS_MAX = 4;
 const PIPES_DEADLINE_MS = 500;
 
 export interface ChildOptions {
   readonly name: string;
   /** The compiled entry file. */
   readonly script: string;
+  /** The module that it loads first, a file; see FIRST_MODULE. */
+  readonly firstModule: string;
+  /** Added to its command line, by which a later start knows it. */
+  readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly logFile: string;
   readonly say: (line: string) => void;
@@ -36,6 +47,7 @@ export class Child {
   #pauseMs = 0;
   #stopping = false;
   #wasReady = false;
+  #deaths = 0;
   #saidReady = false;
   #death: string | null = null;
 
@@ -50,7 +62,7 @@ export class Child {
     return this.#saidReady;
   }
 
-  /** How it ended before it was ever ready, null while there is hope. */
+  /** How it ended for the last time before it was ever ready, null while there is hope. */
   get death(): string | null {
     return this.#death;
   }
@@ -66,11 +78,13 @@ export class Child {
   }
 
   #start(): void {
-    const { name, script, env } = this.#options;
+    const { name, script, args, env } = this.#options;
+    // As a URL: a path may hold blanks and other signs.
+    const first = ["--import", pathToFileURL(this.#options.firstModule).href];
     this.#timer = null;
     this.#saidReady = false;
     this.#startedAt = Date.now();
-    const child = spawn(process.execPath, [...NODE_FLAGS, script], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, ...first, script, ...args], {
       detached: true,
       env,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
@@ -87,7 +101,8 @@ export class Child {
     }
     child.once("error", (error) => this.#ended(child, error.message));
     child.once("exit", () => this.#ended(child, exitText(child) ?? "ended"));
-    if (child.pid !== undefined) this.#options.onSpawn({ name, pid: child.pid, marker: script });
+    const marker = [script, ...args].join(" ");
+    if (child.pid !== undefined) this.#options.onSpawn({ name, pid: child.pid, marker });
   }
 
   #keep(line: string): void {
@@ -109,13 +124,29 @@ export class Child {
       if ((child.exitCode ?? 0) !== 0) say(`${name} ${how} while stopping: see its log`);
       return;
     }
-    if (!this.#wasReady) {
-      this.#death = how;
+    const { lines, mayTryAgain } = this.#judge(child);
+    if (!mayTryAgain) {
+      this.#death = this.#deaths > 1 ? `${how} (${this.#deaths} times)` : how;
       return;
     }
     this.#pauseMs = nextPauseMs(this.#pauseMs, Date.now() - this.#startedAt);
-    say(`${name} ${how}; it is started again in ${this.#pauseMs / 1000} s`);
+    say(`${name} ${how}${lines}; it is started again in ${this.#pauseMs / 1000} s`);
     this.#timer = setTimeout(() => this.#start(), this.#pauseMs);
+  }
+
+  /** Whether a death before the first readiness is worth another attempt, and what is to be said of it. */
+  #judge(child: ChildProcess): { readonly lines: string; readonly mayTryAgain: boolean } {
+    if (this.#wasReady) return { lines: "", mayTryAgain: true };
+    this.#deaths += 1;
+    const mayTryAgain = child.exitCode !== EXIT.settings && this.#deaths < FIRST_ATTEMPTS_MAX;
+    const last = this.#lastLines.slice(-LINES_SHOWN_MAX);
+    return { lines: [" before it was ready", ...last].join("\n    "), mayTryAgain };
+  }
+
+  /** Asks the process that is ending to make haste. */
+  hasten(): void {
+    const pid = this.#process?.pid;
+    if (this.#stopping && pid !== undefined) sendSignal(pid, "SIGTERM");
   }
 
   /** Ends the process and stays ended; true when it had to be killed. */

@@ -15,21 +15,49 @@ export function nextPauseMs(previousMs: number, upMs: number): number {
   return Math.min(previousMs * 2, PAUSE_MAX_MS);
 }
 
+/** First starts that fail before the caller hears of it: a port or a lock file may come free. */
+const FIRST_ATTEMPTS_MAX = 3;
+
+/**
+ * Makes the first start of a server, again with a growing pause when it fails. Each failure is said; the last one is
+ * thrown. Ends at once when `isStopping` says so.
+ */
+export async function firstStart<S>(
+  name: string,
+  start: () => Promise<S>,
+  say: (line: string) => void,
+  isStopping: () => boolean = () => false,
+): Promise<S> {
+  let pauseMs = 0;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === FIRST_ATTEMPTS_MAX || isStopping()) throw error;
+      pauseMs = nextPauseMs(pauseMs, 0);
+      const { message } = error as Error;
+      say(`${name} could not be started, it is tried again in ${pauseMs / 1000} s: ${message}`);
+      await sleep(pauseMs);
+    }
+  }
+}
+
 interface Server {
   readonly exited: Promise<string>;
   readonly stop: () => Promise<boolean>;
 }
 
 /**
- * Starts a server and keeps it up. `server` is the first one; its address stays good for those that
- * follow. Throws what the first `start` throws.
+ * Starts a server by `first` and keeps it up by `start`. `server` is the first one; its address stays good for those
+ * that follow. Throws what `first` throws.
  */
 export async function keepRunning<S extends Server>(
   name: string,
   start: () => Promise<S>,
   say: (line: string) => void,
+  first: () => Promise<S> = start,
 ): Promise<{ readonly server: S; readonly stop: () => Promise<boolean> }> {
-  const server = await start();
+  const server = await first();
   const stopping = new AbortController();
   let current: S = server;
   const watching = watch();

@@ -4,9 +4,11 @@
 
 import { createWriteStream, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import type { WriteStream } from "node:fs";
+import { complain } from "./terminal.ts";
 
 const FILES_KEPT = 3;
 const FILE_MAX_BYTES = 64 * 1024 * 1024;
+const WAITING_MAX_BYTES = 16 * 1024 * 1024;
 /** A line that never ends is cut here. */
 const LINE_MAX_CHARS = 64 * 1024;
 /** Below warning: what only the file keeps. */
@@ -50,6 +52,15 @@ export function rotate(file: string): void {
   if (existsSync(file)) renameSync(file, `${file}.1`);
 }
 
+/** As rotate, where what stands in the way (no permission, a full disk) costs old lines and not the start. */
+function rotateIfPossible(file: string): void {
+  try {
+    rotate(file);
+  } catch (error) {
+    complain(`${file} keeps its old lines: ${(error as Error).message}`);
+  }
+}
+
 /** A log file that rotates by itself. */
 export class LogFile {
   readonly #file: string;
@@ -59,12 +70,14 @@ export class LogFile {
   /** Opens the file; what it held becomes `.1`. */
   constructor(file: string) {
     this.#file = file;
-    if (existsSync(file) && statSync(file).size > 0) rotate(file);
+    if (existsSync(file) && statSync(file).size > 0) rotateIfPossible(file);
     this.#stream = openLog(file);
   }
 
   write(line: string): void {
     if (this.#stream.writableEnded) return;
+    // A disk that stands still costs lines, not memory.
+    if (this.#stream.writableLength > WAITING_MAX_BYTES) return;
     this.#bytes += line.length + 1;
     if (this.#bytes > FILE_MAX_BYTES) this.#next();
     this.#stream.write(`${line}\n`);
@@ -72,7 +85,7 @@ export class LogFile {
 
   #next(): void {
     this.#stream.end();
-    rotate(this.#file);
+    rotateIfPossible(this.#file);
     this.#stream = openLog(this.#file);
     this.#bytes = 0;
   }
@@ -85,7 +98,7 @@ export class LogFile {
 /** A full disk costs log lines, said once, and never the process that they are about. */
 function openLog(file: string): WriteStream {
   const stream = createWriteStream(file, { flags: "a", mode: 0o600 });
-  stream.once("error", (error) => process.stderr.write(`${file}: ${error.message}\n`));
+  stream.once("error", (error) => complain(`${file}: ${error.message}`));
   stream.on("error", () => undefined);
   return stream;
 }

@@ -4,3 +4,6 @@
  * is copied into the old generation and collected there at many times the price.
  */
 export const NODE_FLAGS: readonly string[] = ["--enable-source-maps", "--max-semi-space-size=32"];
+
+/** The module that every process of ours loads first, from the top of the checkout or the image. */
+export const FIRST_MODULE = "dist/engine/io/signals-first.js";

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { PartnerRow, PartnerStore } from "../../engine/store/partners.ts";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
 import { reachOf, renderAccounts } from "../../gateway/partners/accounts.ts";
 import { ensurePartnerConsumer } from "../../gateway/partners/registry.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
@@ -21,6 +22,8 @@ export interface PartnerAdminOptions {
   readonly nats: NatsConnection | null;
   readonly prefix: string;
   readonly ownKeys: readonly string[];
+  /** Our own user where processes have a password in place of a key. */
+  readonly ownUser?: string | null;
   readonly accountsFile: string;
   /** Makes the server at `natsUrl` read the file; null where that is somebody else's. */
   readonly reload: (() => void) | null;
@@ -87,9 +90,9 @@ export class PartnerAdmin {
 
   /** Writes the accounts from what Postgres knows, and has the servers read them. */
   async sync(): Promise<void> {
-    const { store, prefix, ownKeys, accountsFile, reload } = this.#options;
+    const { store, prefix, ownKeys, ownUser = null, accountsFile, reload } = this.#options;
     const partners = await store.partners();
-    writeAccounts(accountsFile, renderAccounts({ prefix, ownKeys, partners }));
+    writeAccounts(accountsFile, renderAccounts({ prefix, ownKeys, ownUser, partners }));
     reload?.();
   }
 
@@ -146,7 +149,7 @@ async function comesIn(url: string, prefix: string, name: string, seed: string):
   const { inbox, info } = reachOf(prefix, name);
   try {
     const nc = await connect({
-      servers: url.split(","),
+      ...connectOptions(url, null),
       authenticator: nkeyAuthenticator(new TextEncoder().encode(seed)),
       inboxPrefix: inbox,
       reconnect: false,

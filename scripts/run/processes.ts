@@ -3,8 +3,11 @@
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SetupError } from "../services/process.ts";
+import { isPortFree } from "../services/ports.ts";
+import { STOP_DEADLINE_MS, SetupError } from "../services/process.ts";
 import { Child } from "./child.ts";
+import { stateArgument } from "./leftovers.ts";
+import { FIRST_MODULE } from "./node-flags.ts";
 import type { ProcessList } from "./state.ts";
 
 const READY_DEADLINE_MS = 30_000;
@@ -33,6 +36,8 @@ export interface Processes {
   ready(): Promise<void>;
   /** Ends the gateway, then the node. Names those that had to be killed. */
   stop(deadlineMs?: number): Promise<string[]>;
+  /** Cuts the waiting of an end under way short. */
+  hasten(): void;
 }
 
 export function startProcesses(options: ProcessesOptions): Processes {
@@ -42,14 +47,18 @@ export function startProcesses(options: ProcessesOptions): Processes {
   const gatewayReady = (): Promise<boolean> => answersOk(readyUrl);
   return {
     async ready() {
+      const { publicPort, adminPort, nodeAdminPort } = options.env;
       await Promise.all([
-        untilReady("node", node, () => Promise.resolve(node.saidReady)),
-        untilReady("gateway", gateway, gatewayReady),
+        untilReady("node", node, () => Promise.resolve(node.saidReady), [nodeAdminPort]),
+        untilReady("gateway", gateway, gatewayReady, [publicPort, adminPort]),
       ]);
     },
-    async stop(deadlineMs) {
+    hasten() {
+      for (const child of [gateway, node]) child.hasten();
+    },
+    async stop(deadlineMs = STOP_DEADLINE_MS) {
       const killed: string[] = [];
-      if (await gateway.stop(deadlineMs)) killed.push("gateway");
+      if (await gateway.stop(deadlineMs + drainMs())) killed.push("gateway");
       if (await node.stop(deadlineMs)) killed.push("node");
       return killed;
     },
@@ -60,19 +69,26 @@ export function startProcesses(options: ProcessesOptions): Processes {
 const scriptOf = (root: string, role: "node" | "gateway"): string =>
   join(root, "dist", role === "node" ? "engine/node.js" : "gateway/main.js");
 
+/** Nobody balances in front of a local start, so it does not wait for balancers unless it is told to. */
+const DRAIN_VARIABLE = "HEXDISPATCH_DRAIN_MS";
+const drainMs = (): number => Number(process.env[DRAIN_VARIABLE] || 0) || 0;
+
 function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
   const { env, list } = options;
   return new Child({
     name: role,
     script: scriptOf(options.root, role),
+    firstModule: join(options.root, FIRST_MODULE),
+    args: [stateArgument(options.stateFolder)],
     env: {
       ...process.env,
+      [DRAIN_VARIABLE]: process.env[DRAIN_VARIABLE] || "0",
       HEXDISPATCH_NATS_URL: env.natsUrl,
       ...(env.natsCredentials === undefined
         ? {}
         : { HEXDISPATCH_NATS_CREDENTIALS: env.natsCredentials }),
       HEXDISPATCH_POSTGRES_URL: env.postgresUrl,
-      HEXDISPATCH_AUTH_KEY: env.authKey,
+      ...keysFor(role, env.authKey),
       HEXDISPATCH_PUBLIC_PORT: String(env.publicPort),
       HEXDISPATCH_ADMIN_PORT: String(env.adminPort),
       HEXDISPATCH_NODE_ADMIN_PORT: String(env.nodeAdminPort),
@@ -84,10 +100,17 @@ function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
   });
 }
 
+/** A node has no use for the signing key, so it gets none, not even ours. */
+const keysFor = (role: "node" | "gateway", authKey: string): Record<string, string | undefined> =>
+  role === "gateway"
+    ? { HEXDISPATCH_AUTH_KEY: authKey }
+    : { HEXDISPATCH_AUTH_KEY: undefined, HEXDISPATCH_AUTH_KEY_PREVIOUS: undefined };
+
 async function untilReady(
   name: string,
   child: Child,
   isReady: () => Promise<boolean>,
+  ports: readonly number[],
 ): Promise<void> {
   const deadline = Date.now() + READY_DEADLINE_MS;
   // Polling: a listener that is not there yet cannot say when it will be.
@@ -96,14 +119,26 @@ async function untilReady(
     // Looked at second: whoever answered, a process that is dead is not ready.
     const late = Date.now() >= deadline ? "was not ready within 30 s" : null;
     const why = child.death ?? (answered ? null : late);
-    if (why !== null) {
-      const lines = child.lastLines.map((line) => `    ${line}`).join("\n");
-      throw new SetupError(`${name} ${why}; its last lines:\n${lines}`);
-    }
+    if (why !== null) throw await failure(name, child, why, ports);
     if (answered) break;
     await sleep(POLL_MS);
   }
   child.markReady();
+}
+
+/** A port that somebody took meanwhile is the whole reason, in one line; else the last lines have to say it. */
+async function failure(
+  name: string,
+  child: Child,
+  why: string,
+  ports: readonly number[],
+): Promise<SetupError> {
+  for (const port of child.death === null ? [] : ports) {
+    if (await isPortFree(port)) continue;
+    return new SetupError(`${name} cannot start: port ${port} is taken by another program`);
+  }
+  const lines = child.lastLines.map((line) => `    ${line}`).join("\n");
+  return new SetupError(`${name} ${why}; its last lines:\n${lines}`);
 }
 
 async function answersOk(url: string): Promise<boolean> {

@@ -1,19 +1,22 @@
 // The services that a local start leans on: NATS and Postgres, each either named by the environment
 // or brought up here with its data in the state folder. How a server is run is in ../services/.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { natsProblems } from "../../engine/io/nats-address.ts";
 import { renderAccounts } from "../../gateway/partners/accounts.ts";
+import { SetupError } from "../services/process.ts";
 import { findNatsServer } from "../services/nats-binary.ts";
 import { checkNats, startNatsServer } from "../services/nats.ts";
 import type { NatsServer } from "../services/nats.ts";
 import { canEnter, findPostgres, pathHash, reachableFolder } from "../services/postgres-binary.ts";
 import { checkPostgres, ensureDatabase, startPostgres } from "../services/postgres.ts";
-import { firstFreePort } from "../services/ports.ts";
+import type { PostgresServer } from "../services/postgres.ts";
+import { firstFreePort, freePort } from "../services/ports.ts";
+import { watchNatsHealth } from "./nats-health.ts";
 import { ACCOUNTS_FILE, localAccountsFile, ownSeedFile } from "./nats-keys.ts";
-import { publicKeyOf, writeAccounts } from "./nats-keys.ts";
+import { ensureAccounts, publicKeyOf } from "./nats-keys.ts";
 import { RememberedPorts, cacheFolder, keptSecret } from "./state.ts";
-import { keepRunning } from "./keep-running.ts";
+import { firstStart, keepRunning } from "./keep-running.ts";
 import type { ProcessList } from "./state.ts";
 
 const NATS_PORT = 4222;
@@ -35,6 +38,8 @@ export interface ServicesOptions {
   readonly stateFolder: string;
   readonly list: ProcessList;
   readonly say: (line: string) => void;
+  /** Whether everything is going down: nothing is tried again then. */
+  readonly isStopping: () => boolean;
 }
 
 const notOurs = (): Promise<boolean> => Promise.resolve(false);
@@ -45,18 +50,34 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
   const given = process.env["HEXDISPATCH_NATS_URL"];
   if (given) {
     const credentials = process.env["HEXDISPATCH_NATS_CREDENTIALS"] || undefined;
+    const [problem] = natsProblems(given, credentials ?? null, "HEXDISPATCH_");
+    if (problem !== undefined) throw new SetupError(problem);
     const version = await checkNats(given, undefined, credentials);
     return { name, url: given, note: `nats-server ${version}, yours`, stop: notOurs };
   }
   const binary = await findNatsServer(cacheFolder(options.stateFolder), options.say);
   const folder = join(options.stateFolder, "nats");
-  const port = await choosePort(options.stateFolder, "nats", NATS_PORT);
+  let port = 0;
   const onSpawn = options.list.add.bind(options.list);
   const credentials = ownSeedFile(options.stateFolder);
   const config = accountsIncluded(options.stateFolder, credentials);
-  const start = (): Promise<NatsServer> =>
-    startNatsServer({ binary, folder, port, onSpawn, config, credentials });
-  const { server, stop } = await keepRunning(name, start, options.say);
+  const start = async (): Promise<NatsServer> => {
+    const monitorPort = await freePort();
+    const settings = { binary, folder, port, onSpawn, config, credentials, monitorPort };
+    const started = await startNatsServer(settings);
+    const { exited, stop: restart } = started;
+    const monitorUrl = `http://127.0.0.1:${monitorPort}`;
+    void watchNatsHealth({ monitorUrl, folder, exited, say: options.say, restart });
+    return started;
+  };
+  // The port anew at each attempt: somebody may have taken it between the look and the server's start.
+  const onSomePort = async (): Promise<NatsServer> => {
+    port = await choosePort(options.stateFolder, "nats", NATS_PORT);
+    return start();
+  };
+  const first = (): Promise<NatsServer> =>
+    firstStart(name, onSomePort, options.say, options.isStopping);
+  const { server, stop } = await keepRunning(name, start, options.say, first);
   return { name, url: server.url, note: `nats-server ${server.version}`, stop, credentials };
 }
 
@@ -65,12 +86,11 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
  * kept over starts.
  */
 function accountsIncluded(stateFolder: string, seedFile: string): string {
-  const file = localAccountsFile(stateFolder);
-  if (!existsSync(file)) {
-    const prefix = process.env["HEXDISPATCH_NATS_PREFIX"] || "hd";
-    const ownKeys = [publicKeyOf(seedFile)];
-    writeAccounts(file, renderAccounts({ prefix, ownKeys, partners: [] }));
-  }
+  const prefix = process.env["HEXDISPATCH_NATS_PREFIX"] || "hd";
+  const ownKey = publicKeyOf(seedFile);
+  ensureAccounts(localAccountsFile(stateFolder), ownKey, () =>
+    renderAccounts({ prefix, ownKeys: [ownKey], partners: [] }),
+  );
   return `include ${JSON.stringify(ACCOUNTS_FILE)}\n`;
 }
 
@@ -93,10 +113,17 @@ export async function bringUpPostgres(options: ServicesOptions): Promise<Service
     binaries,
     folder,
     password: keptSecret(stateFolder, "postgres-password"),
-    port: await choosePort(stateFolder, "postgres", POSTGRES_PORT),
     onSpawn: options.list.add.bind(options.list),
   };
-  const { server, stop } = await keepRunning(name, () => startPostgres(settings), say);
+  let port = 0;
+  const start = (): Promise<PostgresServer> => startPostgres({ ...settings, port });
+  const onSomePort = async (): Promise<PostgresServer> => {
+    port = await choosePort(stateFolder, "postgres", POSTGRES_PORT);
+    return start();
+  };
+  const first = (): Promise<PostgresServer> =>
+    firstStart(name, onSomePort, say, options.isStopping);
+  const { server, stop } = await keepRunning(name, start, say, first);
   try {
     const url = await ensureDatabase(server, DATABASE);
     return { name, url, note: `data in ${folder}`, stop };

@@ -5,7 +5,7 @@
 import { connect } from "@nats-io/transport-node";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { authOf } from "../../engine/io/nats.ts";
+import { connectOptions } from "../../engine/io/nats-connect.ts";
 import { NATS_VERSION_MIN, isAtLeast } from "./nats-binary.ts";
 import type { NatsBinary } from "./nats-binary.ts";
 import { freePort } from "./ports.ts";
@@ -46,6 +46,8 @@ export interface NatsServerOptions {
   readonly config?: string;
   /** A file with the seed of a user, where that configuration asks for one. */
   readonly credentials?: string;
+  /** Port of its health page, on the loopback; default: none. */
+  readonly monitorPort?: number;
   /** Called as soon as the process exists, before it answers. */
   readonly onSpawn?: (record: ProcessRecord) => void;
 }
@@ -83,14 +85,14 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 function configText(
   options: NatsServerOptions & { readonly host: string; readonly port: number },
 ): string {
-  const { folder, host, port, name, syncAlways, fileStore, config } = options;
+  const { folder, host, port, name, syncAlways, fileStore, config, monitorPort } = options;
   const sync = `  # An acknowledged message is on the disk, not only in the page cache.
   sync_interval: always
 `;
   return `# Written at each start; changes are lost.
 server_name: ${name ?? `hexdispatch-${port}`}
 listen: "${host}:${port}"
-jetstream {
+${monitorPort === undefined ? "" : `http: "127.0.0.1:${monitorPort}"\n`}jetstream {
   store_dir: ${JSON.stringify(join(folder, "jetstream"))}
 ${(syncAlways ?? true) ? sync : ""}  max_memory_store: 1G
   max_file_store: ${fileStore ?? "8G"}
@@ -132,10 +134,9 @@ async function serverInfo(
 ): Promise<{ version: string; jetstream?: boolean | undefined }> {
   try {
     const client = await connect({
-      servers: url.split(","),
+      ...connectOptions(url, credentials),
       timeout: timeoutMs,
       reconnect: false,
-      ...authOf(credentials),
     });
     const info = client.info;
     await client.close();

@@ -3,16 +3,19 @@
 // Settings are those that never lose a committed transaction. Runs the packaged programs as they
 // are found by postgres-binary.ts and keeps the data out of root's hands.
 
-import { spawnSync } from "node:child_process";
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { chownSync, existsSync, readFileSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import postgres from "postgres";
+import { promisify } from "node:util";
+import type postgres from "postgres";
+import { connectPostgres } from "../../engine/io/postgres-driver.ts";
 import { freePort } from "./ports.ts";
 import { makeOwnFolder } from "./postgres-binary.ts";
 import type { PostgresBinaries } from "./postgres-binary.ts";
 import { STOP_DEADLINE_MS, SetupError, commandLine, endProcess, isAlive } from "./process.ts";
-import { endChild, exitOf, startServer, waitUntilReady } from "./process.ts";
+import { endChild, exitOf, findProcesses, startServer, waitUntilReady } from "./process.ts";
 import type { ProcessRecord } from "./process.ts";
 
 /** A crash recovery of a busy database may take a while. */
@@ -22,6 +25,7 @@ const ORPHANS_POLL_MS = 250;
 const DATABASE_USER = "hexdispatch";
 /** Postgres's fast shutdown. At SIGTERM it would wait for every client to leave by itself. */
 const END_SIGNAL = "SIGINT";
+const execute = promisify(execFile);
 
 export interface PostgresServer {
   /** The address of a database on this server. */
@@ -65,7 +69,10 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
   const port = options.port ?? (await freePort());
   const data = join(options.folder, "data");
   makeOwnFolder(options.folder, options.binaries.user);
-  if (!existsSync(data)) initialize(options, data);
+  if (!existsSync(join(data, "PG_VERSION"))) {
+    refuseOtherContent(data);
+    await initialize(options, data);
+  }
   await clearStalePid(data);
   const deadline = Date.now() + ORPHANS_DEADLINE_MS;
   for (;;) {
@@ -111,8 +118,20 @@ async function startOnce(
   return { urlOf, port, pid: record.pid, record, exited: exitOf(child), stop };
 }
 
+/** An empty folder is as good as none; one with anything in it may be what is left of a database. */
+function refuseOtherContent(data: string): void {
+  if (!existsSync(data)) return;
+  if (statSync(data).isDirectory() && readdirSync(data).length === 0) {
+    rmdirSync(data);
+    return;
+  }
+  throw new SetupError(
+    `${data} is no data folder of Postgres (its PG_VERSION is missing): put it back from a copy, or move it away to begin with an empty database`,
+  );
+}
+
 /** Makes the data folder beside its final place, so that a broken attempt is never taken for one. */
-function initialize(options: PostgresServerOptions, data: string): void {
+async function initialize(options: PostgresServerOptions, data: string): Promise<void> {
   const { binaries, folder, password } = options;
   const attempt = `${data}.new`;
   const passwordFile = join(folder, "password.tmp");
@@ -122,14 +141,17 @@ function initialize(options: PostgresServerOptions, data: string): void {
   // The built-in locale sorts the same on every machine and needs nothing installed.
   const flags = "--auth=scram-sha-256 --encoding=UTF8 --locale=C --locale-provider=builtin";
   const args = [...flags.split(" "), "--builtin-locale=C.UTF-8", `--username=${DATABASE_USER}`];
-  const result = spawnSync(
-    join(binaries.folder, "bin", "initdb"),
-    [...args, `--pgdata=${attempt}`, `--pwfile=${passwordFile}`],
-    { cwd: "/", encoding: "utf8", ...binaries.user },
-  );
-  rmSync(passwordFile, { force: true });
-  if (result.status !== 0) {
-    throw new SetupError(`initdb failed: ${result.error?.message ?? result.stderr.trim()}`);
+  try {
+    await execute(
+      join(binaries.folder, "bin", "initdb"),
+      [...args, `--pgdata=${attempt}`, `--pwfile=${passwordFile}`],
+      { cwd: "/", encoding: "utf8", ...binaries.user },
+    );
+  } catch (error) {
+    const { message, stderr = "" } = error as Error & { stderr?: string };
+    throw new SetupError(`initdb failed: ${stderr.trim() || message}`, { cause: error });
+  } finally {
+    rmSync(passwordFile, { force: true });
   }
   renameSync(attempt, data);
 }
@@ -144,6 +166,12 @@ async function clearStalePid(data: string): Promise<void> {
   const file = join(data, "postmaster.pid");
   if (!existsSync(file)) return;
   const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
+  if (!Number.isInteger(pid) || pid < 1) {
+    // Cut off by a power loss: Postgres refuses to start over it, and says that somebody else is starting.
+    if (findProcesses((args) => args[1] === "-D" && args[2] === data).length > 0) return;
+    rmSync(file, { force: true });
+    return;
+  }
   if (!isAlive(pid)) return;
   if (commandLine(pid).includes(`-D ${data}`)) await endProcess(pid, END_SIGNAL, STOP_DEADLINE_MS);
   else rmSync(file, { force: true });
@@ -160,7 +188,12 @@ async function answers(url: string): Promise<boolean> {
 
 /** One connection for a few statements of set-up; the caller ends it. */
 export function connectOnce(url: string, timeoutS = 5): postgres.Sql {
-  return postgres(url, { max: 1, connect_timeout: timeoutS, onnotice: () => undefined });
+  const connectTimeoutMs = timeoutS * 1_000;
+  return connectPostgres(url, {
+    applicationName: "hexdispatch set-up",
+    connectTimeoutMs,
+    driver: { max: 1 },
+  });
 }
 
 /** Connects once and runs a query. Throws a SetupError when that fails within `timeoutS`. */

@@ -1,11 +1,12 @@
 // Starting and ending server processes. Every process started here is the leader of its own
 // group, so that Ctrl-C in the terminal reaches only the script, which then ends the others in
 // order. Ending is by process id alone, never by name, and an id from a file counts only while the
-// command line behind it still carries the marker that was recorded with it.
+// process behind it began when the recorded one did and its command line carries the recorded marker:
+// ids are given anew, after a restart of the machine above all.
 
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** How long a process may take to end after it was asked to. */
@@ -22,6 +23,8 @@ export interface ProcessRecord {
   readonly name: string;
   readonly pid: number;
   readonly marker: string;
+  /** When it began, as `startOf` gives it; absent in notes of older versions. */
+  readonly startedAt?: string | undefined;
   /** What asks it to end; SIGTERM when it is not said. */
   readonly endSignal?: NodeJS.Signals;
 }
@@ -31,15 +34,90 @@ export async function endLeftovers(records: readonly ProcessRecord[]): Promise<s
   const ended: string[] = [];
   for (const record of records) {
     if (!isRunning(record)) continue;
+    refuseForeign(record);
     await endProcess(record.pid, record.endSignal ?? "SIGTERM", STOP_DEADLINE_MS);
     ended.push(record.name);
   }
   return ended;
 }
 
+/** What another user started is not ours to end. */
+function refuseForeign({ name, pid }: ProcessRecord): void {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return;
+    throw new SetupError(
+      `${name} (process ${pid}) still runs from this folder and belongs to another user: end it first`,
+      { cause: error },
+    );
+  }
+}
+
 /** Whether the recorded process still runs, and is the one that was recorded. */
-export function isRunning(record: ProcessRecord): boolean {
-  return isAlive(record.pid) && commandLine(record.pid).includes(record.marker);
+export function isRunning({ pid, marker, startedAt }: ProcessRecord): boolean {
+  if (!Number.isInteger(pid) || pid < 1 || !isAlive(pid)) return false;
+  if (startedAt !== undefined && startOf(pid) !== startedAt) return false;
+  return commandLine(pid).includes(marker);
+}
+
+/**
+ * When a process began: the same text as long as it lives, another one for whoever gets its id later. It is counted from
+ * the start of the machine, so that no setting of its clock changes it. Undefined when it is gone.
+ */
+export function startOf(pid: number): string | undefined {
+  try {
+    if (process.platform !== "linux") {
+      const options = { encoding: "utf8" } as const;
+      return execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], options).trim() || undefined;
+    }
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The name, second, may hold anything; field 22 is the 20th after it.
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return ticks === undefined ? undefined : `${bootId()}:${ticks}`;
+  } catch {
+    return undefined; // It went away between the question and the look.
+  }
+}
+
+/** Another one after each start of the machine. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8);
+  } catch {
+    return "boot"; // Hidden from this container: the ticks alone have to do.
+  }
+}
+
+/** The parent of a process; undefined where that cannot be said. */
+export function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined; // Gone, or no /proc.
+  }
+}
+
+/** The processes that `pid` has started and not yet buried. Empty where there is no /proc. */
+export const findChildren = (pid: number): number[] =>
+  findProcesses(() => true).filter((each) => parentOf(each) === pid && isAlive(each));
+
+/** The processes of this machine whose arguments, taken apart, are as `matches` says. Empty where there is no /proc. */
+export function findProcesses(matches: (args: readonly string[]) => boolean): number[] {
+  let names: string[];
+  try {
+    names = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return []; // Not Linux: the notes are all there is.
+  }
+  return names.map(Number).filter((pid) => {
+    try {
+      return matches(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1));
+    } catch {
+      return false; // It ended meanwhile.
+    }
+  });
 }
 
 /** Whether a process of this id exists. A zombie counts as gone. */

@@ -112,6 +112,8 @@ export async function privateNats(
     readonly config?: string;
     readonly port?: number;
     readonly fileStore?: string;
+    /** A file with the seed of a user, where `config` asks for one. */
+    readonly credentials?: string;
   } = {},
   say: (line: string) => void = quiet,
 ): Promise<PrivateServer> {
@@ -123,8 +125,11 @@ export async function privateNats(
   const start = async (): Promise<Started> => {
     const onSpawn = (record: ProcessRecord): void => folder.list.add(record);
     const inner = join(folder.path, "nats");
-    const { fileStore } = options;
-    const more = fileStore === undefined ? {} : { fileStore };
+    const { fileStore, credentials } = options;
+    const more = {
+      ...(fileStore === undefined ? {} : { fileStore }),
+      ...(credentials === undefined ? {} : { credentials }),
+    };
     const server = await startNatsServer({ binary, folder: inner, port, config, onSpawn, ...more });
     return { ...server, url: server.url };
   };

@@ -167,6 +167,8 @@ export function keyContract(f: Fixtures): void {
       expect(await f.store().storedAnswer(key)).toBeNull();
       await f.store().keepAnswer(key, 200, { accepted: true });
       await f.other().keepAnswer({ ...key, fingerprint: "f2" }, 409, null);
+      const foreign = { ...key, principal: `${key.principal}_other` };
+      expect(await f.store().storedAnswer(foreign)).toBeNull();
       expect(await f.store().storedAnswer(key)).toEqual({
         fingerprint: "f1",
         status: 200,

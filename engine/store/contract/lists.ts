@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Vehicle } from "../../../proto/geo.ts";
 import type { PrincipalId } from "../../../proto/ids.ts";
+import { POSITIONS_BATCH_MAX_ROWS } from "../../../proto/limits.ts";
 import type { ListQuery } from "../port.ts";
 import {
   NOW,
@@ -136,6 +137,17 @@ export function factContract(f: Fixtures): void {
       expect(await f.store().lastKnown(courier)).toEqual(at(9));
       expect(await f.store().lastKnown(other)).toEqual(at(2, other));
       await f.store().saveLastKnown([]);
+    });
+
+    test("the last positions of more couriers than a statement holds are all kept", async () => {
+      const count = 2 * POSITIONS_BATCH_MAX_ROWS + 1;
+      const all = upTo(count).map((i) => ({
+        ...{ courier: newCourierId(), at: NOW + i, lng: -122.4, lat: 37.7 },
+      }));
+      await f.store().saveLastKnown(all);
+      for (const i of [0, POSITIONS_BATCH_MAX_ROWS - 1, POSITIONS_BATCH_MAX_ROWS, count - 1]) {
+        expect(await f.other().lastKnown(all[i]!.courier)).toEqual(all[i]);
+      }
     });
 
     test("history takes thousands of positions at once", async () => {

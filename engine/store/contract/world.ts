@@ -16,6 +16,8 @@ import type { CreateCommand, Store } from "../port.ts";
 /** Two stores over the same data, as two processes have them, each with connections of its own. */
 export type StorePair = {
   readonly stores: readonly [Store, Store];
+  /** Sets the server's clock to so much more than the truth, milliseconds; negative: less. */
+  readonly setClock: (aheadMs: number) => Promise<void>;
   readonly close: () => Promise<void>;
 };
 
@@ -161,8 +163,21 @@ export function fixtures(ask: () => StorePair) {
     (await store().outboxBatch(EVENTS_MAX))
       .map((row) => row.event)
       .filter((event) => event.delivery_id === id);
+  const setClock = (aheadMs: number): Promise<void> => ask().setClock(aheadMs);
   return {
-    ...{ store, other, created, own, courier, assigned, pickedUp, round, loadOf, eventsOf },
+    ...{
+      setClock,
+      store,
+      other,
+      created,
+      own,
+      courier,
+      assigned,
+      pickedUp,
+      round,
+      loadOf,
+      eventsOf,
+    },
   };
 }
 

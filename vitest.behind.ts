@@ -1,0 +1,44 @@
+// The tests that run once more behind nginx, behind HAProxy and by Node's `http` agent: all of REST, the SDK, the sockets
+// and the attacks by HTTP. `npm test` runs them; one file alone: HEXDISPATCH_TEST_BEHIND=yes npx vitest run --project nginx FILE.
+
+/** Run behind each of them. */
+export const BEHIND_FILES: readonly string[] = [
+  "gateway/rest-create.itest.ts",
+  "gateway/rest-deliveries.itest.ts",
+  "gateway/rest-door.itest.ts",
+  "gateway/authorization.itest.ts",
+  "gateway/security.itest.ts",
+  "gateway/tracking-page.itest.ts",
+  "gateway/test-mode.itest.ts",
+  "gateway/sdk-browser.itest.ts",
+  "gateway/ws.itest.ts",
+  "gateway/attack-wire.itest.ts",
+  "gateway/attack-bombs.itest.ts",
+  "gateway/attack-doors.itest.ts",
+  "gateway/attack-fields.itest.ts",
+  "gateway/attack-frames.itest.ts",
+  "gateway/attack-slow.itest.ts",
+];
+
+/** The agent is a way to ask by REST: what asks by sockets or on its own says nothing more by it. */
+const AGENT_FILES = BEHIND_FILES.filter((file) => /\/(rest|authorization|security)/.test(file));
+
+const FILES = { nginx: BEHIND_FILES, haproxy: BEHIND_FILES, agent: AGENT_FILES };
+
+/** Projects of vitest; none unless HEXDISPATCH_TEST_BEHIND asks for them, so that one file runs once by default. */
+export function behindProjects() {
+  if (process.env["HEXDISPATCH_TEST_BEHIND"] !== "yes") return [];
+  return Object.entries(FILES).map(([name, include], at) => ({
+    test: {
+      name,
+      include: [...include],
+      env: { HEXDISPATCH_TEST_VIA: name },
+      setupFiles: "gateway/testing/via-setup.ts",
+      fileParallelism: false,
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+      globalSetup: "scripts/testing/global-setup.ts",
+      sequence: { groupOrder: 4 + at },
+    },
+  }));
+}
