@@ -24,6 +24,8 @@ import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
 import { OperationRunner } from "./operations/run.ts";
+import { packed } from "./packed-page.ts";
+import type { PackedPage } from "./packed-page.ts";
 import { describe } from "./openapi.ts";
 import { Outlook } from "./outlook.ts";
 import { createQuotes } from "./partners/quote.ts";
@@ -43,8 +45,8 @@ const DRAIN_BATCH_SOCKETS = (COME_BACK_SOCKETS_PER_S * DRAIN_PAUSE_MS) / 1_000;
 export type Core = {
   readonly connections: Connections;
   readonly door: HttpDoor;
-  /** The OpenAPI text; made at the first call. */
-  readonly description: () => string;
+  /** The OpenAPI page; made at the first call. */
+  readonly description: () => PackedPage;
   /** Says goodbye to the sockets and hands on what is collected. The listener takes no new ones any more. */
   readonly drain: () => Promise<void>;
   /** Ends what is done again and again; after `drain`. */
@@ -125,10 +127,11 @@ function restDoor(
   version: string,
 ): Pick<Core, "door" | "description"> {
   const { outward, config } = deps;
-  let text: string | null = null;
-  const description = (): string => (text ??= describe(described, config.publicUrl, version));
+  let page: PackedPage | null = null;
+  const description = (): PackedPage =>
+    (page ??= packed(describe(described, config.publicUrl, version)));
   const asyncDescription = outward
-    ? JSON.stringify(describeAsync(outward.prefix, config.publicUrl, version))
+    ? packed(JSON.stringify(describeAsync(outward.prefix, config.publicUrl, version)))
     : null;
   const pages = { deps, description, asyncDescription, revocations };
   const described = [...operationRoutes(Boolean(outward)), ...openRoutes(pages)];

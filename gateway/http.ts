@@ -21,12 +21,24 @@ import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.t
 import type { RateHeaders } from "./rate-limit.ts";
 import { matchesEtag } from "./reader.ts";
 import type { Answer, Page, Route } from "./route.ts";
+import { pageRoute } from "./route.ts";
 import type { HttpExchange } from "./listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";
 const NO_BYTES = new Uint8Array(0);
 const PREFIX = "/v1";
+
+/** `OPTIONS *` asks about the server as such (RFC 9110, 9.3.7). */
+const SERVER_ROUTE = pageRoute({
+  path: "*",
+  name: "options",
+  summary: "What the server takes.",
+  answers: { 204: null },
+  errors: [],
+  handle: () => Promise.resolve({ status: 204, headers: { allow: ALL_METHODS } }),
+});
+const ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
 type Found = { readonly row: Route; readonly id: string };
 
@@ -84,6 +96,7 @@ export class HttpDoor {
 
   #find(exchange: HttpExchange): Found {
     const { path: full, method } = exchange;
+    if (full === "*") return { row: SERVER_ROUTE, id: "" };
     const path = full.startsWith(`${PREFIX}/`) ? full.slice(PREFIX.length) : full;
     let methods = this.#routes.get(path);
     let id = "";
@@ -139,7 +152,7 @@ export class HttpDoor {
       this.#admitAddress(null, exchange, limits);
       this.#runner.admit("read");
       this.#refuseGuessers(exchange, limits);
-      const answer = await page.handle(id);
+      const answer = await page.handle(id, exchange.headers);
       status = answer.status;
       // A link that opens nothing is a guess, like a token that is none.
       if (status === 404) this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());

@@ -8,6 +8,8 @@ import type { Deps } from "../deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../policy.ts";
 import type { Revocations } from "../revocations.ts";
+import { packedAnswer } from "../packed-page.ts";
+import type { PackedPage } from "../packed-page.ts";
 import { pageRoute } from "../route.ts";
 import type { Answer, Route } from "../route.ts";
 import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
@@ -18,10 +20,10 @@ export type OpenParts = {
     readonly store: Pick<Store, "deliveryByTracking">;
   };
   readonly revocations: Pick<Revocations, "revokes">;
-  /** The description as a text; asked for late, since it describes this route too. */
-  readonly description: () => string;
+  /** The description; asked for late, since it describes this route too. */
+  readonly description: () => PackedPage;
   /** The same of everything that is not REST; null where the gateway has no outward parts. */
-  readonly asyncDescription: string | null;
+  readonly asyncDescription: PackedPage | null;
 };
 
 export const openRoutes = (parts: OpenParts): readonly Route[] => [
@@ -37,27 +39,17 @@ const descriptionRoute = ({ description }: OpenParts): Route =>
     summary: "This description, made from what the server itself validates with.",
     answers: { 200: null },
     errors: [],
-    handle: () =>
-      Promise.resolve({
-        status: 200,
-        headers: { "cache-control": "public, max-age=300" },
-        raw: { type: "application/json", content: description() },
-      }),
+    handle: (_, headers) => Promise.resolve(packedAnswer(description(), headers)),
   });
 
-const asyncRoute = (content: string): Route =>
+const asyncRoute = (page: PackedPage): Route =>
   pageRoute({
     path: "/asyncapi.json",
     name: "getAsyncDescription",
     summary: "The sockets, and the door for partners on NATS, as AsyncAPI 3.",
     answers: { 200: null },
     errors: [],
-    handle: () =>
-      Promise.resolve({
-        status: 200,
-        headers: { "cache-control": "public, max-age=300" },
-        raw: { type: "application/json", content },
-      }),
+    handle: (_, headers) => Promise.resolve(packedAnswer(page, headers)),
   });
 
 const socketRoute = (): Route =>
