@@ -31,7 +31,10 @@ describe("the settings", () => {
   it("of a node need no key for tokens, and keep none that lies about", () => {
     const { HEXDISPATCH_POSTGRES_URL: url } = MINIMAL;
     const previous = "p".repeat(32);
-    for (const more of [{}, { HEXDISPATCH_AUTH_KEY: AUTH_KEY, HEXDISPATCH_AUTH_KEY_PREVIOUS: previous }]) {
+    for (const more of [
+      {},
+      { HEXDISPATCH_AUTH_KEY: AUTH_KEY, HEXDISPATCH_AUTH_KEY_PREVIOUS: previous },
+    ]) {
       const config = readConfig({ HEXDISPATCH_POSTGRES_URL: url, ...more }, "node");
       expect([config.authKey, config.authKeyPrevious]).toEqual(["", null]);
       expect(JSON.stringify(config)).not.toContain(AUTH_KEY);

@@ -36,13 +36,8 @@ const TIME_MAX_MS = 4_102_444_800_000;
 const CANCEL_REASON_MAX_CHARS = REASON_MAX_CHARS - 40;
 
 const line = (minChars: number, maxChars: number) =>
-  z
-    .string()
-    .min(minChars)
-    .max(maxChars)
-    .refine(isLine, "must be one line of plain text");
-const filled = (maxChars: number) =>
-  line(1, maxChars).refine(isVisible, "must not be empty");
+  z.string().min(minChars).max(maxChars).refine(isLine, "must be one line of plain text");
+const filled = (maxChars: number) => line(1, maxChars).refine(isVisible, "must not be empty");
 
 const address = (example: string) => filled(ADDRESS_MAX_CHARS).meta({ example });
 const phone = z
@@ -93,11 +88,7 @@ const createShape = {
   recipient_phone: phone.optional(),
   external_id: filled(EXTERNAL_ID_MAX_CHARS).optional(),
   ready_at: time.optional(),
-  notes: z
-    .string()
-    .max(NOTES_MAX_CHARS)
-    .refine(isProse, "must be plain text")
-    .optional(),
+  notes: z.string().max(NOTES_MAX_CHARS).refine(isProse, "must be plain text").optional(),
   vehicle: vehicle.optional(),
   /** Served by a robot and told to nobody else. A `test_` principal need not say it. */
   test: z.boolean().optional().meta({ example: true }),

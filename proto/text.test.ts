@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import { COMBINING_MARKS_MAX, isLine, isProse, isVisible } from "./text.ts";
 
 const HONEST: readonly string[] = [
-  ...["123 Market St, SF", "Straße 5, 2. Stock", "Łódź, ul. Żółta 7", "東京都千代田区1-1", "서울시"],
+  ...[
+    "123 Market St, SF",
+    "Straße 5, 2. Stock",
+    "Łódź, ul. Żółta 7",
+    "東京都千代田区1-1",
+    "서울시",
+  ],
   ...["Đường Nguyễn Huệ", "Đường Nguyễn Huệ".normalize("NFD"), "بغداد، شارع ٥", "תל אביב 12"],
   // Persian, Hindi, Sinhala and Malayalam with their joiners.
   ...["می‌خواهم", "क्‍ष", "ශ්‍රී ලංකා", "അവന്‍ ഇവിടെ"],
@@ -29,7 +35,10 @@ const HIDDEN: readonly (readonly [string, string])[] = [
   ["a joiner after a space", " \u200D👧"],
   ["two joiners", "👩\u200D\u200D👧"],
   ["tags without a flag", "a\u{E0067}\u{E0062}\u{E007F}"],
-  ["a message in tags", `🏴${[..."ignore-all-that"].map((c) => String.fromCodePoint(0xe0000 + c.codePointAt(0)!)).join("")}\u{E007F}`],
+  [
+    "a message in tags",
+    `🏴${[..."ignore-all-that"].map((c) => String.fromCodePoint(0xe0000 + c.codePointAt(0)!)).join("")}\u{E007F}`,
+  ],
   ["a mark of direction in a Latin text", "Main\u200F St"],
   ["marks of direction without end", `שלום${"\u200F".repeat(17)}`],
   ["selectors that select nothing", "a\uFE0F\uFE0F"],
@@ -61,11 +70,14 @@ describe("a text", () => {
   });
 
   it("that shows nothing is not there", () => {
-    for (const text of ["", " ", "\u00A0", "\u3000 ", "\u0301"]) expect(isVisible(text)).toBe(false);
+    for (const text of ["", " ", "\u00A0", "\u3000 ", "\u0301"])
+      expect(isVisible(text)).toBe(false);
   });
 
   it("is judged in a time that grows no faster than its length", () => {
-    const long = ["a\u0301", "क्\u200D", "👩\u200D", "\uFE0F", "\u200F", "ש"].map((s) => s.repeat(2_000));
+    const long = ["a\u0301", "क्\u200D", "👩\u200D", "\uFE0F", "\u200F", "ש"].map((s) =>
+      s.repeat(2_000),
+    );
     const startedAt = performance.now();
     for (const text of long) isLine(text);
     // Two thousand times the shortest; a square of that would be minutes.
