@@ -8,6 +8,7 @@ import type { Courier } from "../actors/courier-state.ts";
 import type { HostMessage } from "../engine/host-ports.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
+import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import { NEXT_STATUSES, isTerminal } from "../proto/status.ts";
@@ -26,6 +27,8 @@ const SKEW_MAX_MS = 6_000;
  * While Postgres is away it goes by the one it has (docs/architecture.md: positions go on): that time is added.
  */
 const STALE_ROW_MS = 45_000;
+/** The database's clock may be off by so much. */
+const CLOCKS_APART_H = 8;
 const CHANGES: ReadonlySet<string> = new Set(["create", "accept", "status", "cancel", "write"]);
 
 export class Checks {
@@ -40,6 +43,8 @@ export class Checks {
   readonly #created = new Set<DeliveryId>();
   readonly #byKey = new Map<string, string>();
   readonly #keys = new Map<string, DeliveryId>();
+  /** When each key was answered first, true time. */
+  readonly #keyedAt = new Map<string, Millis>();
   /** Times at which an assignment was said to have been made, by delivery and courier. */
   readonly #accepted = new Map<string, Set<string>>();
   /** In which epoch a delivery's write was decided; 0: by who was no owner any more. */
@@ -218,6 +223,7 @@ export class Checks {
     const text = `key ${key} was answered with ${before}, then ${delivery}`;
     this.#history.demand(before === delivery, "D4", text, [before, delivery]);
     this.#byKey.set(key, before);
+    if (!this.#keyedAt.has(key)) this.#keyedAt.set(key, this.#history.now());
     const row = this.#store.peek(delivery);
     if (isLater) this.counts.later += 1;
     else {
@@ -231,8 +237,11 @@ export class Checks {
   }
 
   /** D4: the same body under the same key is no other body. */
-  createMismatched(who: string, name: string): void {
+  createMismatched(who: string, name: string, isSpent: boolean): void {
     const key = `${who} ${name}`;
+    // Forgotten after so long, and never a second delivery.
+    const keptMs = this.#history.now() - (this.#keyedAt.get(key) ?? 0);
+    if (isSpent && keptMs > (IDEMPOTENCY_KEPT_H - CLOCKS_APART_H) * 3_600_000) return;
     const delivery = this.#byKey.get(key) ?? "";
     this.#history.violate("D4", `key ${key} was refused as used for another body`, [delivery]);
   }

@@ -13,28 +13,14 @@ import { isRobot, isTestDelivery } from "../proto/test-mode.ts";
 import type { EventType, Status } from "../proto/status.ts";
 import type { ActorWrite, CourierSnapshot, DeliverySnapshot } from "../proto/writes.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
-import type {
-  AcceptCommand,
-  AcceptOutcome,
-  CancelCommand,
-  ChangeOutcome,
-} from "../engine/store/port.ts";
-import type {
-  CourierProfile,
-  CourierRow,
-  CreateCommand,
-  CreateOutcome,
-  DeliveryRow,
-} from "../engine/store/port.ts";
+import type { AcceptCommand, AcceptOutcome, CancelCommand } from "../engine/store/port.ts";
+import type { ChangeOutcome, CourierProfile, CourierRow } from "../engine/store/port.ts";
+import type { CreateCommand, CreateOutcome, DeliveryRow } from "../engine/store/port.ts";
 import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
-import type {
-  ExpectedEpochs,
-  ShardOwner,
-  StatusCommand,
-  StoredAnswer,
-} from "../engine/store/port.ts";
+import type { ExpectedEpochs, ShardOwner, StatusCommand } from "../engine/store/port.ts";
+import type { StoredAnswer } from "../engine/store/port.ts";
 import { KeptAnswers } from "./fake-answers.ts";
-import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import { byText, changeTime, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
 export class FakeStore {
@@ -98,7 +84,7 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#changeTime(row);
+    row.assignedAt = changeTime(row, this.#now());
     this.#move(row, "assigned", null);
     this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
@@ -111,13 +97,7 @@ export class FakeStore {
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#changeTime(row);
-  }
-
-  /** Now, and not before the row's last change: the server's clock may be set back. */
-  #changeTime(row: Row): Millis {
-    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
-    return row.own.changedAt;
+    if (isTerminal(status)) row.endedAt = changeTime(row, this.#now());
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -129,11 +109,11 @@ export class FakeStore {
       return refused("wrong_status");
     }
     if (status === "picked_up") {
-      row.pickedUpAt = this.#changeTime(row);
+      row.pickedUpAt = changeTime(row, this.#now());
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#changeTime(row);
+      row.deliveredAt = changeTime(row, this.#now());
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(

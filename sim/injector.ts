@@ -11,7 +11,13 @@ import type { History } from "./history.ts";
 import type { Direction } from "./network.ts";
 import { beginNatsTrouble } from "./nats-trouble.ts";
 import type { Place } from "./place.ts";
-import { troubleOf, troubleText } from "./store-trouble.ts";
+import {
+  FIRST_AWAY,
+  FIRST_AWAY_MS,
+  beginsWithAway,
+  troubleOf,
+  troubleText,
+} from "./store-trouble.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 
 export type Targets = {
@@ -138,6 +144,7 @@ export class Injector {
       case "store_commits":
       case "store_read_only":
       case "store_refusals":
+      case "store_table":
         return this.#storeTrouble(fault);
       case "store_clock":
         return this.#stepStoreClock(target);
@@ -229,6 +236,10 @@ export class Injector {
     const trouble = troubleOf(fault);
     history.line("FAULT", `Postgres: ${troubleText(trouble)}`);
     postgres.begin(trouble);
+    if (beginsWithAway(trouble)) {
+      postgres.begin(FIRST_AWAY);
+      this.#later(FIRST_AWAY_MS, () => postgres.end(FIRST_AWAY));
+    }
     return this.#later(fault.lastsMs, () => postgres.end(trouble));
   }
 

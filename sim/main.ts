@@ -5,6 +5,7 @@
  *   npm run sim -- --seeds 1-1000 --minutes 10 [--all] [--jobs 2] [--digests]
  *
  * `--all`: every kind of fault in every run; otherwise each run has some kinds and not others.
+ * `--days`: hours and days pass at once between parts of the run.
  *
  * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
  * the history that are about it.
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     without: { type: "string" },
     all: { type: "boolean", default: false },
+    days: { type: "boolean", default: false },
     log: { type: "boolean", default: false },
     /** One line for each seed: its number and the hash of its history. */
     digests: { type: "boolean", default: false },
@@ -58,6 +60,7 @@ function optionsOf(seed: number): SeedOptions {
     minutes: numberOf("minutes"),
     couriers: numberOf("couriers"),
     draw: values.all ? "all" : "some",
+    days: values.days,
     only: numbers?.map(Number) ?? null,
     without: names,
   };

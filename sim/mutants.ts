@@ -5,6 +5,7 @@
  * (`engine/store/contract.ts` runs against both).
  */
 import type { Draw } from "./faults.ts";
+import { MORE_MUTANTS } from "./mutants-kinds.ts";
 
 export type Mutant = {
   readonly name: string;
@@ -258,4 +259,5 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "reason: replacing?.reason ?? null,",
     hunt: CALM,
   },
+  ...MORE_MUTANTS,
 ];

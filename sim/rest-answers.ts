@@ -60,7 +60,9 @@ export function hears(checks: Checks, phone: Phone, answered: Answered): void {
 function hearsOfCreate(checks: Checks, { owner }: Phone, answered: Answered): void {
   const { headers, asked, status, text, underWay } = answered;
   const name = nameOfCreate(headers, asked);
-  if (text.includes(`"idempotency_mismatch"`)) return checks.createMismatched(owner, name);
+  if (text.includes(`"idempotency_mismatch"`)) {
+    return checks.createMismatched(owner, name, text.includes("long ago"));
+  }
   if (text.includes(`"idempotency_in_progress"`)) return checks.createHeldUp(owner, name, underWay);
   if (status >= 300) return;
   const { delivery_id } = JSON.parse(text) as { delivery_id?: string };

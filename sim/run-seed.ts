@@ -16,6 +16,8 @@ export type SeedOptions = {
   readonly minutes: number;
   readonly couriers: number;
   readonly draw: Draw;
+  /** Hours and days pass at once between parts of the run. */
+  readonly days?: boolean;
   /** Of the faults drawn from the seed only these, by their number; null: all. */
   readonly only: readonly number[] | null;
   /** Noise that is left out. */
@@ -49,8 +51,9 @@ export function planOf({ seed, minutes, draw, only, without }: SeedOptions): Pla
 /** Runs it to its end or first violation. */
 export const runWorld = (options: SeedOptions, keepLines = false): Promise<World> =>
   inMacrotask(() => {
-    const { seed, minutes, couriers } = options;
-    const world = new World({ seed, minutes, couriers, plan: planOf(options), keepLines });
+    const { seed, minutes, couriers, days = false } = options;
+    const plan = planOf(options);
+    const world = new World({ seed, minutes, couriers, plan, keepLines, days });
     world.run();
     return world;
   });
@@ -73,8 +76,9 @@ export const resultOf = (world: World, seed: number): Omit<SeedResult, "cpuMs"> 
 
 /** What replays it. */
 export function replayCommand(options: SeedOptions): string {
-  const { seed, minutes, couriers, draw, only, without } = options;
+  const { seed, minutes, couriers, draw, only, without, days } = options;
   const more = [
+    ...(days === true ? ["--days"] : []),
     ...(draw === "all" ? ["--all"] : []),
     ...(only === null ? [] : [`--only ${only.length === 0 ? "none" : only.join(",")}`]),
     ...(without.length === 0 ? [] : [`--without ${without.join(",")}`]),

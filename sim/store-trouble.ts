@@ -116,10 +116,20 @@ export function troubleOf({
         hits: "create",
         once: new Limit(1 + (target % 4)),
       };
+    case "store_table":
+      return {
+        ...{ ...QUIET, phase: "statement", hits: "create" },
+        group: nth(groupsOf("statement"), target),
+      };
     default:
       throw new Error(`${kind} is no trouble of the store`);
   }
 }
+
+/** A short outage first: it is what brings creates into the intake, where the trouble then meets them. */
+export const FIRST_AWAY_MS = 3_000;
+export const FIRST_AWAY: Trouble = OUTAGES[0] as Trouble;
+export const beginsWithAway = ({ hits }: Trouble): boolean => hits === "create";
 
 /** For the history. */
 export const troubleText = ({ phase, group, hits, rate, isReadOnly }: Trouble): string =>

@@ -27,6 +27,7 @@ import type { Skew } from "./machine.ts";
 import { Network, QUIET } from "./network.ts";
 import { randomFrom } from "./place.ts";
 import type { PlaceParts } from "./place.ts";
+import type { NewDelivery } from "../sdk/rest.ts";
 import { SeededRandom } from "./random.ts";
 import { SimGateway } from "./sim-gateway.ts";
 import { SimNode } from "./sim-node.ts";
@@ -41,6 +42,8 @@ export type WorldOptions = {
   readonly createEveryMs?: number;
   /** In place of the one drawn from the seed. */
   readonly plan?: Plan;
+  /** Hours and days pass at once between parts of the run. */
+  readonly days?: boolean;
   /** Keep the history's lines, not only their digest. */
   readonly keepLines?: boolean;
 };
@@ -62,6 +65,11 @@ const LAST_LOST_RATE = 0.05;
 /** Longer than the time between two digests, so that followers can hear of what they missed and fetch it. */
 const QUIET_MS = 12_000;
 const LISTS_MS = 60_000;
+const DAYS_PARTS = 3;
+/** Beyond the time for which keys are kept. */
+const SLEEP_MAX_H = 72;
+const AWAKE_MS = 20_000;
+const OLD_KEYS = 5;
 const SKEW_MAX_MS = 500;
 const DRIFT_MAX_PPM = 200;
 const STREAM_KEYS = Object.keys(STREAMS) as StreamKey[];
@@ -89,6 +97,7 @@ export class World {
   /** How far the database's clock is off. */
   #storeAheadMs = 0;
   #keys = 0;
+  readonly #asked: [Customer, NewDelivery, string][] = [];
 
   constructor(options: WorldOptions) {
     const { seed, minutes } = options;
@@ -178,7 +187,7 @@ export class World {
       );
     process.on("unhandledRejection", onRejection);
     try {
-      this.#advance(this.#options.minutes * 60_000);
+      this.#runFaults();
       if (!this.isViolated) this.#settle();
     } finally {
       process.off("unhandledRejection", onRejection);
@@ -196,7 +205,36 @@ export class World {
     this.#createLater();
     // The first seconds are without noise: a start that fails is a fault of its own.
     this.clock.after(3_000, () => this.#makeNoise(this.plan));
-    this.injector.arm(this.plan.faults, this.clock.now());
+  }
+
+  /** With days between its parts: faults are armed for their part, since a leap would bring all at once. */
+  #runFaults(): void {
+    const ms = this.#options.minutes * 60_000;
+    const { faults } = this.plan;
+    if (this.#options.days !== true) {
+      this.injector.arm(faults, this.clock.now());
+      return this.#advance(ms);
+    }
+    const partMs = ms / DAYS_PARTS;
+    for (let part = 0; part < DAYS_PARTS && !this.isViolated; part++) {
+      const fromMs = part * partMs;
+      const mine = faults.filter(({ atMs }) => atMs >= fromMs && atMs < fromMs + partMs);
+      this.injector.arm(mine, this.clock.now() - fromMs);
+      this.#advance(partMs);
+      this.#sleep();
+    }
+  }
+
+  /** Everything is suspended for hours or days; then some ask once more with keys of before. */
+  #sleep(): void {
+    const hours = this.#city.between(1, SLEEP_MAX_H);
+    this.history.line("world", `sleeps for ${hours.toFixed(1)} h`);
+    this.clock.leap(hours * 3_600_000);
+    this.clock.after(AWAKE_MS, () => {
+      for (const [customer, wish, key] of this.#asked.slice(0, OLD_KEYS)) {
+        customer.ask(wish, key, null);
+      }
+    });
   }
 
   #makeNoise({ network, store, answerLostRate, people }: Plan): void {
@@ -274,6 +312,7 @@ export class World {
       const wish = wishOf(this.#city);
       const key = `key-${++this.#keys}`;
       customer.ask(wish, key, other === customer ? null : other);
+      if (this.#asked.length < OLD_KEYS) this.#asked.push([customer, wish, key]);
       if (other !== customer && this.#city.chance(TWIN_RATE)) other.ask(wish, key, null);
       this.#createLater();
     });
