@@ -110,8 +110,8 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     name: "streams are made at the start only",
     kind: "outages",
     file: "engine/stream-keeper.ts",
-    find: "    this.#arm(isNudged ? 0 : this.#failures > 0 ? retryMs : STREAMS_LOOK_MS);\n",
-    replace: "    void [isNudged, retryMs];\n",
+    find: "  #arm(delayMs: number): void {\n",
+    replace: "  #arm(delayMs: number): void {\n    if (this.#lookedAt > 0) return;\n",
     test: {
       file: "engine/stream-keeper.itest.ts",
       name: "a server that comes back with an empty disk gets its streams again",
