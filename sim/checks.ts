@@ -257,19 +257,11 @@ export class Checks {
     this.#history.violate("P", `${what}: answered ${status}, or without Retry-After`, []);
   }
 
-  canceled(delivery: string): void {
-    this.#history.line("client", `${delivery} is told to be canceled`);
-    this.promises.canceled(delivery);
-  }
-
   /** D1, D4: an accept that was answered is in the history, and has one time. */
   acceptAnswered(delivery: string, courier: string, assignedAt: string): void {
     const key = `${delivery} ${courier}`;
     const about = [delivery, courier];
-    this.#history.line(
-      "client",
-      `${courier} is told that ${delivery} is its own since ${assignedAt}`,
-    );
+    this.#history.line("client", `${courier} is told that it has ${delivery} since ${assignedAt}`);
     this.promises.accepted(delivery, courier, assignedAt);
     const times = this.#accepted.get(key) ?? new Set();
     this.#accepted.set(key, times.add(assignedAt));

@@ -34,8 +34,7 @@ const PULL_RATE = 0.01;
 const HOME_RATE = 0.002;
 /** Of those who go home: for longer than a node keeps who is off shift in memory, with the phone where no network is. */
 const LONG_REST_RATE = 0.25;
-const LONG_REST_MIN_MS = 200_000;
-const LONG_REST_MAX_MS = 300_000;
+const LONG_REST_MS = [200_000, 300_000] as const;
 /** Faster than in life, so that minutes see many deliveries from end to end. */
 const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
   walk: 10,
@@ -67,9 +66,7 @@ export class CourierApp {
   #older: Phone | null = null;
   #phones = 0;
   readonly #seen = new Set<string>();
-  /** True time. */
   #connectedAt: Millis = 0;
-  /** When it was said to be heard, true time. */
   readonly #refused = new Map<string, Millis>();
   #mayPing = true;
 
@@ -111,10 +108,7 @@ export class CourierApp {
   hasSeen(delivery: string): boolean {
     return this.#seen.has(delivery);
   }
-  /** The replicas are compared while nobody moves. */
-  stopPinging(): void {
-    this.#mayPing = false;
-  }
+  stopPinging = (): void => void (this.#mayPing = false);
 
   /** Starts the app, unless it runs. */
   open(): void {
@@ -122,9 +116,8 @@ export class CourierApp {
     const phone = makePhone(this.id, this.#ports, this.#random, `${this.id}#${++this.#phones}`);
     const options = sessionOptions(`courier:${this.id}`, phone, this.#ports, this.#random);
     const client = new CourierClient({ ...options, seqStore: this.#seq });
-    const order = new FrameOrder();
+    const order = (this.#order = new FrameOrder());
     phone.onFrame = (bytes) => order.hears(bytes);
-    this.#order = order;
     this.#phone = phone;
     this.#client = client;
     this.#seen.clear();
@@ -235,9 +228,10 @@ export class CourierApp {
   }
 
   #checkFrame(what: string, delivery: string): void {
-    this.#ports.history.line(this.id, `sees ${what} of ${delivery}`);
+    const { history } = this.#ports;
+    history.line(this.id, `sees ${what} of ${delivery}`);
     const text = `${this.id} is shown an old ${what} of ${delivery}`;
-    this.#ports.history.demand(!this.#order.isOld, "D8", text, [this.id, delivery]);
+    history.demand(!this.#order.isOld, "D8", text, [this.id, delivery]);
   }
 
   #tick(client: CourierClient): void {
@@ -349,7 +343,7 @@ export class CourierApp {
   #restAWhile(client: CourierClient): void {
     const isLong = this.#random.chance(LONG_REST_RATE);
     const restMs = isLong
-      ? this.#random.between(LONG_REST_MIN_MS, LONG_REST_MAX_MS)
+      ? this.#random.between(...LONG_REST_MS)
       : this.#random.between(10_000, 40_000);
     client.goOffShift().then(
       () => {

@@ -1,10 +1,10 @@
 /**
- * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their concurrency: each
- * call is one indivisible step, as each statement is one transaction. It must pass the same contract suite. The
- * simulator calls it directly and adds latency, lost answers and outages itself; `fake-port.ts` gives the port.
+ * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their
+ * concurrency: each call is one step, as each statement is one transaction. It passes the same
+ * contract suite. `fake-postgres.ts` adds latency and faults, `fake-port.ts` gives the port.
  */
-import { canCarry } from "../actors/matching.ts";
 import { distanceM } from "../actors/geo.ts";
+import { canCarry } from "../actors/matching.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
@@ -13,19 +13,9 @@ import { isRobot, isTestDelivery } from "../proto/test-mode.ts";
 import type { EventType, Status } from "../proto/status.ts";
 import type { ActorWrite, CourierSnapshot, DeliverySnapshot } from "../proto/writes.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
-import type {
-  AcceptCommand,
-  AcceptOutcome,
-  CancelCommand,
-  ChangeOutcome,
-} from "../engine/store/port.ts";
-import type {
-  CourierProfile,
-  CourierRow,
-  CreateCommand,
-  CreateOutcome,
-  DeliveryRow,
-} from "../engine/store/port.ts";
+import type { AcceptCommand, AcceptOutcome, CancelCommand } from "../engine/store/port.ts";
+import type { ChangeOutcome, CourierProfile, CourierRow } from "../engine/store/port.ts";
+import type { CreateCommand, CreateOutcome, DeliveryRow } from "../engine/store/port.ts";
 import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
 import type {
   ExpectedEpochs,
@@ -202,9 +192,7 @@ export class FakeStore {
   }
 
   /** Gives how many keys it forgot that are older, hours. */
-  purgeIdempotency(keptH: number): number {
-    return this.#answers.purge(keptH);
-  }
+  purgeIdempotency = (keptH: number): number => this.#answers.purge(keptH);
 
   /* Decisions of owners. */
 
@@ -318,18 +306,17 @@ export class FakeStore {
   /* Reads of the doors. */
 
   delivery(id: DeliveryId): DeliveryRow | null {
-    const row = this.#deliveries.get(id);
-    return row === undefined ? null : this.#full(row);
+    return this.#fullOrNull(this.#deliveries.get(id));
   }
 
   /** For checks: the row itself, not to be changed. */
-  peek(id: string): Readonly<Row> | null {
-    return this.#deliveries.get(id as DeliveryId) ?? null;
-  }
+  peek = (id: string): Readonly<Row> | null => this.#deliveries.get(id as DeliveryId) ?? null;
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {
-    const row = [...this.#deliveries.values()].find((one) => one.own.trackingHash === hexOf(hash));
-    return row === undefined ? null : this.#full(row);
+    const text = hexOf(hash);
+    return this.#fullOrNull(
+      [...this.#deliveries.values()].find((r) => r.own.trackingHash === text),
+    );
   }
 
   deliveries({ owner, courier, status, before, limit }: ListQuery): DeliveryRow[] {
@@ -354,9 +341,8 @@ export class FakeStore {
       .map((row) => this.#full(row));
   }
 
-  courier(id: CourierId): CourierRow | null {
-    return this.#courierRows().find((courier) => courier.id === id) ?? null;
-  }
+  courier = (id: CourierId): CourierRow | null =>
+    this.#courierRows().find((courier) => courier.id === id) ?? null;
 
   couriers(): CourierRow[] {
     return this.#courierRows().filter((courier) => !isRobot(courier.id));
@@ -381,13 +367,9 @@ export class FakeStore {
     return count;
   }
 
-  lastKnown(id: CourierId): Position | null {
-    return this.#positions.get(id) ?? null;
-  }
+  lastKnown = (id: CourierId): Position | null => this.#positions.get(id) ?? null;
 
-  outboxBatch(limit: number): OutboxRow[] {
-    return this.#outbox.slice(0, limit);
-  }
+  outboxBatch = (limit: number): OutboxRow[] => this.#outbox.slice(0, limit);
 
   outboxDone(ids: readonly string[]): void {
     this.#outbox = this.#outbox.filter((row) => !ids.includes(row.event.id));
@@ -399,6 +381,9 @@ export class FakeStore {
       if (isNewer) this.#positions.set(position.courier, position);
     }
   }
+
+  #fullOrNull = (row: Row | undefined): DeliveryRow | null =>
+    row === undefined ? null : this.#full(row);
 
   #full(row: Row): DeliveryRow {
     const { own: _own, ...rest } = row;
