@@ -107,3 +107,9 @@ function grouped(address: string): string {
 
 export const isLoopback = (address: string): boolean =>
   address === "::1" || /^127\.\d+\.\d+\.\d+$/.test(address);
+
+/** A link cannot point at "every address of this machine". */
+export const linkHost = (host: string): string => {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return isIP(host) === 6 ? `[${host}]` : host;
+};

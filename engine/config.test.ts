@@ -28,6 +28,37 @@ describe("the settings", () => {
     expect(Object.isFrozen(config) && Object.isFrozen(config.settings)).toBe(true);
   });
 
+  it.each([
+    ["::1", "http://[::1]:8080"],
+    ["::", "http://localhost:8080"],
+    ["0.0.0.0", "http://localhost:8080"],
+    ["localhost", "http://localhost:8080"],
+    ["2001:db8::7", "http://[2001:db8::7]:8080"],
+  ])("make links that lead somewhere when it listens on %s", (host, url) => {
+    expect(readConfig({ ...MINIMAL, HEXDISPATCH_PUBLIC_HOST: host }).publicUrl).toBe(url);
+  });
+
+  it("refuse a parameter of the database's address that nobody reads, and name those that are", () => {
+    const url = "postgres://me:hush@127.0.0.1/hex?sslrootcrt=/x";
+    const [problem] = problemsOf({ ...MINIMAL, HEXDISPATCH_POSTGRES_URL: url });
+    expect(problem).toMatch(/HEXDISPATCH_POSTGRES_URL is refused: \?sslrootcrt= .*sslrootcert/);
+    expect(problem).not.toContain("hush");
+  });
+
+  it("of a node need no key for tokens, and keep none that lies about", () => {
+    const { HEXDISPATCH_POSTGRES_URL: url } = MINIMAL;
+    const previous = "p".repeat(32);
+    for (const more of [
+      {},
+      { HEXDISPATCH_AUTH_KEY: AUTH_KEY, HEXDISPATCH_AUTH_KEY_PREVIOUS: previous },
+    ]) {
+      const config = readConfig({ HEXDISPATCH_POSTGRES_URL: url, ...more }, "node");
+      expect([config.authKey, config.authKeyPrevious]).toEqual(["", null]);
+      expect(JSON.stringify(config)).not.toContain(AUTH_KEY);
+    }
+    expect(() => readConfig({ HEXDISPATCH_POSTGRES_URL: url })).toThrow("HEXDISPATCH_AUTH_KEY");
+  });
+
   it("report every problem at once, with the name, the value and what is allowed", () => {
     const problems = problemsOf({
       HEXDISPATCH_AUTH_KEY: "short",

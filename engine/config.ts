@@ -9,14 +9,15 @@ import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";
 import { DRAIN_DEFAULT_MS, DRAIN_MAX_MS } from "../proto/limits.ts";
 import { POSTGRES_POOL_CONNECTIONS, SHARDS_DEFAULT, SHARDS_MAX } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
-import { parseNetworks } from "./client-address.ts";
+import { linkHost, parseNetworks } from "./client-address.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
+import { DOOR_DEFAULTS } from "./door-limits.ts";
+import type { DoorLimits } from "./door-limits.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
 import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
-import { maskedPostgresUrl, postgresUrlProblem } from "./io/postgres-url.ts";
-import { withLibpqEnvironment } from "./io/postgres-url.ts";
+import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
   /** One address or several, separated by commas, with a user and password or a token if need be. */
@@ -67,25 +68,6 @@ export type Config = {
   readonly publicUrl: string;
   readonly settings: DispatchSettings;
 };
-
-/** Bounds of one gateway against one caller; 0: none. An address on the machine itself has no bounds by address. */
-export type DoorLimits = {
-  readonly requestsPerPrincipalPerS: number;
-  readonly requestsPerAddressPerS: number;
-  readonly socketsMax: number;
-  readonly socketsPerPrincipalMax: number;
-  readonly socketsPerAddressMax: number;
-  readonly welcomesPerCourierPerS: number;
-};
-
-export const DOOR_DEFAULTS: DoorLimits = Object.freeze({
-  requestsPerPrincipalPerS: 1_000,
-  requestsPerAddressPerS: 2_000,
-  socketsMax: 0,
-  socketsPerPrincipalMax: 1_000,
-  socketsPerAddressMax: 2_000,
-  welcomesPerCourierPerS: 2,
-});
 
 /** `node`: node:http and ws. `uws`: uWebSockets.js, behind a proxy that normalises requests. */
 export const LISTENER_KINDS = ["node", "uws"] as const;
@@ -189,8 +171,11 @@ const STREAM_BYTES_RANGE = [1_048_576, 1_099_511_627_776] as const;
 export const streamBytesName = (key: StreamKey): string => `${key}_BYTES_MAX`;
 const MASK = "[masked]";
 
-/** Reads and checks the settings. Throws ConfigError with all problems. */
-export function readConfig(env: Environment): Config {
+/**
+ * Reads and checks the settings. Throws ConfigError with all problems. A node signs and checks no tokens: it needs no key,
+ * and where its environment holds one all the same it is not kept.
+ */
+export function readConfig(env: Environment, role: "gateway" | "node" = "gateway"): Config {
   const reader = new Reader(env);
   const publicPort = reader.whole("PUBLIC_PORT", 8080, 0, 65_535);
   const publicHost = reader.text("PUBLIC_HOST", "127.0.0.1");
@@ -213,8 +198,7 @@ export function readConfig(env: Environment): Config {
     adminHost: reader.text("ADMIN_HOST", "127.0.0.1"),
     adminPort: reader.whole("ADMIN_PORT", 9090, 0, 65_535),
     nodeAdminPort: reader.whole("NODE_ADMIN_PORT", 0, 0, 65_535),
-    authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS),
-    authKeyPrevious: reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS),
+    ...readKeys(reader, role),
     trustedProxies: reader.networks("TRUSTED_PROXIES"),
     doors: readDoors(reader),
     cityDir: reader.optional("CITY_DIR"),
@@ -231,6 +215,18 @@ export function readConfig(env: Environment): Config {
   };
   reader.finish();
   return Object.freeze(config);
+}
+
+function readKeys(
+  reader: Reader,
+  role: "gateway" | "node",
+): Pick<Config, "authKey" | "authKeyPrevious"> {
+  const previous = reader.optionalSecret("AUTH_KEY_PREVIOUS", AUTH_KEY_MIN_CHARS);
+  if (role === "gateway") {
+    return { authKey: reader.secret("AUTH_KEY", AUTH_KEY_MIN_CHARS), authKeyPrevious: previous };
+  }
+  reader.optionalSecret("AUTH_KEY", AUTH_KEY_MIN_CHARS);
+  return { authKey: "", authKeyPrevious: null };
 }
 
 function readNotify(reader: Reader): NotifySettings {
@@ -278,10 +274,6 @@ function readSettings(reader: Reader): DispatchSettings {
   }
   return Object.freeze(settings);
 }
-
-/** A link cannot point at "every address of this machine". */
-const linkHost = (host: string): string =>
-  host === "0.0.0.0" || host === "::" ? "localhost" : host;
 
 /** The settings for a log or a page: keys and passwords are masked. */
 export function printable(config: Config): Record<string, unknown> {

@@ -335,7 +335,7 @@ export async function keepHouse(
 /** The process: runs until it is told to end or fails. */
 export async function main(): Promise<void> {
   const requests = catchSignals();
-  const config = readConfigOrExit(process.env);
+  const config = readConfigOrExit(process.env, "node");
   const log = createLog(config.logLevel, { role: "node" });
   log.debug({ config: printable(config) }, "settings");
   await runService({

@@ -101,7 +101,15 @@ describe("the life of a shard on a node", () => {
 
 describe("ownership", () => {
   const [ONE, TWO] = [1 as ShardId, 2 as ShardId];
-  const drive = (take: () => Promise<ReadonlyMap<ShardId, Epoch>>) => {
+  type Owner = { readonly shard: ShardId; readonly epoch: Epoch; readonly node: string };
+  const drive = (
+    take: (
+      node: string,
+      expected: ReadonlyMap<ShardId, Epoch | 0>,
+    ) => Promise<ReadonlyMap<ShardId, Epoch>>,
+    owners: Owner[] = [],
+  ) => {
+    const looks = { count: 0 };
     const listening = new Set<ShardId>();
     const following = new Set<ShardId>();
     const lost: ShardId[] = [];
@@ -110,7 +118,10 @@ describe("ownership", () => {
       node: "node_x",
       store: {
         takeShards: take,
-        shardOwners: () => Promise.resolve([]),
+        shardOwners: () => {
+          looks.count += 1;
+          return Promise.resolve(owners);
+        },
         write: (_write, shard, epochOfWrite) => {
           writes.push([shard, epochOfWrite]);
           return Promise.resolve({ outcome: "recorded" });
@@ -127,7 +138,7 @@ describe("ownership", () => {
       onLost: (shard) => void lost.push(shard),
     });
     ownership.followAll([ONE, TWO]);
-    return { ownership, listening, following, lost, writes };
+    return { ownership, listening, following, lost, writes, looks };
   };
   const write = { kind: "shift", courier: "cur_1", online: true } as never;
 
@@ -160,6 +171,45 @@ describe("ownership", () => {
     const { ownership } = drive(() => Promise.reject(new DispatchError("unavailable")));
     await expect(ownership.take([ONE])).rejects.toThrow(DispatchError);
     expect(ownership.epochOf(ONE)).toBeNull();
+  });
+
+  it("reads the epochs again where somebody else was faster, and then takes by them", async () => {
+    const expected: (Epoch | 0 | undefined)[] = [];
+    const owners: Owner[] = [{ shard: TWO, epoch: epoch(9), node: "node_y" }];
+    const { ownership, looks } = drive((_, asked) => {
+      expected.push(asked.get(TWO));
+      return Promise.resolve(new Map([[ONE, epoch(7)]]));
+    }, owners);
+    expect(await ownership.take([ONE, TWO])).toEqual([ONE]);
+    expect([looks.count, ownership.knownEpoch(TWO), ownership.stateOf(TWO).at]).toEqual([
+      ...[1, 9, "standby"],
+    ]);
+    await ownership.take([TWO]);
+    expect(expected).toEqual([0, 9]);
+    expect(await ownership.take([ONE])).toEqual([ONE]);
+  });
+
+  it("gives none that was taken from it again while it read", async () => {
+    const owners: Owner[] = [{ shard: ONE, epoch: epoch(8), node: "node_y" }];
+    const { ownership, lost } = drive(() => Promise.resolve(new Map([[ONE, epoch(7)]])), owners);
+    expect(await ownership.take([ONE, TWO])).toEqual([]);
+    expect([lost, ownership.owned()]).toEqual([[ONE], []]);
+  });
+
+  it("is free to take again what it could not take, and ends every subscription at its end", async () => {
+    let isAway = true;
+    const { ownership, listening, following } = drive(() =>
+      isAway
+        ? Promise.reject(new DispatchError("unavailable"))
+        : Promise.resolve(new Map([[ONE, epoch(7)]])),
+    );
+    await expect(ownership.take([ONE])).rejects.toThrow(DispatchError);
+    expect(ownership.stateOf(ONE).at).toBe("standby");
+    isAway = false;
+    expect(await ownership.take([ONE])).toEqual([ONE]);
+    ownership.listen([ONE]);
+    ownership.close();
+    expect([listening.size, following.size]).toEqual([0, 0]);
   });
 
   it("follows what it does not own, and only that (O3)", async () => {

@@ -49,9 +49,9 @@ export type ServiceOptions = {
 };
 
 /** The settings, or the end of the process with a line for each mistake. */
-export function readConfigOrExit(env: Environment): Config {
+export function readConfigOrExit(env: Environment, role: "gateway" | "node"): Config {
   try {
-    return readConfig(env);
+    return readConfig(env, role);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     // As plain text: the log's level is among what could not be read.

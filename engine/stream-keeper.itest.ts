@@ -8,7 +8,6 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { STREAMS, subjectsFor } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
-import { freePort } from "../scripts/services/ports.ts";
 import { privateNats } from "../scripts/testing/services.ts";
 import type { PrivateServer } from "../scripts/testing/services.ts";
 import { until } from "../scripts/testing/until.ts";

@@ -13,7 +13,9 @@ import { EVENT_TYPES } from "../proto/status.ts";
 import { PARTNER_ACTIONS, SUBJECTS } from "../proto/subjects.ts";
 import type { PartnerAction } from "../proto/subjects.ts";
 import { QUEUE_GROUP } from "./partners/micro.ts";
-import { PARTNER_CALLS } from "./partners/calls.ts";
+import type { Operation } from "./operations/operation.ts";
+import { OPERATIONS } from "./operations/table.ts";
+import { PARTNER_BINDINGS } from "./partners/binding.ts";
 import { eventAnswer, problemAnswer } from "./schemas-answers.ts";
 
 type Json = { readonly [key: string]: unknown };
@@ -132,7 +134,8 @@ function socketOperations(): Record<string, Json> {
 const PARTNER = { partner: { description: "The partner's name; its NATS user may use no other." } };
 
 function channelsOf(prefix: string, action: PartnerAction): [string, Json][] {
-  const row = PARTNER_CALLS[action];
+  const { operation, body } = PARTNER_BINDINGS[action];
+  const { answers, errors } = OPERATIONS[operation];
   const subject = SUBJECTS.partnerRequest.pattern;
   return [
     [
@@ -145,7 +148,7 @@ function channelsOf(prefix: string, action: PartnerAction): [string, Json][] {
           request: {
             name: `${action}Request`,
             headers: requestHeaders,
-            payload: schemaOf(row.body, "input"),
+            payload: schemaOf(body, "input"),
           },
         },
         bindings: { nats: { queue: QUEUE_GROUP, bindingVersion: "0.1.0" } },
@@ -157,10 +160,10 @@ function channelsOf(prefix: string, action: PartnerAction): [string, Json][] {
         address: null,
         servers: [ref("servers/nats")],
         messages: {
-          answer: { name: `${action}Answer`, payload: schemaOf(row.answer, "output") },
+          answer: { name: `${action}Answer`, payload: schemaOf(answerSchema(answers), "output") },
           problem: {
             name: "problem",
-            summary: codesOf(row.errors),
+            summary: codesOf(errors),
             headers: errorHeaders,
             contentType: "application/problem+json",
             payload: schemaOf(problemAnswer, "output"),
@@ -171,6 +174,13 @@ function channelsOf(prefix: string, action: PartnerAction): [string, Json][] {
   ];
 }
 
+/** The schema of a success; where there are several, they are the same. */
+function answerSchema(answers: Operation["answers"]): z.ZodType {
+  const found = Object.values(answers).find((schema) => schema !== null);
+  if (found === undefined) throw new Error("an operation for partners has no answer");
+  return found;
+}
+
 const ALWAYS: readonly ErrorCode[] = [
   "bad_request",
   "invalid_field",
@@ -179,7 +189,10 @@ const ALWAYS: readonly ErrorCode[] = [
   "unsupported_media_type",
   "unauthorized",
   "rate_limited",
+  "overloaded",
   "unavailable",
+  "idempotency_mismatch",
+  "idempotency_in_progress",
 ];
 const codesOf = (codes: readonly ErrorCode[]): string =>
   [...new Set([...ALWAYS, ...codes])].map((code) => `\`${code}\`: ${ERRORS[code].text}`).join(" ");
@@ -206,7 +219,7 @@ function operationOf(action: PartnerAction): Json {
   return {
     action: "receive",
     channel: ref(`channels/${action}`),
-    summary: PARTNER_CALLS[action].summary,
+    summary: OPERATIONS[PARTNER_BINDINGS[action].operation].summary,
     messages: [ref(`channels/${action}/messages/request`)],
     reply: {
       address: {

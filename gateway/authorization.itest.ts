@@ -84,6 +84,7 @@ const REST: Readonly<Partial<Record<Action, RestCall>>> = {
   decline: ["POST", "/decline", {}],
   report: ["POST", "/status", { status: "picked_up" }],
   cancel: ["POST", "/cancel", {}],
+  update: ["PATCH", "", { notes: "n" }],
   ledger: ["GET", "/ledger"],
 };
 

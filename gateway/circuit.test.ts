@@ -8,12 +8,15 @@ type Postgres = "there" | "refuses" | "silent";
 
 function drive() {
   const clock = new VirtualClock(1_000_000);
-  const state = { postgres: "there" as Postgres, probes: 0, refuseNext: 0 };
+  const state = { postgres: "there" as Postgres, probes: 0, refuseNext: 0, isFull: false };
+  const asked: string[] = [];
   const changes: boolean[] = [];
   const circuit = new Circuit({
     clock,
-    probe: () => {
+    probe: (what) => {
       state.probes++;
+      asked.push(what);
+      if (state.isFull && what === "write") return Promise.reject(new Error("disk full"));
       if (state.refuseNext > 0) {
         state.refuseNext--;
         return Promise.reject(new Error("this connection broke"));
@@ -30,7 +33,7 @@ function drive() {
       (value) => codes.push(value),
       (error: unknown) => codes.push(error instanceof DispatchError ? error.code : "?"),
     );
-  return { clock, state, changes, circuit, codes, run };
+  return { clock, state, asked, changes, circuit, codes, run };
 }
 const never = (): Promise<string> => new Promise(() => undefined);
 const fails = (): Promise<string> => Promise.reject(new DispatchError("unavailable"));
@@ -80,6 +83,27 @@ describe("the circuit", () => {
     run(fails);
     await clock.settle();
     expect(circuit.isOpen()).toBe(true);
+    circuit.stop();
+  });
+
+  it("commits a row once a second, and at once in doubt: who only answers questions is away", async () => {
+    const { clock, state, asked, circuit, run } = drive();
+    await clock.advance(4_000);
+    const writes = asked.filter((what) => what === "write").length;
+    expect([writes, asked.length > 3 * writes]).toEqual([4, true]);
+    state.isFull = true;
+    run(fails);
+    await clock.advance(PROBE_EVERY_MS);
+    expect([asked.at(-1), circuit.isOpen()]).toEqual(["write", true]);
+    const before = asked.length;
+    await clock.advance(2_000);
+    expect(new Set(asked.slice(before)), "a question alone closes nothing").toEqual(
+      new Set(["write"]),
+    );
+    expect(circuit.isOpen()).toBe(true);
+    state.isFull = false;
+    await clock.advance(PROBE_EVERY_MS);
+    expect(circuit.isOpen()).toBe(false);
     circuit.stop();
   });
 

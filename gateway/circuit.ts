@@ -91,9 +91,10 @@ export class Circuit {
     if (this.#isProbing || this.#isStopped) return;
     this.#isProbing = true;
     this.#cancelTick();
-    let answer = await this.#ask();
+    const what = this.#kindNow();
+    let answer = await this.#ask(what);
     // A single connection may break for reasons of its own.
-    if (answer === "refused" && !this.#isOpen) answer = await this.#ask();
+    if (answer === "refused" && !this.#isOpen) answer = await this.#ask(what);
     this.#isProbing = false;
     if (this.#isStopped) return;
     if (answer === "answered") this.#set(false);
@@ -102,14 +103,19 @@ export class Circuit {
     this.#cancelTick = this.#ports.clock.after(pauseMs, () => void this.#probe());
   }
 
-  #ask(): Promise<Answer> {
-    const { clock, probe } = this.#ports;
-    const startedAt = clock.now();
-    // Closed is who has written: an open circuit and a doubt end with a commit, nothing less.
-    const isDue = startedAt - this.#wroteAt >= PROBE_WRITE_EVERY_MS;
+  /** An open circuit and a doubt end with a commit, nothing less. */
+  #kindNow(): ProbeKind {
+    const now = this.#ports.clock.now();
+    const isDue = now - this.#wroteAt >= PROBE_WRITE_EVERY_MS;
     const what = isDue || this.#isOpen || this.#isDoubtful ? "write" : "look";
     this.#isDoubtful = false;
-    if (what === "write") this.#wroteAt = startedAt;
+    if (what === "write") this.#wroteAt = now;
+    return what;
+  }
+
+  #ask(what: ProbeKind): Promise<Answer> {
+    const { clock, probe } = this.#ports;
+    const startedAt = clock.now();
     return new Promise((resolve) => {
       const cancel = clock.after(PROBE_TIMEOUT_MS, () => {
         const lateMs = clock.now() - startedAt - PROBE_TIMEOUT_MS;

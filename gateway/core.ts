@@ -4,6 +4,7 @@
  */
 import { COME_BACK_SOCKETS_PER_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
+import { describeAsync } from "./asyncapi.ts";
 import type { Auth } from "./auth.ts";
 import { Circuit } from "./circuit.ts";
 import { createCommands } from "./commands.ts";
@@ -16,22 +17,22 @@ import type { Following } from "./following.ts";
 import { createFrameService } from "./frame-service.ts";
 import { createGuards, keysOf } from "./guards.ts";
 import type { Guards } from "./guards.ts";
-import { guardedStore } from "./guarded-store.ts";
+import { guardedOutward, guardedStore } from "./guarded-store.ts";
 import { HttpDoor } from "./http.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Ingest } from "./ingest.ts";
 import { IntakeDoor } from "./intake.ts";
 import { createMail } from "./mail.ts";
+import { OperationRunner } from "./operations/run.ts";
+import { packed } from "./packed-page.ts";
+import type { PackedPage } from "./packed-page.ts";
 import { describe } from "./openapi.ts";
 import { Outlook } from "./outlook.ts";
+import { createQuotes } from "./partners/quote.ts";
 import { startOutward } from "./partners/start.ts";
 import { Reader } from "./reader.ts";
-import type { Route } from "./route.ts";
-import { courierRoutes } from "./routes/couriers.ts";
-import { deliveryRoutes } from "./routes/deliveries.ts";
-import { outwardRoutes } from "./routes/outward.ts";
-import { openRoutes, pageRoutes } from "./routes/open.ts";
-import { operatorRoutes } from "./routes/operator.ts";
+import { openRoutes, pageRoutes } from "./rest/pages.ts";
+import { operationRoutes } from "./route.ts";
 import { createSecretBox } from "./secret-box.ts";
 import type { SecretBox } from "./secret-box.ts";
 import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
@@ -44,8 +45,8 @@ const DRAIN_BATCH_SOCKETS = (COME_BACK_SOCKETS_PER_S * DRAIN_PAUSE_MS) / 1_000;
 export type Core = {
   readonly connections: Connections;
   readonly door: HttpDoor;
-  /** The OpenAPI text; made at the first call. */
-  readonly description: () => string;
+  /** The OpenAPI page; made at the first call. */
+  readonly description: () => PackedPage;
   /** Says goodbye to the sockets and hands on what is collected. The listener takes no new ones any more. */
   readonly drain: () => Promise<void>;
   /** Ends what is done again and again; after `drain`. */
@@ -61,7 +62,8 @@ export function createCore(
   const { log, config } = ports;
   const circuit = watchPostgres(ports);
   const box = createSecretBox(keysOf(config));
-  const outside = ports.outward ? sealedOutward(ports.outward, box) : null;
+  const sealed = sealedOutward(ports.outward, box);
+  const outside = sealed === null ? null : guardedOutward(sealed, circuit);
   const deps = { ...ports, outward: outside, store: guardedStore(ports.store, circuit) };
   const doorkeeper = new Doorkeeper({
     ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
@@ -71,13 +73,8 @@ export function createCore(
   const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
   const outlook = new Outlook(deps);
   const phones = config.courierPhone ?? "shown";
-  const reader = new Reader({
-    whereabouts,
-    outlook,
-    travel: deps.travel,
-    clock: deps.clock,
-    phones,
-  });
+  const { travel, clock } = deps;
+  const reader = new Reader({ whereabouts, outlook, travel, clock, phones });
   const intake = new IntakeDoor(deps);
   const commands = createCommands(deps, mail, intake);
   const following = createFollowing(deps, whereabouts, reader, intake);
@@ -86,27 +83,20 @@ export function createCore(
   const connections = new Connections({ deps, auth, mail, caps, onLeave });
   revocations.tell(() => connections.revoke((principal) => revocations.revokes(principal)));
   const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
-  const frames = { deps, doorkeeper, commands, ingest, tracking, fanOut };
-  connections.serveWith(createFrameService(frames));
 
   const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log, box);
   const create = createCreate({ deps, mail, intake, circuit, outlook });
-  const served = { create, commands, reader, idempotency, outlook, revocations };
-  const outward = startOutward(deps, served, version);
-  let text: string | null = null;
-  const description = (): string => (text ??= describe(described, config.publicUrl, version));
-  const open = { deps, description, revocations };
-  const described: readonly Route[] = [
-    ...deliveryRoutes({ deps, create, intake, commands, reader, idempotency }),
-    ...courierRoutes({ deps, outlook, commands, ingest }),
-    ...operatorRoutes({ deps, mail, intake, whereabouts, revocations }),
-    ...outwardRoutes(deps, version),
-    ...openRoutes(open),
-  ];
-  const routes = [...described, ...pageRoutes(open)];
-  const door = new HttpDoor({ deps, auth, idempotency, doorkeeper, limits }, routes);
+  const quotes = createQuotes(config.authKey);
+  const runner = new OperationRunner({
+    ...{ deps, create, commands, idempotency, ingest, intake, mail, outlook, quotes, reader },
+    ...{ revocations, whereabouts, doorkeeper },
+    requestsPerPrincipalPerS: limits.requestsPerPrincipalPerS,
+  });
+  connections.serveWith(createFrameService({ deps, runner, ingest, tracking, fanOut }));
+  const outward = startOutward(deps, { runner, revocations }, version);
+  const { door, description } = restDoor(deps, { auth, runner, limits, revocations }, version);
 
   return {
     connections,
@@ -125,12 +115,39 @@ export function createCore(
   };
 }
 
+type DoorParts = Pick<Guards, "limits" | "revocations"> & {
+  readonly auth: Auth;
+  readonly runner: OperationRunner;
+};
+
+/** The REST door, and the description of what it offers. */
+function restDoor(
+  deps: Deps,
+  { auth, runner, limits, revocations }: DoorParts,
+  version: string,
+): Pick<Core, "door" | "description"> {
+  const { outward, config } = deps;
+  let page: PackedPage | null = null;
+  const description = (): PackedPage =>
+    (page ??= packed(describe(described, config.publicUrl, version)));
+  const asyncDescription = outward
+    ? packed(JSON.stringify(describeAsync(outward.prefix, config.publicUrl, version)))
+    : null;
+  const pages = { deps, description, asyncDescription, revocations };
+  const described = [...operationRoutes(Boolean(outward)), ...openRoutes(pages)];
+  const routes = [...described, ...pageRoutes(pages)];
+  return { door: new HttpDoor({ deps, auth, runner, limits }, routes), description };
+}
+
 /** With webhooks' secrets sealed in the database. */
-const sealedOutward = (outward: Outward, box: SecretBox): Outward => ({
-  ...outward,
-  store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
-  reseal: () => resealAll(outward.store.webhooks, box),
-});
+const sealedOutward = (outward: Outward | null | undefined, box: SecretBox): Outward | null =>
+  outward
+    ? {
+        ...outward,
+        store: { ...outward.store, webhooks: sealedWebhooks(outward.store.webhooks, box) },
+        reseal: () => resealAll(outward.store.webhooks, box),
+      }
+    : null;
 
 /** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
 function announceToNodes(

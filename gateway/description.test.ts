@@ -7,22 +7,12 @@ import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { expect, test } from "vitest";
 import { describeAsync } from "./asyncapi.ts";
 import { describe } from "./openapi.ts";
+import { operationRoutes } from "./route.ts";
 import type { Route } from "./route.ts";
-import { courierRoutes } from "./routes/couriers.ts";
-import { deliveryRoutes } from "./routes/deliveries.ts";
-import { openRoutes } from "./routes/open.ts";
-import { operatorRoutes } from "./routes/operator.ts";
-import { webhookRoutes } from "./routes/webhooks.ts";
+import { openRoutes } from "./rest/pages.ts";
 
-/** A description needs the tables alone: no handler is called. */
-const parts = { deps: {} } as never;
-const routes: readonly Route[] = [
-  ...deliveryRoutes(parts),
-  ...courierRoutes(parts),
-  ...operatorRoutes(parts),
-  ...webhookRoutes(parts),
-  ...openRoutes(parts),
-];
+const pages = { deps: {}, asyncDescription: "{}" } as never;
+const routes: readonly Route[] = [...operationRoutes(true), ...openRoutes(pages)];
 const openapi = JSON.parse(describe(routes, "https://example.com", "1.2.3")) as any;
 const asyncapi = describeAsync("hd", "https://example.com", "1.2.3") as any;
 

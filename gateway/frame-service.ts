@@ -2,28 +2,24 @@
  * What the frames of a verified session do. Requests (with a `ref`) are answered by `ok` or `error`; the functions behind
  * them are those of REST. A courier is who its token says: frames carry no courier id.
  */
-import { errorFields } from "../engine/io/log.ts";
-import { OutageLog } from "../engine/io/outage-log.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
 import type { CourierId } from "../proto/ids.ts";
-import type { Commands } from "./commands.ts";
-import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
-import type { Doorkeeper } from "./doorkeeper.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Link } from "./link.ts";
+import { nowUs } from "./now-us.ts";
+import type { OperationRunner } from "./operations/run.ts";
+import type { OperationName } from "./operations/table.ts";
 import { isCarried, mayTry } from "./policy.ts";
-import { asDispatchError } from "./problem.ts";
 import type { Tracking } from "./tracking.ts";
 import { assignmentView } from "./views.ts";
 
 export type FrameParts = {
-  readonly deps: Pick<Deps, "clock" | "log">;
-  readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
-  readonly commands: Commands;
+  readonly deps: Pick<Deps, "clock">;
+  readonly runner: Pick<OperationRunner, "run" | "admit" | "refused">;
   readonly ingest: Ingest;
   readonly tracking: Tracking;
   readonly fanOut: Pick<FanOut, "caughtUp">;
@@ -41,17 +37,10 @@ export function errorFrame(error: DispatchError, ref: number | null) {
 }
 
 export function createFrameService(parts: FrameParts): ServeFrame {
-  const { deps } = parts;
-  const outages = new OutageLog(deps.log, deps.clock);
   const refuse = (link: Link, frame: ClientFrame, error: unknown): void => {
-    const known = asDispatchError(error);
-    if (known.code === "unavailable" && known.cause !== undefined) {
-      outages.tell(known, { frame: frame.type }, "a frame was refused");
-    }
-    if (known.code === "internal") {
-      const stack = error instanceof Error ? error.stack : undefined;
-      deps.log.error({ frame: frame.type, ...errorFields(error), stack }, "a frame failed");
-    }
+    // What the runner refused it has counted and logged already.
+    const known =
+      error instanceof DispatchError ? error : parts.runner.refused(`socket_${frame.type}`, error);
     if (link.isOpen()) link.send(errorFrame(known, "ref" in frame ? frame.ref : null));
   };
   return (link, frame) => {
@@ -59,25 +48,80 @@ export function createFrameService(parts: FrameParts): ServeFrame {
   };
 }
 
-/** What is refused when there is too much to do. Pings and goodbyes cost less than their refusal. */
-const KINDS: { readonly [T in ClientFrame["type"]]: RequestKind | null } = {
-  hello: null,
-  ping: null,
-  pings: null,
-  untrack: null,
-  seen: null,
-  track: "read",
-  shift: "command",
-  accept: "command",
-  decline: "command",
-  status: "command",
+/** A frame bound to an operation of the table. */
+type Bound = {
+  readonly ref: number;
+  readonly type: ClientFrame["type"];
+  readonly operation: OperationName;
+  readonly id: string;
+  readonly body: unknown;
 };
 
+/** Binds frames to operations: what each asks for, in the words of the table; null for none. */
+function operationOf(frame: ClientFrame): Bound | null {
+  switch (frame.type) {
+    case "shift":
+      return bound("setShift", frame, "", { online: frame.online });
+    case "accept":
+      return bound("acceptDelivery", frame, frame.delivery, {});
+    case "decline":
+      return bound("declineDelivery", frame, frame.delivery, given({ reason: frame.reason }));
+    case "status": {
+      const { status, reason, at } = frame;
+      const timestamp = at === null ? null : claimOf(at);
+      return bound("reportStatus", frame, frame.delivery, {
+        status,
+        ...given({ reason, timestamp }),
+      });
+    }
+    default:
+      return null;
+  }
+}
+
+const bound = (
+  operation: OperationName,
+  { ref, type }: { readonly ref: number; readonly type: ClientFrame["type"] },
+  id: string,
+  body: unknown,
+): Bound => ({ ref, type, operation, id, body });
+
+/** A phone's own time as a body says it; what is no date is left for the schema to refuse. */
+const claimOf = (at: number): string =>
+  Math.abs(at) <= DATE_MAX_MS ? new Date(at).toISOString() : String(at);
+/** The largest time that a Date can hold (ECMA-262, 21.4.1.1). */
+const DATE_MAX_MS = 8.64e15;
+
+/** On the wire an absent field is null or empty; in a body it is not there. */
+const given = (fields: Readonly<Record<string, unknown>>): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
+
+async function run({ runner }: FrameParts, link: Link, command: Bound): Promise<void> {
+  const { operation, id, body, ref, type } = command;
+  const outcome = await runner.run(operation, {
+    label: `socket_${type}`,
+    instance: "/v1/socket",
+    principal: () => Promise.resolve(link.principal),
+    input: () => ({ id, body, query: null, bytes: NO_BYTES }),
+    key: undefined,
+    receivedAtUs: nowUs(),
+  });
+  ok(link, ref, RESULTLESS.has(operation) ? null : (outcome.body as object));
+  const row = outcome.delivery;
+  // The repeat of an accept whose delivery has ended brings back no phones and addresses.
+  if (row === undefined || !isCarried(row.status) || !link.isOpen()) return;
+  link.send({ type: "assignment", assignment: assignmentView(row) });
+}
+
+/** Their success has no more to say than that. */
+const RESULTLESS: ReadonlySet<OperationName> = new Set(["declineDelivery", "reportStatus"]);
+const NO_BYTES = new Uint8Array(0);
+
 async function serve(parts: FrameParts, link: Link, frame: ClientFrame): Promise<void> {
-  const kind = KINDS[frame.type];
-  if (kind === null) return act(parts, link, frame);
-  parts.doorkeeper.admit(kind);
-  return parts.doorkeeper.during(() => act(parts, link, frame));
+  const command = operationOf(frame);
+  if (command !== null) return run(parts, link, command);
+  if (frame.type === "track") parts.runner.admit("read");
+  return act(parts, link, frame);
 }
 
 /** The rejection is the answer. The synchronous part runs at once, so that pings keep their order. */
@@ -86,23 +130,6 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
     case "ping":
     case "pings":
       return takePings(parts, link, frame);
-    case "shift": {
-      const online = await parts.commands.shift(courierOf(link), frame.online);
-      return ok(link, frame.ref, { online });
-    }
-    case "accept":
-      return accept(parts, link, frame);
-    case "decline":
-      mayTry(link.principal, "decline");
-      await parts.commands.decline(courierOf(link), frame.delivery, frame.reason);
-      return ok(link, frame.ref, null);
-    case "status": {
-      mayTry(link.principal, "report");
-      const { status, at: claimedAt, reason } = frame;
-      const report = { status, claimedAt, reason };
-      await parts.commands.status(courierOf(link), frame.delivery, report);
-      return ok(link, frame.ref, null);
-    }
     case "track":
       mayTry(link.principal, "follow");
       return parts.tracking.track(link, frame.delivery, frame.ref, frame.after);
@@ -115,6 +142,10 @@ async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<v
       return;
     }
     case "hello":
+    case "shift":
+    case "accept":
+    case "decline":
+    case "status":
       throw new DispatchError("bad_request");
   }
 }
@@ -126,21 +157,6 @@ function courierOf(link: Link): CourierId {
 
 function ok(link: Link, ref: number, result: object | null): void {
   if (link.isOpen()) link.send({ type: "ok", ref, result });
-}
-
-async function accept(
-  { commands }: FrameParts,
-  link: Link,
-  frame: ClientFrameOf<"accept">,
-): Promise<void> {
-  mayTry(link.principal, "accept");
-  const row = await commands.accept(courierOf(link), frame.delivery);
-  const assignment = assignmentView(row);
-  const { assigned_at } = assignment;
-  if (!link.isOpen()) return;
-  link.send({ type: "ok", ref: frame.ref, result: { accepted: true, assigned_at } });
-  // The repeat of an accept whose delivery has ended brings back no phones and addresses.
-  if (isCarried(row.status)) link.send({ type: "assignment", assignment });
 }
 
 function takePings(

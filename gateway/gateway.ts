@@ -4,7 +4,7 @@
  */
 import { BlockList, isIPv6 } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
-import { DOOR_DEFAULTS } from "../engine/config.ts";
+import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";

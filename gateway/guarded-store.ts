@@ -4,12 +4,19 @@
  */
 import type { Store } from "../engine/store/port.ts";
 import type { Circuit } from "./circuit.ts";
+import type { Outward } from "./deps.ts";
+
+type Guard = <A extends readonly unknown[], R>(
+  ask: (...args: A) => Promise<R>,
+) => (...args: A) => Promise<R>;
+const guardOf =
+  (circuit: Pick<Circuit, "run">): Guard =>
+  (ask) =>
+  (...args) =>
+    circuit.run(() => ask(...args));
 
 export function guardedStore(store: Store, circuit: Pick<Circuit, "run">): Store {
-  const guard =
-    <A extends readonly unknown[], R>(ask: (...args: A) => Promise<R>) =>
-    (...args: A): Promise<R> =>
-      circuit.run(() => ask(...args));
+  const guard = guardOf(circuit);
   return {
     ...store,
     create: guard(store.create.bind(store)),
@@ -27,5 +34,30 @@ export function guardedStore(store: Store, circuit: Pick<Circuit, "run">): Store
     couriers: guard(store.couriers.bind(store)),
     activeOfCourier: guard(store.activeOfCourier.bind(store)),
     lastKnown: guard(store.lastKnown.bind(store)),
+  };
+}
+
+/** The same of partners and webhooks, as operations ask; what sends webhooks has patience of its own. */
+export function guardedOutward(outward: Outward, circuit: Pick<Circuit, "run">): Outward {
+  const guard = guardOf(circuit);
+  const { store } = outward;
+  const { webhooks } = store;
+  return {
+    ...outward,
+    store: {
+      ...store,
+      partners: guard(store.partners.bind(store)),
+      changeDetails: guard(store.changeDetails.bind(store)),
+      webhooks: {
+        ...webhooks,
+        all: guard(webhooks.all.bind(webhooks)),
+        one: guard(webhooks.one.bind(webhooks)),
+        add: guard(webhooks.add.bind(webhooks)),
+        remove: guard(webhooks.remove.bind(webhooks)),
+        rotate: guard(webhooks.rotate.bind(webhooks)),
+        messages: guard(webhooks.messages.bind(webhooks)),
+        resend: guard(webhooks.resend.bind(webhooks)),
+      },
+    },
   };
 }

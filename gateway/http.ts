@@ -1,32 +1,27 @@
 /**
- * The REST door: from an HTTP exchange to a route of the table and back. For every route it owns, in this order: path and
- * method, credential, rate, role, body and query by their schemas, idempotency, the handler, the answer or problem. No
- * handler writes to the socket, and none can end the process.
+ * The REST door: from an HTTP exchange to an operation of the table, or to a page, and back. It
+ * owns the path and method, the limits by address, the bytes of body and query, and how an answer
+ * or a problem is written. Everything between is `operations/run.ts`, as at every other door.
  */
-import type { z } from "zod";
 import { isLoopback } from "../engine/client-address.ts";
-import type { DoorLimits } from "../engine/config.ts";
-import { errorFields } from "../engine/io/log.ts";
-import { OutageLog } from "../engine/io/outage-log.ts";
+import type { DoorLimits } from "../engine/door-limits.ts";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
-import type { Role } from "../proto/ids.ts";
 import { BODY_MAX_BYTES } from "../proto/limits.ts";
 import { bearerOf } from "./auth.ts";
 import type { Auth } from "./auth.ts";
-import { nameOf } from "./principal.ts";
-import type { Principal } from "./principal.ts";
-import type { RequestKind } from "./admission.ts";
 import type { Deps } from "./deps.ts";
-import type { Doorkeeper } from "./doorkeeper.ts";
-import { keyOf } from "./idempotency.ts";
-import type { Idempotency, KeptAnswer } from "./idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
+import type { Outcome } from "./operations/operation.ts";
+import type { OperationRunner } from "./operations/run.ts";
+import type { OperationName } from "./operations/table.ts";
+import type { Principal } from "./principal.ts";
 import { PROBLEM_TYPE, asDispatchError, securityHeadersFor } from "./problem.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
-import { validationError } from "./problem.ts";
 import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./rate-limit.ts";
 import type { RateHeaders } from "./rate-limit.ts";
-import type { Answer, Call, Route } from "./route.ts";
+import { matchesEtag } from "./reader.ts";
+import type { Answer, Page, Route } from "./route.ts";
+import { pageRoute } from "./route.ts";
 import type { HttpExchange } from "./listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
@@ -34,50 +29,46 @@ const JSON_TYPE = "application/json";
 const NO_BYTES = new Uint8Array(0);
 const PREFIX = "/v1";
 
-/** Stands for whoever calls a route that is open to all. */
-const ANYONE: Principal = {
-  role: "customer",
-  subject: "anyone" as Extract<Principal, { role: "customer" }>["subject"],
-  expiresAt: 0,
-};
+/** `OPTIONS *` asks about the server as such (RFC 9110, 9.3.7). */
+const SERVER_ROUTE = pageRoute({
+  path: "*",
+  name: "options",
+  summary: "What the server takes.",
+  answers: { 204: null },
+  errors: [],
+  handle: () => Promise.resolve({ status: 204, headers: { allow: ALL_METHODS } }),
+});
+const ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
-type Found = { readonly row: Route; readonly id: string; readonly path: string };
+type Found = { readonly row: Route; readonly id: string };
 
 /** What a body turned out to be; a rejected promise that nobody awaits would end the process. */
 type BodyResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
 export type DoorParts = {
-  readonly deps: Pick<Deps, "log" | "clock" | "metrics"> & {
+  readonly deps: Pick<Deps, "clock" | "metrics"> & {
     readonly config: Pick<Deps["config"], "publicUrl">;
   };
   readonly auth: Auth;
-  readonly idempotency: Idempotency;
-  readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
-  readonly limits: Pick<DoorLimits, "requestsPerPrincipalPerS" | "requestsPerAddressPerS">;
+  readonly runner: Pick<OperationRunner, "run" | "admit" | "refused">;
+  readonly limits: Pick<DoorLimits, "requestsPerAddressPerS">;
 };
 
 export class HttpDoor {
-  readonly #deps: Pick<Deps, "log" | "clock" | "metrics">;
+  readonly #deps: Pick<Deps, "clock" | "metrics">;
   readonly #auth: Auth;
-  readonly #idempotency: Idempotency;
-  readonly #doorkeeper: Pick<Doorkeeper, "admit" | "during">;
+  readonly #runner: DoorParts["runner"];
   readonly #headers: Readonly<Record<string, string>>;
   readonly #routes = new Map<string, Map<string, Route>>();
-  readonly #perPrincipal: RateLimit;
   readonly #perAddress: RateLimit;
   readonly #refusals = new RateLimit(REFUSALS_RATE);
-  readonly #outages: OutageLog;
 
-  constructor(parts: DoorParts, routes: readonly Route[]) {
-    const { deps, auth, idempotency, doorkeeper, limits } = parts;
-    this.#perPrincipal = new RateLimit(perSecond(limits.requestsPerPrincipalPerS));
+  constructor({ deps, auth, runner, limits }: DoorParts, routes: readonly Route[]) {
     this.#perAddress = new RateLimit(perSecond(limits.requestsPerAddressPerS));
-    this.#doorkeeper = doorkeeper;
     this.#deps = deps;
-    this.#outages = new OutageLog(deps.log, deps.clock);
     this.#headers = securityHeadersFor(deps.config.publicUrl);
     this.#auth = auth;
-    this.#idempotency = idempotency;
+    this.#runner = runner;
     for (const row of routes) {
       const shape = shapeOf(row.path);
       const methods = this.#routes.get(shape) ?? new Map<string, Route>();
@@ -89,24 +80,23 @@ export class HttpDoor {
 
   /** Answers one request. Never rejects. */
   async serve(exchange: HttpExchange): Promise<void> {
-    const startedAt = performance.now();
-    let name = "none";
-    let answer: Answer;
     const limits: RateHeaders = {};
+    let answer: Answer;
     try {
-      const { row, id, path } = this.#find(exchange);
-      name = row.name;
-      answer = await this.#run(exchange, { row, id, path }, limits);
+      const { row, id } = this.#find(exchange);
+      answer =
+        row.kind === "page"
+          ? await this.#page(row.page, id, exchange, limits)
+          : await this.#operation(row.name, id, exchange, limits);
     } catch (error) {
-      answer = this.#refusal(error, exchange, name);
+      answer = this.#refusal(error, exchange);
     }
     this.#write(exchange, answer, limits);
-    const seconds = (performance.now() - startedAt) / 1000;
-    this.#deps.metrics.requests.observe({ route: name, status: String(answer.status) }, seconds);
   }
 
   #find(exchange: HttpExchange): Found {
     const { path: full, method } = exchange;
+    if (full === "*") return { row: SERVER_ROUTE, id: "" };
     const path = full.startsWith(`${PREFIX}/`) ? full.slice(PREFIX.length) : full;
     let methods = this.#routes.get(path);
     let id = "";
@@ -116,46 +106,65 @@ export class HttpDoor {
       segments[2] = "*";
       if (id !== "") methods = this.#routes.get(segments.join("/"));
     }
-    if (methods === undefined) throw new DispatchError("not_found");
-    const row = methods.get(method === "HEAD" ? "GET" : method);
-    if (row !== undefined) return { row, id, path };
-    throw new MethodError([...methods.keys()]);
+    const row = methods?.get(method === "HEAD" ? "GET" : method);
+    if (row !== undefined) return { row, id };
+    const error = methods === undefined ? new DispatchError("not_found") : wrongMethod(methods);
+    this.#count("none", error);
+    throw error;
   }
 
-  async #run(exchange: HttpExchange, found: Found, limits: RateHeaders): Promise<Answer> {
-    const { row, id, path } = found;
-    this.#admitAddress(exchange, limits);
-    this.#doorkeeper.admit(kindOf(row));
-    // Before the first await: afterwards the library would have thrown the body away.
-    const reading = row.method === "GET" ? null : readBody(exchange);
-    if (row.roles === "anyone") this.#refuseGuessers(exchange, limits);
-    const principal =
-      row.roles === "anyone" ? ANYONE : await this.#enter(exchange, row.roles, limits);
-    const bytes = reading === null ? NO_BYTES : bytesOf(await reading);
-    const body =
-      row.body === null ? null : parsed(row.body, parseJsonBody(exchange.headers, bytes));
-    const query = row.query === null ? null : parsed(row.query, parseQuery(exchange.query));
-    const route = `${row.method} ${path}`;
-    const isPost = row.idempotency !== "none";
-    const header = isPost ? exchange.headers["idempotency-key"] : undefined;
-    const call: Call = {
-      principal,
-      id,
-      body,
-      bodyBytes: bytes,
-      query,
-      headers: exchange.headers,
+  async #operation(
+    name: OperationName,
+    id: string,
+    exchange: HttpExchange,
+    limits: RateHeaders,
+  ): Promise<Answer> {
+    const { headers, method } = exchange;
+    this.#admitAddress(name, exchange, limits);
+    // Before the first await: afterwards a listener may have thrown the body away.
+    const reading = method === "GET" || method === "HEAD" ? null : readBody(exchange);
+    const outcome = await this.#runner.run(name, {
+      label: name,
+      instance: exchange.path,
+      principal: () => this.#enter(exchange, limits),
+      onRate: (shown) => void Object.assign(limits, shown),
+      input: async (row) => {
+        const bytes = reading === null ? NO_BYTES : bytesOf(await reading);
+        const body = row.body === null ? null : parseJsonBody(headers, bytes);
+        const query = row.query === null ? null : parseQuery(exchange.query);
+        return { id, body, query, bytes };
+      },
+      key: headers["idempotency-key"],
       receivedAtUs: exchange.receivedAtUs,
-      route,
-      key: keyOf(header, principal, route, bytes),
-    };
-    const answer = await this.#doorkeeper.during(() =>
-      row.idempotency === "kept" ? this.#kept(call, row, exchange.path) : row.handle(call),
-    );
-    // A link that opens nothing is a guess, like a token that is none.
-    const isGuess = row.roles === "anyone" && answer.status === 404;
-    if (isGuess) this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());
-    return answer;
+    });
+    return answerOf(outcome, headers["if-none-match"]);
+  }
+
+  async #page(
+    page: Page,
+    id: string,
+    exchange: HttpExchange,
+    limits: RateHeaders,
+  ): Promise<Answer> {
+    const startedAt = performance.now();
+    let status = 500;
+    try {
+      this.#admitAddress(null, exchange, limits);
+      this.#runner.admit("read");
+      this.#refuseGuessers(exchange, limits);
+      const answer = await page.handle(id, exchange.headers);
+      status = answer.status;
+      // A link that opens nothing is a guess, like a token that is none.
+      if (status === 404) this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());
+      return answer;
+    } catch (error) {
+      const known = this.#runner.refused(page.name, error);
+      status = ERRORS[known.code].status;
+      throw known;
+    } finally {
+      const seconds = (performance.now() - startedAt) / 1000;
+      this.#deps.metrics.requests.observe({ route: page.name, status: String(status) }, seconds);
+    }
   }
 
   #refuseGuessers({ remoteAddress }: HttpExchange, limits: RateHeaders): void {
@@ -166,77 +175,44 @@ export class HttpDoor {
     this.#limit("refusals", waitS);
   }
 
-  /** The caller's principal, within its rate and in one of the roles. */
-  async #enter(
-    exchange: HttpExchange,
-    roles: readonly Role[],
-    limits: RateHeaders,
-  ): Promise<Principal> {
-    const now = this.#deps.clock.now();
-    const { remoteAddress } = exchange;
+  /** The caller's principal. Who shows what is no credential pays for it by address. */
+  async #enter(exchange: HttpExchange, limits: RateHeaders): Promise<Principal> {
     this.#refuseGuessers(exchange, limits);
-    let principal: Principal;
     try {
-      principal = await this.#auth.verify(bearerOf(exchange.headers["authorization"]));
+      return await this.#auth.verify(bearerOf(exchange.headers["authorization"]));
     } catch (error) {
       if (error instanceof DispatchError && ERRORS[error.code].status === 401) {
-        this.#refusals.charge(remoteAddress, now);
+        this.#refusals.charge(exchange.remoteAddress, this.#deps.clock.now());
         this.#deps.metrics.authFailures.inc({ code: error.code });
       }
       throw error;
     }
-    const name = nameOf(principal);
-    const waitS = this.#perPrincipal.take(name, now);
-    Object.assign(limits, rateHeaders("principal", this.#perPrincipal, name, now));
-    this.#limit("principal", waitS);
-    if (!roles.includes(principal.role)) throw new DispatchError("forbidden");
-    return principal;
   }
 
   /** Before anything else is done for it. Who sits on this machine is not counted. */
-  #admitAddress({ remoteAddress }: HttpExchange, limits: RateHeaders): void {
+  #admitAddress(name: string | null, { remoteAddress }: HttpExchange, limits: RateHeaders): void {
     if (isLoopback(remoteAddress)) return;
     const now = this.#deps.clock.now();
     const waitS = this.#perAddress.take(remoteAddress, now);
     Object.assign(limits, rateHeaders("address", this.#perAddress, remoteAddress, now));
+    if (waitS === 0) return;
+    if (name !== null) this.#count(name, new DispatchError("rate_limited"));
     this.#limit("address", waitS);
   }
 
   #limit(scope: string, waitS: number): void {
-    if (waitS === 0) return;
     this.#deps.metrics.limited.inc({ scope });
     throw new DispatchError("rate_limited", undefined, { retryAfterS: Math.max(1, waitS) });
   }
 
-  async #kept(call: Call, row: Route, instance: string): Promise<Answer> {
-    const work = async (): Promise<KeptAnswer> => {
-      try {
-        const { status, json } = await row.handle(call);
-        return { status, body: json ?? null };
-      } catch (error) {
-        // A refusal that the command decided is its answer, and a repetition gets the same one.
-        if (!(error instanceof DispatchError) || call.key === null) throw error;
-        const { status, retryable } = ERRORS[error.code];
-        if (status !== 409 || retryable) throw error;
-        return { status, body: problemOf(error, instance) };
-      }
-    };
-    const { status, body, isReplay } = await this.#idempotency.once(call.key, () =>
-      this.#idempotency.kept(call.key, work),
-    );
-    return replayable(status, body, isReplay);
+  /** A request that reached no operation. */
+  #count(route: string, { code }: DispatchError): void {
+    const labels = { route, status: String(ERRORS[code].status) };
+    this.#deps.metrics.requests.observe(labels, 0);
   }
 
-  #refusal(error: unknown, exchange: HttpExchange, name: string): Answer {
+  #refusal(error: unknown, exchange: HttpExchange): Answer {
     const known = asDispatchError(error);
-    // Postgres known to be away is in the log already, once and not for each request.
-    const isNews = known.code === "unavailable" && known.cause !== undefined;
-    if (isNews) this.#outages.tell(known, { route: name }, "a request was refused");
-    if (known.code === "internal") {
-      const cause = known.cause ?? error;
-      const stack = cause instanceof Error ? cause.stack : undefined;
-      this.#deps.log.error({ route: name, ...errorFields(cause), stack }, "a request failed");
-    }
     const headers = problemHeaders(known);
     if (error instanceof MethodError) headers["allow"] = error.allow;
     const content = JSON.stringify(problemOf(known, exchange.path.slice(0, 200)));
@@ -246,7 +222,6 @@ export class HttpDoor {
 
   #write(exchange: HttpExchange, answer: Answer, limits: RateHeaders): void {
     const headers: Record<string, string> = { ...this.#headers, ...limits, ...answer.headers };
-    if (answer.headers?.[REPLAY_HEADER] === "true") this.#deps.metrics.replayed.inc();
     if (answer.raw !== undefined) {
       headers["content-type"] = answer.raw.type;
       exchange.respond(answer.status, headers, answer.raw.content);
@@ -261,15 +236,15 @@ export class HttpDoor {
   }
 }
 
-/** A stored or fresh answer, marked when it is a replay. */
-export const replayable = (status: number, body: unknown, isReplay: boolean): Answer => ({
-  status,
-  json: body,
-  headers: {
-    "content-type": status >= 400 ? PROBLEM_TYPE : JSON_TYPE,
-    ...(isReplay ? { [REPLAY_HEADER]: "true" } : {}),
-  },
-});
+/** An outcome in the words of HTTP: 304 where the client knows it, the mark of a replay. */
+function answerOf(outcome: Outcome, ifNoneMatch: string | undefined): Answer {
+  const { status, body, etag, isReplay = false } = outcome;
+  const headers: Record<string, string> = etag === undefined ? {} : { etag };
+  if (etag !== undefined && matchesEtag(ifNoneMatch, etag)) return { status: 304, headers };
+  if (isReplay) headers[REPLAY_HEADER] = "true";
+  if (status >= 400) headers["content-type"] = PROBLEM_TYPE;
+  return { status, json: body ?? null, headers };
+}
 
 /** The path is known, the method is not among its own. */
 class MethodError extends DispatchError {
@@ -281,11 +256,8 @@ class MethodError extends DispatchError {
   }
 }
 
-/** By what it is worth: a create is the one POST that keeps its own answer. */
-function kindOf({ method, idempotency }: Route): RequestKind {
-  if (method === "GET") return "read";
-  return idempotency === "own" ? "create" : "command";
-}
+const wrongMethod = (methods: ReadonlyMap<string, Route>): DispatchError =>
+  new MethodError([...methods.keys()]);
 
 const shapeOf = (path: string): string => path.replace(/\{[a-z]+\}/, "*");
 
@@ -298,10 +270,4 @@ const readBody = (exchange: HttpExchange): Promise<BodyResult> =>
 function bytesOf(result: BodyResult): Uint8Array {
   if ("error" in result) throw result.error;
   return result.bytes;
-}
-
-function parsed(schema: z.ZodType, value: unknown): unknown {
-  const result = schema.safeParse(value);
-  if (!result.success) throw validationError(result.error.issues);
-  return result.data;
 }

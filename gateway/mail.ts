@@ -23,8 +23,8 @@ export type Mail = {
   readonly tellShard: (shard: ShardId, posts: readonly Posted[]) => boolean;
   /** Rejects with the code of the actor's answer, or `unavailable` when there is none within 2.5 s: longer than a takeover. */
   readonly ask: (post: Posted, shard: ShardId) => Promise<StreamMessageOf<"answer">>;
-  /** The record of a courier at its owner; null when nobody answers in time or there is none. */
-  readonly where: (courier: CourierId) => Promise<CourierRecord | null>;
+  /** The record of a courier at its owner; `unknown`: the owner has none; `unreachable`: nobody answered in time. */
+  readonly where: (courier: CourierId) => Promise<CourierRecord | "unknown" | "unreachable">;
   /** The records of all couriers, from whichever nodes answer in time. */
   readonly fleet: () => Promise<readonly CourierRecord[]>;
   readonly nudgeOutbox: () => void;
@@ -84,9 +84,9 @@ export function createMail(
       const subject = subjects.where(shardOfCourier(courier, config.shards));
       try {
         const records = recordsOf(await bus.request(subject, question, WHERE_TIMEOUT_MS));
-        return records.find((record) => record.courier === courier) ?? null;
+        return records.find((record) => record.courier === courier) ?? "unknown";
       } catch (error) {
-        if (error instanceof BusError) return null;
+        if (error instanceof BusError) return "unreachable";
         throw error;
       }
     },

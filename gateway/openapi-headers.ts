@@ -7,7 +7,7 @@ import { z } from "zod";
 import { ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import { IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
-import type { Route } from "./route.ts";
+import type { Described } from "./route.ts";
 
 type Schema = { readonly type: "string" | "integer"; readonly minimum?: number; enum?: string[] };
 type Header = { readonly description: string; readonly required: boolean; readonly schema: Schema };
@@ -46,12 +46,12 @@ const retryAfter = (required: boolean): Header =>
   });
 
 /** A route that can say "not changed" names its content, and takes the name back. */
-const isConditional = (row: Route): boolean => Object.hasOwn(row.doc.answers, "304");
+const isConditional = (row: Described): boolean => Object.hasOwn(row.answers, "304");
 
 /** The headers that a request of the route may have; null when it takes none. */
-export function requestHeaders(row: Route): z.ZodObject | null {
+export function requestHeaders(row: Described): z.ZodObject | null {
   const shape: Record<string, z.ZodType> = {};
-  if (row.idempotency !== "none") {
+  if (row.isKeyed) {
     shape["Idempotency-Key"] = z.string().min(1).max(IDEMPOTENCY_KEY_MAX_CHARS).optional();
   }
   if (isConditional(row)) {
@@ -62,17 +62,17 @@ export function requestHeaders(row: Route): z.ZodObject | null {
 }
 
 /** The headers of an answer that is no problem. */
-export function answerHeaders(row: Route): HeadersOf {
+export function answerHeaders(row: Described): HeadersOf {
   return {
     ...RATE,
     ...(isConditional(row) ? { ETag: ETAG } : {}),
-    ...(row.idempotency === "none" ? {} : { "Idempotent-Replayed": REPLAYED }),
+    ...(row.isKeyed ? { "Idempotent-Replayed": REPLAYED } : {}),
   };
 }
 
 /** The headers of a problem with this status, which stands for these codes. */
 export function problemHeadersOf(
-  row: Route,
+  row: Described,
   status: number,
   codes: readonly ErrorCode[],
 ): HeadersOf {
@@ -81,6 +81,6 @@ export function problemHeadersOf(
   if (retryable > 0) headers["Retry-After"] = retryAfter(retryable === codes.length);
   if (status === 401) headers["WWW-Authenticate"] = CHALLENGE;
   // A refusal that the command itself decided is kept under its key.
-  if (status === 409 && row.idempotency !== "none") headers["Idempotent-Replayed"] = REPLAYED;
+  if (status === 409 && row.isKeyed) headers["Idempotent-Replayed"] = REPLAYED;
   return headers;
 }

@@ -10,7 +10,8 @@ import type { ErrorCode } from "../proto/errors.ts";
 import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import { answerHeaders, problemHeadersOf, requestHeaders } from "./openapi-headers.ts";
 import { PROBLEM_TYPE } from "./problem.ts";
-import type { Route } from "./route.ts";
+import { describedOf } from "./route.ts";
+import type { Described, Route } from "./route.ts";
 import { problemAnswer } from "./schemas-answers.ts";
 
 const DESCRIPTION = `
@@ -54,7 +55,7 @@ export function describe(routes: readonly Route[], publicUrl: string, version: s
     scheme: "bearer",
     bearerFormat: "JWT, or the secret of a tracking link",
   });
-  for (const row of routes) registry.registerPath(pathOf(row, bearer.name));
+  for (const row of routes) registry.registerPath(pathOf(describedOf(row), bearer.name));
   const generator = new OpenApiGeneratorV31(registry.definitions);
   const document = generator.generateDocument({
     openapi: "3.1.0",
@@ -64,15 +65,15 @@ export function describe(routes: readonly Route[], publicUrl: string, version: s
   return JSON.stringify(document);
 }
 
-function pathOf(row: Route, scheme: string): RouteConfig {
+function pathOf(row: Described, scheme: string): RouteConfig {
   const isOpen = row.roles === "anyone";
   const headers = requestHeaders(row);
   const params = /\{([a-z]+)\}/.exec(row.path)?.[1];
   return {
-    method: row.method.toLowerCase() as "get" | "post" | "put" | "delete",
+    method: row.method.toLowerCase() as "get" | "post" | "put" | "patch" | "delete",
     path: row.path,
     operationId: row.name,
-    summary: row.doc.summary,
+    summary: row.summary,
     description: isOpen ? "For anyone." : `For: ${(row.roles as readonly string[]).join(", ")}.`,
     security: isOpen ? [] : [{ [scheme]: [] }],
     request: {
@@ -91,11 +92,11 @@ const bodyOf = (schema: z.ZodType) => ({
   content: { "application/json": { schema } },
 });
 
-function answersOf(row: Route): RouteConfig["responses"] {
+function answersOf(row: Described): RouteConfig["responses"] {
   const responses: RouteConfig["responses"] = {};
   const headers = answerHeaders(row);
-  for (const [status, schema] of Object.entries(row.doc.answers)) {
-    const description = status === "304" ? "Not changed." : row.doc.summary;
+  for (const [status, schema] of Object.entries(row.answers)) {
+    const description = status === "304" ? "Not changed." : row.summary;
     responses[status] =
       schema === null
         ? { description, headers }
@@ -104,13 +105,13 @@ function answersOf(row: Route): RouteConfig["responses"] {
   return responses;
 }
 
-function problemsOf(row: Route, isOpen: boolean): RouteConfig["responses"] {
-  const codes = new Set<ErrorCode>([...row.doc.errors, ...ALWAYS]);
+function problemsOf(row: Described, isOpen: boolean): RouteConfig["responses"] {
+  const codes = new Set<ErrorCode>([...row.errors, ...ALWAYS]);
   if (!isOpen) for (const code of OF_TOKENS) codes.add(code);
   if (row.body !== null) for (const code of OF_BODIES) codes.add(code);
   if (row.query !== null)
     for (const code of ["invalid_field", "unknown_field"] as const) codes.add(code);
-  if (row.idempotency !== "none") for (const code of OF_KEYS) codes.add(code);
+  if (row.isKeyed) for (const code of OF_KEYS) codes.add(code);
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
     const { status } = ERRORS[code];
@@ -130,7 +131,7 @@ function problemsOf(row: Route, isOpen: boolean): RouteConfig["responses"] {
   return responses;
 }
 
-const exampleOf = (code: ErrorCode, row: Route) => ({
+const exampleOf = (code: ErrorCode, row: Described) => ({
   type: `urn:hexdispatch:problem:${code}`,
   title: ERRORS[code].text,
   status: ERRORS[code].status,

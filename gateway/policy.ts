@@ -23,8 +23,8 @@ export const ROLES_OF = {
   /** Report progress. */
   report: ["courier"],
   cancel: ["customer", "partner", "operator"],
-  /** Change its notes and the recipient's number; over NATS only. */
-  update: ["partner"],
+  /** Change its notes, its numbers and the words of its destination. */
+  update: ["customer", "partner", "operator"],
   /** See why it went where it went. */
   ledger: ["operator"],
 } as const satisfies Record<string, readonly Role[]>;

@@ -3,11 +3,15 @@
  * else's statement. A server that only reads was perhaps reached by whoever connected meanwhile, and who only reads is
  * never told: then the sessions of all pools are replaced.
  */
+import { systemClock } from "../engine/io/clock.ts";
 import { openDatabase } from "../engine/io/postgres.ts";
 import { isStale } from "../engine/io/verdict.ts";
 import { probeLook, probeWrite } from "../engine/store/probe.ts";
-import { PROBE_TIMEOUT_MS } from "../proto/limits.ts";
+import { PROBE_TIMEOUT_MS, PROBE_WRITE_TIMEOUT_MS } from "../proto/limits.ts";
 import type { ProbeKind } from "./circuit.ts";
+
+/** Of the circuit's own deadline, what is left after the look. */
+const COMMIT_WAIT_MS = PROBE_TIMEOUT_MS / 2;
 
 export type Probe = {
   /** Rejects when the database takes no writes. */
@@ -30,11 +34,36 @@ export function openProbe(
     statementTimeoutMs: PROBE_TIMEOUT_MS,
     connectTimeoutMs: PROBE_TIMEOUT_MS,
   });
+  const writing = openDatabase({
+    url,
+    applicationName: `${name} probe`,
+    connections: 1,
+    statementTimeoutMs: PROBE_WRITE_TIMEOUT_MS,
+    connectTimeoutMs: PROBE_WRITE_TIMEOUT_MS,
+  });
   let isWritable = true;
+  let failure: unknown = null;
+  let underWay: Promise<void> | null = null;
+  const write = (): Promise<void> =>
+    (underWay ??= probeWrite(writing, name)
+      .then(
+        () => void (failure = null),
+        (error: unknown) => void (failure = error),
+      )
+      .finally(() => (underWay = null)));
+  /** A disk that is busy for a second is no outage: while writes were taken, this one is not waited for to its end. */
+  const commits = async (): Promise<void> => {
+    const ended = write();
+    const soon = new Promise<void>((resolve) => void systemClock.after(COMMIT_WAIT_MS, resolve));
+    await (isWritable ? Promise.race([ended, soon]) : ended);
+    if (failure !== null) throw failure;
+  };
   return {
     async ask(what) {
       try {
-        await (what === "write" ? probeWrite(db, name) : probeLook(db));
+        await probeLook(db);
+        if (what === "write") await commits();
+        else if (failure !== null) throw failure;
         isWritable = true;
       } catch (error) {
         isWritable = false;
@@ -43,6 +72,6 @@ export function openProbe(
       }
     },
     isWritable: () => isWritable,
-    close: () => db.close(),
+    close: async () => void (await Promise.all([db.close(), writing.close()])),
   };
 }

@@ -21,6 +21,8 @@ import { TEST_KEY } from "./testing/gateway.ts";
 
 const GATEWAY = fileURLToPath(new URL("main.ts", import.meta.url));
 const NODE = fileURLToPath(new URL("../engine/node.ts", import.meta.url));
+const NATS_URL = "HEXDISPATCH_NATS_URL";
+const POSTGRES_URL = "HEXDISPATCH_POSTGRES_URL";
 const START_MS = 60_000;
 /** Room for the process and its libraries, and for some tens of connections. */
 const FILES_MAX = 160;
@@ -115,15 +117,15 @@ const said = ({ output }: Started): string => output.join("");
 
 describe("a process that is told to end before it was ready", () => {
   it.each([
-    ["a gateway that waits for NATS", GATEWAY, "NATS", "SIGTERM"],
-    ["a node that waits for NATS", NODE, "NATS", "SIGHUP"],
-    ["a node that waits for Postgres", NODE, "POSTGRES", "SIGINT"],
+    ["a gateway that waits for NATS", GATEWAY, NATS_URL, "SIGTERM"],
+    ["a node that waits for NATS", NODE, NATS_URL, "SIGHUP"],
+    ["a node that waits for Postgres", NODE, POSTGRES_URL, "SIGINT"],
   ] as const)(
     "%s ends with 0, and never becomes ready",
     async (_, file, whom, signal) => {
       const server = await silentServer();
-      const scheme = whom === "NATS" ? "nats://" : "postgres://user:pw@";
-      const env = { [`HEXDISPATCH_${whom}_URL`]: `${scheme}127.0.0.1:${server.port}/` };
+      const scheme = whom === NATS_URL ? "nats://" : "postgres://user:pw@";
+      const env = { [whom]: `${scheme}127.0.0.1:${server.port}/` };
       const one = await launchAsFirst(file, env);
       await Promise.race([server.met, one.exit]);
       process.kill(one.pid(), signal);

@@ -151,6 +151,7 @@ describe("the door itself", () => {
       "/deliveries/{id}/ledger",
       "/deliveries/{id}/status",
       "/openapi.json",
+      "/quotes",
       "/revocations",
       "/socket",
     ]);

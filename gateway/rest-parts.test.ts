@@ -95,6 +95,29 @@ describe("a body and a query", () => {
     expect(parseJsonBody({ "content-type": 'Application/JSON; charset="UTF-8"' }, bytes("1"))).toBe(
       1,
     );
+    for (const type of [
+      "application/json;charset=UTF-8; foo=bar",
+      'APPLICATION/JSON; Charset="utf8" ;',
+      'application/json; x="a;charset=latin1"',
+    ]) {
+      expect(parseJsonBody({ "content-type": type }, bytes('\uFEFF{"a":1}')), type).toEqual({
+        a: 1,
+      });
+    }
+    for (const type of [
+      "application/json; charset=latin1",
+      "application/json; charset=utf-8; charset=utf-16",
+      "application/json; charset = utf-8",
+      "application/problem+json",
+      "application/jsonx",
+      "text/json",
+      `application/json${" ;".repeat(100)}x`,
+      `application/json${'; a="'.repeat(41)}`,
+      `application/json${" ".repeat(200)}x`,
+    ]) {
+      const refused = codeOf(() => parseJsonBody({ "content-type": type }, bytes("{}")));
+      expect(refused, type).toBe("unsupported_media_type");
+    }
     expect(codeOf(() => parseJsonBody({}, bytes("{}")))).toBe("unsupported_media_type");
     expect(codeOf(() => parseJsonBody({ ...json, "content-encoding": "br" }, bytes("{}")))).toBe(
       "unsupported_media_type",

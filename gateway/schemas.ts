@@ -1,9 +1,9 @@
 /**
  * What requests may contain: one schema for each body and query, built once. The same schemas check requests
- * (`gateway/http.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
+ * (`operations/run.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
  * Objects are strict: a key that is not listed is refused, `__proto__` and `constructor` included.
  *
- * Texts that Postgres cannot store (NUL) or that are no Unicode (lone surrogates) are refused here, at the door.
+ * What texts may hold is one rule for all doors (`proto/text.ts`).
  */
 import { z } from "zod";
 import { REPORTED_STATUSES } from "../proto/frames.ts";
@@ -27,6 +27,7 @@ import {
   WEIGHT_MAX_KG,
 } from "../proto/limits.ts";
 import { STATUSES } from "../proto/status.ts";
+import { isLine, isProse, isVisible } from "../proto/text.ts";
 import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
 
 /** 2100-01-01: later than any time that makes sense here. */
@@ -34,18 +35,9 @@ const TIME_MAX_MS = 4_102_444_800_000;
 /** A canceller's own words are appended to the reason's code, and both must fit. */
 const CANCEL_REASON_MAX_CHARS = REASON_MAX_CHARS - 40;
 
-/** Control characters, which have no place in a line of text, and halves of a surrogate pair. */
-const NOT_A_LINE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
-const NOT_A_TEXT = /[\0\p{Cs}]/u;
-
 const line = (minChars: number, maxChars: number) =>
-  z
-    .string()
-    .min(minChars)
-    .max(maxChars)
-    .refine((text) => !NOT_A_LINE.test(text), "must be one line of text");
-const filled = (maxChars: number) =>
-  line(1, maxChars).refine((text) => text.trim() !== "", "must not be empty");
+  z.string().min(minChars).max(maxChars).refine(isLine, "must be one line of plain text");
+const filled = (maxChars: number) => line(1, maxChars).refine(isVisible, "must not be empty");
 
 const address = (example: string) => filled(ADDRESS_MAX_CHARS).meta({ example });
 const phone = z
@@ -96,11 +88,7 @@ const createShape = {
   recipient_phone: phone.optional(),
   external_id: filled(EXTERNAL_ID_MAX_CHARS).optional(),
   ready_at: time.optional(),
-  notes: z
-    .string()
-    .max(NOTES_MAX_CHARS)
-    .refine((text) => !NOT_A_TEXT.test(text), "must be text")
-    .optional(),
+  notes: z.string().max(NOTES_MAX_CHARS).refine(isProse, "must be plain text").optional(),
   vehicle: vehicle.optional(),
   /** Served by a robot and told to nobody else. A `test_` principal need not say it. */
   test: z.boolean().optional().meta({ example: true }),
@@ -110,12 +98,11 @@ export const createBody = z
   .strictObject(createShape)
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-/** Over NATS a create may name the quote that it goes by. */
-export const partnerCreateBody = z
+/** A create may name the quote that it goes by. */
+export const quotedCreateBody = z
   .strictObject({ ...createShape, quote: z.string().max(QUOTE_MAX_CHARS).optional() })
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
-export type PartnerCreateBody = z.infer<typeof partnerCreateBody>;
 const { notes, recipient_phone: recipientPhone, destination_address: door } = createShape;
 const deliveryId = z
   .string()
@@ -123,14 +110,17 @@ const deliveryId = z
   .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
 /** What may change before the pickup; null takes it away. The address is for people: the point stays. */
+const detailsShape = {
+  notes: notes.unwrap().nullable().optional(),
+  recipient_phone: recipientPhone.unwrap().nullable().optional(),
+  phone: phone.optional(),
+  destination_address: door.unwrap().optional(),
+};
+export const detailsBody = z
+  .strictObject(detailsShape)
+  .refine((body) => Object.keys(body).length > 0, "must change something");
 export const partnerUpdateBody = z
-  .strictObject({
-    delivery_id: deliveryId,
-    notes: notes.unwrap().nullable().optional(),
-    recipient_phone: recipientPhone.unwrap().nullable().optional(),
-    phone: phone.optional(),
-    destination_address: door.unwrap().optional(),
-  })
+  .strictObject({ delivery_id: deliveryId, ...detailsShape })
   .refine((body) => Object.keys(body).length > 1, "must change something");
 export type CreateBody = z.infer<typeof createBody>;
 
@@ -229,7 +219,12 @@ export const availableQuery = z.strictObject({
 export type AvailableQuery = z.infer<typeof availableQuery>;
 
 export const webhookBody = z.strictObject({
-  url: z.string().max(WEBHOOK_URL_MAX_CHARS).meta({ example: "https://example.com/hooks" }),
+  /** As it goes over the wire: a name of other letters is given in its encoded form (`xn--`). */
+  url: z
+    .string()
+    .max(WEBHOOK_URL_MAX_CHARS)
+    .regex(/^[\x21-\x7e]+$/, "must be a URL in ASCII")
+    .meta({ example: "https://example.com/hooks" }),
   /** Operators only: whose deliveries. A partner's is its own. */
   owner: z.string().regex(PRINCIPAL_ID_PATTERN).optional(),
 });

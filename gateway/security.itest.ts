@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { DOOR_DEFAULTS } from "../engine/config.ts";
+import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { testDatabase, testPrefix } from "../scripts/testing/services.ts";
 import { until } from "./testing/clients.ts";

@@ -136,6 +136,20 @@ function end(text) {
   document.querySelector("main").classList.add("alone");
   shown = null;
 }
+/*
+ * Several gateways answer, and one may know less than the one before. Nothing older follows anything newer: an older state
+ * is dropped, and an older position, or none, leaves the one that is shown.
+ */
+function newest(d) {
+  if (!shown) return d;
+  if (d.version < shown.version) return null;
+  const was = shown.courier_location, spot = d.courier_location;
+  const isSame = shown.courier && d.courier && shown.courier.id === d.courier.id;
+  if (!was || !isSame || d.ended_at) return d;
+  if (spot && Date.parse(spot.updated_at) >= Date.parse(was.updated_at)) return d;
+  const age = was.age_s + (performance.now() - heardAt) / 1000;
+  return { ...d, courier_location: { ...was, age_s: age } };
+}
 async function poll() {
   clearTimeout(timer);
   let pause = shown && shown.ended_at ? LONG_PAUSE_MS : PAUSE_MS;
@@ -145,8 +159,10 @@ async function poll() {
     const answer = await fetch(url, { headers, cache: "no-store" });
     if (answer.status === 401 || answer.status === 404) return end("This link has expired");
     if (answer.status === 200) {
-      etag = answer.headers.get("etag");
-      show(await answer.json());
+      const d = newest(await answer.json());
+      /* The tag of what was dropped must not keep its like from being told. */
+      etag = d ? answer.headers.get("etag") : null;
+      if (d) show(d);
     }
     failures = answer.status < 400 ? 0 : failures + 1;
     pause = Math.max(pause, 1000 * Number(answer.headers.get("retry-after") || 0));

@@ -15,3 +15,33 @@ it("asks again for a courier whose phone is ahead of our clock", async () => {
   await clock.advance(600);
   expect((await whereabouts.of(courier))?.lng).toBe(2);
 });
+
+it("D6: while a courier's owner does not answer, the kept position is not shown in its place", async () => {
+  const clock = new VirtualClock(1_000_000);
+  const courier = "cur_frozen" as CourierId;
+  const kept = { courier, at: clock.now() - 26_000, lng: 1, lat: 0 };
+  let answer: unknown = "unreachable";
+  let asked = 0;
+  const store = {
+    lastKnown: () => {
+      asked += 1;
+      return Promise.resolve(kept);
+    },
+  };
+  const where = () => Promise.resolve(answer as never);
+  // A client of the gateway that was killed comes here; this one has never seen the courier.
+  const other = new Whereabouts({ where }, store, clock);
+  expect(await other.of(courier)).toBeNull();
+  expect(asked).toBe(0);
+  // The next owner answers: it has the courier's record, or it knows that there is nothing newer.
+  answer = { courier, at: clock.now() - 1_000, lng: 2, lat: 0 };
+  await clock.advance(600);
+  expect((await other.of(courier))?.lng).toBe(2);
+  answer = "unknown";
+  const fresh = new Whereabouts({ where }, store, clock);
+  expect((await fresh.of(courier))?.lng).toBe(1);
+  // What this gateway has shown stays, with its own time, when the owner is silent again.
+  answer = "unreachable";
+  await clock.advance(600);
+  expect((await other.of(courier))?.lng).toBe(2);
+});

@@ -1,7 +1,7 @@
 /**
  * Where a courier is, as well as this gateway can know without delay: the newest of what was pushed to it, what the
  * courier's owner says, and what the database keeps. For one courier an older position is never given after a
- * newer one (D6), and many readers of one courier cost one question.
+ * newer one (D6), by this gateway or after another one, and many readers of one courier cost one question.
  *
  * Whether the reader may know is the policy's business, not ours.
  */
@@ -67,7 +67,10 @@ export class Whereabouts {
 
   async #ask(courier: CourierId): Promise<Position | null> {
     const record = await this.#mail.where(courier);
-    if (record !== null && record.at > 0) {
+    // The kept position may be half a minute older than what another gateway showed a moment ago (D6): it is for couriers
+    // of whom their owner, who was asked, knows nothing newer. Where nobody answers, none is shown for a while.
+    if (record === "unreachable") return this.latest(courier);
+    if (record !== "unknown" && record.at > 0) {
       const { at, lng, lat } = record;
       this.learn({ courier, at, lng, lat });
     } else if (this.latest(courier) === null) {

@@ -294,6 +294,8 @@ export const FLEET_MAX_DELIVERIES = 50_000;
 /** How often a gateway asks whether Postgres is there, and how long it waits for the answer. Together below a second. */
 export const PROBE_EVERY_MS = 250;
 export const PROBE_TIMEOUT_MS = 600;
+/** How long its commit may take: a disk may be busy for a moment. */
+export const PROBE_WRITE_TIMEOUT_MS = 2_000;
 /** How often such a question commits a row: a full disk refuses nothing less. */
 export const PROBE_WRITE_EVERY_MS = 1_000;
 /** An outage is said in the log once in so long for each of its codes. */

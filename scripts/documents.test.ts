@@ -67,6 +67,8 @@ function settings(): string[] {
     {},
     {
       get: (_, name: string) => {
+        // Libpq's own variables are on the page about what stands beside.
+        if (!name.startsWith(PREFIX)) return undefined;
         asked.add(name.slice(PREFIX.length));
         return usual[name.slice(PREFIX.length)];
       },

@@ -1,18 +1,15 @@
 /**
- * The invariants of docs/architecture.md, watched from outside while a world runs: what was committed, what clients were told,
- * what actors believe. The store in memory is the truth that everything is held against. What can only be seen when
- * the faults have stopped is in `liveness.ts`.
+ * The invariants of docs/architecture.md, watched from outside while a world runs: what was committed, what clients were
+ * told, what actors believe, held against the store in memory. What shows when the faults have stopped: `liveness.ts`.
  */
 import type { Effect } from "../actors/actor.ts";
 import type { Courier } from "../actors/courier-state.ts";
 import type { HostMessage } from "../engine/host-ports.ts";
-import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
-import { shardOfDelivery } from "../proto/ids.ts";
-import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
-import type { DispatchSettings } from "../proto/limits.ts";
+import { type CourierId, type DeliveryId, shardOfDelivery } from "../proto/ids.ts";
+import type { Epoch, Millis, ShardId } from "../proto/ids.ts";
+import { type DispatchSettings, IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
-import { NEXT_STATUSES, isTerminal } from "../proto/status.ts";
-import type { Status } from "../proto/status.ts";
+import { NEXT_STATUSES, type Status, isTerminal } from "../proto/status.ts";
 import type { WriteOutcome } from "../proto/writes.ts";
 import type { CreateCommand, CreateOutcome } from "../engine/store/port.ts";
 import type { FakeStore } from "./fake-store.ts";
@@ -23,8 +20,8 @@ import type { Message } from "./subject.ts";
 /** Clocks of two processes differ by so much at most. */
 const SKEW_MAX_MS = 6_000;
 /**
- * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS) and, where that fails, soon after.
- * While Postgres is away it goes by the one it has (docs/architecture.md: positions go on): that time is added.
+ * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS), or soon after; while Postgres
+ * is away it goes by the one it has, and that time is added.
  */
 const STALE_ROW_MS = 45_000;
 /** The database's clock may be off by so much. */
@@ -257,11 +254,19 @@ export class Checks {
     this.#history.violate("P", `${what}: answered ${status}, or without Retry-After`, []);
   }
 
+  canceled(delivery: string): void {
+    this.#history.line("client", `${delivery} is told to be canceled`);
+    this.promises.canceled(delivery);
+  }
+
   /** D1, D4: an accept that was answered is in the history, and has one time. */
   acceptAnswered(delivery: string, courier: string, assignedAt: string): void {
     const key = `${delivery} ${courier}`;
     const about = [delivery, courier];
-    this.#history.line("client", `${courier} is told that it has ${delivery} since ${assignedAt}`);
+    this.#history.line(
+      "client",
+      `${courier} is told that ${delivery} is its own since ${assignedAt}`,
+    );
     this.promises.accepted(delivery, courier, assignedAt);
     const times = this.#accepted.get(key) ?? new Set();
     this.#accepted.set(key, times.add(assignedAt));

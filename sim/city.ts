@@ -1,5 +1,5 @@
 /** Who lives in the simulated city and where: settings, places, what customers ask for. */
-import { DOOR_DEFAULTS } from "../engine/config.ts";
+import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import type { Config } from "../engine/config.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../proto/limits.ts";

@@ -1,18 +1,15 @@
 /**
- * One courier with a phone: the SDK's client on a simulated network, and a person who moves, thinks about offers, takes some,
- * carries, stands still, presses twice, looks for work, goes home, and sometimes vanishes and comes back with the app
- * started anew. Everything it knows it was told; it never looks into the world.
+ * One courier: the SDK's client on a simulated network, and a person who moves, takes some offers, carries, stands
+ * still, presses twice, goes home, and sometimes vanishes. It knows what it was told and nothing else.
  */
 import { distanceM } from "../actors/geo.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import type { AssignmentView } from "../proto/views.ts";
-import { CourierClient } from "../sdk/courier-client.ts";
-import type { SeqStore } from "../sdk/courier-client.ts";
+import { CourierClient, type SeqStore } from "../sdk/courier-client.ts";
 import { RestClient } from "../sdk/rest.ts";
-import type { AppPorts } from "./app-ports.ts";
+import { type AppPorts, makePhone, sessionOptions } from "./app-ports.ts";
 import { SIM_SETTINGS } from "./city.ts";
-import { makePhone, sessionOptions } from "./app-ports.ts";
 import type { Phone } from "./doors.ts";
 import { FrameOrder } from "./frame-order.ts";
 import type { SeededRandom } from "./random.ts";
@@ -28,13 +25,12 @@ type Task = {
 const TICK_MS = 5_000;
 const PINGS_EVERY_TICKS = 2;
 const AT_STOP_M = 30;
-const THINK_MIN_MS = 1_000;
-const THINK_MAX_MS = 9_000;
+const THINK_MS = { min: 1_000, max: 9_000 } as const;
 const PULL_RATE = 0.01;
 const HOME_RATE = 0.002;
-/** Of those who go home: for longer than a node keeps who is off shift in memory, with the phone where no network is. */
+/** Goes home for longer than a node keeps it in memory, without a network. */
 const LONG_REST_RATE = 0.25;
-const LONG_REST_MS = [200_000, 300_000] as const;
+const LONG_REST_MS = { min: 200_000, max: 300_000 } as const;
 /** Faster than in life, so that minutes see many deliveries from end to end. */
 const SPEEDS_MPS: Readonly<Record<Vehicle, number>> = {
   walk: 10,
@@ -66,7 +62,9 @@ export class CourierApp {
   #older: Phone | null = null;
   #phones = 0;
   readonly #seen = new Set<string>();
+  /** True time. */
   #connectedAt: Millis = 0;
+  /** When it was said to be heard, true time. */
   readonly #refused = new Map<string, Millis>();
   #mayPing = true;
 
@@ -108,7 +106,10 @@ export class CourierApp {
   hasSeen(delivery: string): boolean {
     return this.#seen.has(delivery);
   }
-  stopPinging = (): void => void (this.#mayPing = false);
+  /** The replicas are compared while nobody moves. */
+  stopPinging(): void {
+    this.#mayPing = false;
+  }
 
   /** Starts the app, unless it runs. */
   open(): void {
@@ -116,8 +117,9 @@ export class CourierApp {
     const phone = makePhone(this.id, this.#ports, this.#random, `${this.id}#${++this.#phones}`);
     const options = sessionOptions(`courier:${this.id}`, phone, this.#ports, this.#random);
     const client = new CourierClient({ ...options, seqStore: this.#seq });
-    const order = (this.#order = new FrameOrder());
+    const order = new FrameOrder();
     phone.onFrame = (bytes) => order.hears(bytes);
+    this.#order = order;
     this.#phone = phone;
     this.#client = client;
     this.#seen.clear();
@@ -222,16 +224,15 @@ export class CourierApp {
   }
 
   #takeAgain(client: CourierClient): void {
-    this.#phone?.machine.clock.after(this.#random.between(THINK_MIN_MS, THINK_MAX_MS), () => {
+    this.#phone?.machine.clock.after(this.#random.between(THINK_MS.min, THINK_MS.max), () => {
       if (this.#client === client) client.start().catch(() => undefined);
     });
   }
 
   #checkFrame(what: string, delivery: string): void {
-    const { history } = this.#ports;
-    history.line(this.id, `sees ${what} of ${delivery}`);
+    this.#ports.history.line(this.id, `sees ${what} of ${delivery}`);
     const text = `${this.id} is shown an old ${what} of ${delivery}`;
-    history.demand(!this.#order.isOld, "D8", text, [this.id, delivery]);
+    this.#ports.history.demand(!this.#order.isOld, "D8", text, [this.id, delivery]);
   }
 
   #tick(client: CourierClient): void {
@@ -294,7 +295,7 @@ export class CourierApp {
 
   #consider(client: CourierClient, delivery: string): void {
     const answer = this.#random.unit();
-    const thinkMs = this.#random.between(THINK_MIN_MS, THINK_MAX_MS);
+    const thinkMs = this.#random.between(THINK_MS.min, THINK_MS.max);
     this.#phone?.machine.clock.after(thinkMs, () => {
       if (this.#client !== client) return;
       const isOffered = client.offers().some((offer) => offer.delivery === delivery);
@@ -343,7 +344,7 @@ export class CourierApp {
   #restAWhile(client: CourierClient): void {
     const isLong = this.#random.chance(LONG_REST_RATE);
     const restMs = isLong
-      ? this.#random.between(...LONG_REST_MS)
+      ? this.#random.between(LONG_REST_MS.min, LONG_REST_MS.max)
       : this.#random.between(10_000, 40_000);
     client.goOffShift().then(
       () => {

@@ -1,10 +1,10 @@
 /**
- * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their
- * concurrency: each call is one step, as each statement is one transaction. It passes the same
- * contract suite. `fake-postgres.ts` adds latency and faults, `fake-port.ts` gives the port.
+ * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their concurrency: each
+ * call is one indivisible step, as each statement is one transaction. It must pass the same contract suite. The
+ * simulator calls it directly and adds latency, lost answers and outages itself; `fake-port.ts` gives the port.
  */
-import { distanceM } from "../actors/geo.ts";
 import { canCarry } from "../actors/matching.ts";
+import { distanceM } from "../actors/geo.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Epoch, Millis, ShardId } from "../proto/ids.ts";
@@ -17,14 +17,10 @@ import type { AcceptCommand, AcceptOutcome, CancelCommand } from "../engine/stor
 import type { ChangeOutcome, CourierProfile, CourierRow } from "../engine/store/port.ts";
 import type { CreateCommand, CreateOutcome, DeliveryRow } from "../engine/store/port.ts";
 import type { IdempotencyKey, ListQuery, OutboxRow, Position } from "../engine/store/port.ts";
-import type {
-  ExpectedEpochs,
-  ShardOwner,
-  StatusCommand,
-  StoredAnswer,
-} from "../engine/store/port.ts";
+import type { ExpectedEpochs, ShardOwner, StatusCommand } from "../engine/store/port.ts";
+import type { StoredAnswer } from "../engine/store/port.ts";
 import { KeptAnswers } from "./fake-answers.ts";
-import { byText, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
+import { byText, changeTime, hexOf, isOlder, rowOf, snapshotOf, writeRound } from "./fake-rows.ts";
 import type { Courier, Row } from "./fake-rows.ts";
 
 export class FakeStore {
@@ -88,7 +84,7 @@ export class FakeStore {
     if (before !== undefined) before.load -= 1;
     courier.load += 1;
     row.courierId = courier.id;
-    row.assignedAt = this.#changeTime(row);
+    row.assignedAt = changeTime(row, this.#now());
     this.#move(row, "assigned", null);
     this.#event(row, before === undefined ? "assigned" : "reassigned", reason);
   }
@@ -101,13 +97,7 @@ export class FakeStore {
     row.replacing = false;
     row.own.offers = [];
     row.own.nextAttemptAt = null;
-    if (isTerminal(status)) row.endedAt = this.#changeTime(row);
-  }
-
-  /** Now, and not before the row's last change: the server's clock may be set back. */
-  #changeTime(row: Row): Millis {
-    row.own.changedAt = Math.max(row.own.changedAt, this.#now());
-    return row.own.changedAt;
+    if (isTerminal(status)) row.endedAt = changeTime(row, this.#now());
   }
 
   status(command: StatusCommand): ChangeOutcome {
@@ -119,11 +109,11 @@ export class FakeStore {
       return refused("wrong_status");
     }
     if (status === "picked_up") {
-      row.pickedUpAt = this.#changeTime(row);
+      row.pickedUpAt = changeTime(row, this.#now());
       row.pickedUpClaimedAt = claimedAt;
     }
     if (status === "delivered") {
-      row.deliveredAt = this.#changeTime(row);
+      row.deliveredAt = changeTime(row, this.#now());
       row.deliveredClaimedAt = claimedAt;
     }
     return this.#change(
@@ -192,7 +182,9 @@ export class FakeStore {
   }
 
   /** Gives how many keys it forgot that are older, hours. */
-  purgeIdempotency = (keptH: number): number => this.#answers.purge(keptH);
+  purgeIdempotency(keptH: number): number {
+    return this.#answers.purge(keptH);
+  }
 
   /* Decisions of owners. */
 
@@ -306,17 +298,18 @@ export class FakeStore {
   /* Reads of the doors. */
 
   delivery(id: DeliveryId): DeliveryRow | null {
-    return this.#fullOrNull(this.#deliveries.get(id));
+    const row = this.#deliveries.get(id);
+    return row === undefined ? null : this.#full(row);
   }
 
   /** For checks: the row itself, not to be changed. */
-  peek = (id: string): Readonly<Row> | null => this.#deliveries.get(id as DeliveryId) ?? null;
+  peek(id: string): Readonly<Row> | null {
+    return this.#deliveries.get(id as DeliveryId) ?? null;
+  }
 
   deliveryByTracking(hash: Uint8Array): DeliveryRow | null {
-    const text = hexOf(hash);
-    return this.#fullOrNull(
-      [...this.#deliveries.values()].find((r) => r.own.trackingHash === text),
-    );
+    const row = [...this.#deliveries.values()].find((one) => one.own.trackingHash === hexOf(hash));
+    return row === undefined ? null : this.#full(row);
   }
 
   deliveries({ owner, courier, status, before, limit }: ListQuery): DeliveryRow[] {
@@ -341,8 +334,9 @@ export class FakeStore {
       .map((row) => this.#full(row));
   }
 
-  courier = (id: CourierId): CourierRow | null =>
-    this.#courierRows().find((courier) => courier.id === id) ?? null;
+  courier(id: CourierId): CourierRow | null {
+    return this.#courierRows().find((courier) => courier.id === id) ?? null;
+  }
 
   couriers(): CourierRow[] {
     return this.#courierRows().filter((courier) => !isRobot(courier.id));
@@ -367,9 +361,13 @@ export class FakeStore {
     return count;
   }
 
-  lastKnown = (id: CourierId): Position | null => this.#positions.get(id) ?? null;
+  lastKnown(id: CourierId): Position | null {
+    return this.#positions.get(id) ?? null;
+  }
 
-  outboxBatch = (limit: number): OutboxRow[] => this.#outbox.slice(0, limit);
+  outboxBatch(limit: number): OutboxRow[] {
+    return this.#outbox.slice(0, limit);
+  }
 
   outboxDone(ids: readonly string[]): void {
     this.#outbox = this.#outbox.filter((row) => !ids.includes(row.event.id));
@@ -381,9 +379,6 @@ export class FakeStore {
       if (isNewer) this.#positions.set(position.courier, position);
     }
   }
-
-  #fullOrNull = (row: Row | undefined): DeliveryRow | null =>
-    row === undefined ? null : this.#full(row);
 
   #full(row: Row): DeliveryRow {
     const { own: _own, ...rest } = row;

@@ -85,90 +85,86 @@ export class Injector {
 
   /** False when there was nobody to strike. */
   #begin(fault: Fault): boolean {
-    const [whose] = fault.kind.split("_");
-    switch (whose) {
-      case "node":
-      case "nodes":
-      case "gateway":
-        return this.#strikeProcess(fault);
-      case "store":
-        return this.#strikeStore(fault);
-      case "phone":
-        return this.#strikePhone(fault);
-      case "clock": {
-        const { nodes, gateways } = this.#to;
-        return this.#stepClock(nth([...nodes, ...gateways], fault.target), fault.chance);
-      }
-      default:
-        return this.#strikeNats(fault);
-    }
-  }
-
-  #strikeProcess(fault: Fault): boolean {
     const { kind, lastsMs, target, chance } = fault;
-    const node = nth(this.#to.nodes, target);
-    const gateway = nth(this.#to.gateways, target);
+    const { nodes, gateways, nats, apps } = this.#to;
     switch (kind) {
       case "node_crash":
-        return this.#crash(node, lastsMs);
+        return this.#crash(nth(nodes, target), lastsMs);
       case "gateway_crash":
-        return this.#crash(gateway, lastsMs);
+        return this.#crash(nth(gateways, target), lastsMs);
       case "node_pause":
-        return this.#pause(node, lastsMs, chance);
+        return this.#pause(nth(nodes, target), lastsMs, chance);
       case "gateway_pause":
-        return this.#pause(gateway, lastsMs, chance);
+        return this.#pause(nth(gateways, target), lastsMs, chance);
       case "node_drain":
-        return this.#drain(node, lastsMs);
+        return this.#drain(nth(nodes, target), lastsMs);
       case "gateway_drain":
-        return this.#drain(gateway, lastsMs);
+        return this.#drain(nth(gateways, target), lastsMs);
       case "node_cut":
-        return this.#cut(node, ["in", "out"], lastsMs, chance < 0.5);
+        return this.#cut(nth(nodes, target), ["in", "out"], lastsMs, chance < 0.5);
       case "gateway_cut":
-        return this.#cut(gateway, chance < 0.4 ? ["in"] : ["in", "out"], lastsMs, chance < 0.5);
+        return this.#cut(
+          nth(gateways, target),
+          chance < 0.4 ? ["in"] : ["in", "out"],
+          lastsMs,
+          chance < 0.5,
+        );
       case "node_one_way":
-        return this.#cut(node, [chance < 0.5 ? "in" : "out"], lastsMs, false);
-      case "node_no_store":
-        return this.#noStore(node, lastsMs);
-      default:
+        return this.#cut(nth(nodes, target), [chance < 0.5 ? "in" : "out"], lastsMs, false);
+      case "nodes_apart":
         return this.#apart(fault);
-    }
-  }
-
-  #strikeStore(fault: Fault): boolean {
-    if (fault.kind === "store_clock") return this.#stepStoreClock(fault.target);
-    return this.#storeTrouble(fault);
-  }
-
-  #strikePhone({ kind, lastsMs, target }: Fault): boolean {
-    const app = nth(this.#to.apps, target);
-    if (kind === "phone_vanish") return this.#vanish(app, lastsMs);
-    if (kind === "phone_offline") return this.#offline(app, lastsMs);
-    return this.#second(app, lastsMs);
-  }
-
-  #strikeNats(fault: Fault): boolean {
-    const { kind, lastsMs, target } = fault;
-    const { nodes, gateways, nats, checks } = this.#to;
-    const places = [...nodes, ...gateways];
-    switch (kind) {
+      case "node_no_store":
+        return this.#noStore(nth(nodes, target), lastsMs);
       case "nats_down":
-        for (const { name } of places) nats.goAway(name);
-        return this.#later(lastsMs, () => {
-          for (const { name } of places) nats.comeBack(name);
-        });
-      case "stream_leader": {
-        const stream = nats.streams.get(nth(this.#streams, target));
-        stream.loseLeader();
-        return this.#later(lastsMs, () => stream.electLeader());
-      }
+        return this.#natsDown(lastsMs);
+      case "stream_leader":
+        return this.#loseLeader(target, lastsMs);
       case "cells_lost":
         nats.streams.get("CELLS").wipe();
         return true;
-      default: {
-        const later = (undo: () => void): boolean => this.#later(lastsMs, undo);
-        return beginNatsTrouble(fault, { nats, places, promises: checks.promises, later });
-      }
+      case "nats_credentials":
+      case "nats_closed":
+      case "streams_lost":
+      case "stream_wedged":
+      case "jetstream_off":
+      case "consumer_gone":
+        return beginNatsTrouble(fault, {
+          ...{ nats, places: [...nodes, ...gateways], promises: this.#to.checks.promises },
+          later: (undo) => this.#later(lastsMs, undo),
+        });
+      case "store_outage":
+      case "store_login":
+      case "store_errors":
+      case "store_commits":
+      case "store_read_only":
+      case "store_refusals":
+      case "store_table":
+        return this.#storeTrouble(fault);
+      case "store_clock":
+        return this.#stepStoreClock(target);
+      case "clock_step":
+        return this.#stepClock(nth([...nodes, ...gateways], target), chance);
+      case "phone_vanish":
+        return this.#vanish(nth(apps, target), lastsMs);
+      case "phone_offline":
+        return this.#offline(nth(apps, target), lastsMs);
+      case "phone_second":
+        return this.#second(nth(apps, target), lastsMs);
     }
+  }
+
+  #natsDown(lastsMs: number): boolean {
+    const { nodes, gateways, nats } = this.#to;
+    for (const { name } of [...nodes, ...gateways]) nats.goAway(name);
+    return this.#later(lastsMs, () => {
+      for (const { name } of [...nodes, ...gateways]) nats.comeBack(name);
+    });
+  }
+
+  #loseLeader(target: number, lastsMs: number): boolean {
+    const stream = this.#to.nats.streams.get(nth(this.#streams, target));
+    stream.loseLeader();
+    return this.#later(lastsMs, () => stream.electLeader());
   }
 
   #crash(place: Place, downMs: number): boolean {

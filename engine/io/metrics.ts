@@ -5,6 +5,7 @@
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import { aheadOfMachineMs } from "./clock.ts";
+import { droppedLogLines } from "./log.ts";
 
 const NAME_PATTERN = /^hexdispatch_[a-z][a-z0-9_]*$/;
 
@@ -61,6 +62,20 @@ export class Metrics {
       },
     });
     return (value) => void counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+
+  /** Something that only grows and is counted elsewhere: `read` is asked at each scrape. The name ends in `_total`. */
+  total(name: string, help: string, read: () => number): void {
+    checkName(name, name.endsWith("_total"));
+    new Counter({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
   }
 
   /** Something that goes up and down; `read`, if given, is asked at each scrape. */
@@ -130,6 +145,11 @@ export function watchEventLoop(metrics: Metrics): () => void {
     "hexdispatch_clock_ahead_seconds",
     "How far this process is ahead of its machine's clock, which was set while it ran.",
     () => aheadOfMachineMs() / 1_000,
+  );
+  metrics.total(
+    "hexdispatch_log_lines_dropped_total",
+    "Log lines that were lost: their reader stood still or was gone.",
+    droppedLogLines,
   );
   const timer = setInterval(() => {
     const now = performance.now();

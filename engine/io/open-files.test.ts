@@ -1,7 +1,7 @@
 // The limit of open files, and what may be open at the public door under it.
 
 import { expect, test } from "vitest";
-import { DOOR_DEFAULTS } from "../config.ts";
+import { DOOR_DEFAULTS } from "../door-limits.ts";
 import { openFilesMax, parseLimits, socketCapacity } from "./open-files.ts";
 
 const HEAD = "Limit                     Soft Limit           Hard Limit           Units\n";

@@ -6,8 +6,8 @@ import { SERVER_CASES, failureOf } from "./verdict-cases.ts";
 function drive() {
   const lines: string[] = [];
   const clock = { at: 0, now: () => clock.at };
-  const line = (level: string) => (fields: Record<string, unknown>, text: string) =>
-    void lines.push(`${level} ${text} ${String(fields["code"])} ${String(fields["leftOut"] ?? 0)}`);
+  const line = (level: string) => (fields: Record<string, string | number>, text: string) =>
+    void lines.push(`${level} ${text} ${fields["code"]} ${fields["leftOut"] ?? 0}`);
   const log = { warn: line("warn"), error: line("error") } as never;
   return { lines, clock, outages: new OutageLog(log, clock) };
 }

@@ -7,7 +7,7 @@
  * second one is in a transaction, have no backend of their own: that is proof, whatever the pooler is called.
  */
 import type postgres from "postgres";
-import { POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
+import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
 import { repeat, systemClock } from "./clock.ts";
 import { SESSION_SETTINGS, connectPostgres, targetOf } from "./postgres-driver.ts";
 
@@ -99,13 +99,16 @@ async function checkRole(url: string): Promise<void> {
     applicationName: "hexdispatch start",
     driver: { max: 1, fetch_types: false },
   });
-  const wanted = { statement_timeout: `${POSTGRES_STATEMENT_TIMEOUT_MS}ms`, ...SESSION_SETTINGS };
+  const timeouts = {
+    statement_timeout: POSTGRES_STATEMENT_TIMEOUT_MS,
+    lock_timeout: POSTGRES_LOCK_TIMEOUT_MS,
+  };
   try {
     const lacking: string[] = [];
-    for (const [name, value] of Object.entries(wanted)) {
+    // Milliseconds are what pg_settings counts these two in.
+    for (const [name, value] of Object.entries({ ...timeouts, ...SESSION_SETTINGS })) {
       const [row] = await sql<{ isSo: boolean }[]>`
-        select setting = case when unit = 'ms' then ${POSTGRES_STATEMENT_TIMEOUT_MS}::text
-          else ${String(value)} end as "isSo"
+        select setting = ${String(value)} as "isSo"
         from pg_catalog.pg_settings where name = ${name}`;
       if (row?.isSo !== true) lacking.push(`set ${name} = '${value}'`);
     }

@@ -1,6 +1,7 @@
 /** Every parameter of a URL that is taken, held against a real server: with TLS by a private authority, on IPv6, on a socket. */
 import { chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeAuthority } from "../../scripts/testing/certificates.ts";
@@ -139,8 +140,8 @@ describe("where it leads", () => {
   });
 
   it.each([
-    ["closes at once", (socket: import("node:net").Socket) => socket.end()],
-    ["speaks HTTP", (socket: import("node:net").Socket) => socket.end("HTTP/1.1 400 No\r\n\r\n")],
+    ["closes at once", (socket: Socket) => socket.end()],
+    ["speaks HTTP", (socket: Socket) => socket.end("HTTP/1.1 400 No\r\n\r\n")],
   ])("to something that %s: an outage, asked again at a pace", async (_, answer) => {
     let connections = 0;
     const stranger = createServer((socket) => {
@@ -188,7 +189,7 @@ describe("parameters of the session", () => {
   });
 
   it("connect_timeout bounds the way to a server that says nothing", async () => {
-    const held = new Set<import("node:net").Socket>();
+    const held = new Set<Socket>();
     const silent = createServer((socket) => void held.add(socket.on("error", () => undefined)));
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     const { port } = silent.address() as { port: number };

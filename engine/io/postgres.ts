@@ -95,42 +95,19 @@ export function openDatabase(options: DatabaseOptions): Database {
     POSTGRES_CONNECT_TIMEOUT_MS;
   const answerDeadlineMs = Math.max(statementTimeoutMs, connectTimeoutMs) + ANSWER_GRACE_MS;
   const slots = new Slots(connections, POSTGRES_WAITING_MAX_STATEMENTS);
-  const open = () => openPool(options, connections, statementTimeoutMs, connectTimeoutMs);
-  let pool = open();
-  let closed = false;
-  let renewedAt = -Infinity;
-  /** Its sessions are worth nothing; it is replaced as soon as that may be. */
-  let worn: postgres.Sql | null = null;
-
-  /**
-   * Whoever finds the pool unusable first replaces it. On a dead one nothing is waited for; what
-   * runs on it is tried again on the new.
-   */
-  const replacePool = (old: postgres.Sql, timeoutS: number): void => {
-    if (pool !== old || closed) return;
-    pool = open();
-    renewedAt = systemClock.now();
-    void old.end({ timeout: timeoutS });
-  };
-  const renew = (): void => {
-    if (worn !== pool || systemClock.now() - renewedAt < POSTGRES_RENEW_EVERY_MS) return;
-    replacePool(worn, CLOSE_TIMEOUT_S);
-  };
-  const wearOut = (old: postgres.Sql): void => {
-    if (old === pool) worn = old;
-    renew();
-  };
+  const pool = new RenewablePool(() =>
+    openPool(options, connections, statementTimeoutMs, connectTimeoutMs),
+  );
 
   const attempt = async <Row>(text: string, params: readonly Param[]): Promise<readonly Row[]> => {
     if (!(await slots.take(answerDeadlineMs))) throw overloaded();
-    renew();
-    const current = pool;
+    const current = pool.take();
     const statement = current.unsafe(text, [...params], { prepare: true });
     let cancel = (): void => undefined;
     const unanswered = new Promise<never>((_, reject) => {
       cancel = systemClock.after(answerDeadlineMs, () => {
         reject(new UnansweredError());
-        replacePool(current, 0);
+        pool.replace(current, 0);
       });
     });
     try {
@@ -138,7 +115,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     } catch (error) {
       const failure = databaseError(error, wasSent(statement));
       const { verdict, isLost } = failure as Partial<DatabaseError>;
-      if (verdict?.renew === true || isLost === true) wearOut(current);
+      if (verdict?.renew === true || isLost === true) pool.wearOut(current);
       throw failure;
     } finally {
       cancel();
@@ -152,7 +129,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       try {
         return await attempt<never>(text, params);
       } catch (error) {
-        const mayRepeat = error instanceof DatabaseError && error.verdict.again && !closed;
+        const mayRepeat = error instanceof DatabaseError && error.verdict.again && !pool.isClosed;
         const isLast = delayMs === null || systemClock.now() + delayMs > giveUpAt;
         if (!mayRepeat || isLast) throw error;
         await new Promise<void>((resolve) => systemClock.after(delayMs, resolve));
@@ -163,12 +140,65 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     query,
-    renew: () => wearOut(pool),
-    close: async () => {
-      closed = true;
-      await pool.end({ timeout: CLOSE_TIMEOUT_S });
-    },
+    renew: () => pool.wearOut(pool.current),
+    close: () => pool.close(),
   };
+}
+
+/** The sessions that are used now, and their replacement by new ones. */
+class RenewablePool {
+  readonly #open: () => postgres.Sql;
+  #pool: postgres.Sql;
+  #isClosed = false;
+  #renewedAt = -Infinity;
+  /** Its sessions are worth nothing; it is replaced as soon as that may be. */
+  #worn: postgres.Sql | null = null;
+
+  constructor(open: () => postgres.Sql) {
+    this.#open = open;
+    this.#pool = open();
+  }
+
+  get current(): postgres.Sql {
+    return this.#pool;
+  }
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The pool for a statement that begins now. */
+  take(): postgres.Sql {
+    this.#renew();
+    return this.#pool;
+  }
+
+  /**
+   * Whoever finds the pool unusable first replaces it. On a dead one nothing is waited for; what
+   * runs on it is tried again on the new.
+   */
+  replace(old: postgres.Sql, timeoutS: number): void {
+    if (this.#pool !== old || this.#isClosed) return;
+    this.#pool = this.#open();
+    this.#renewedAt = systemClock.now();
+    void old.end({ timeout: timeoutS });
+  }
+
+  /** Replaces it now, or when the last replacement is long enough ago. */
+  wearOut(old: postgres.Sql): void {
+    if (old === this.#pool) this.#worn = old;
+    this.#renew();
+  }
+
+  /** Waits for what runs, at most five seconds. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#pool.end({ timeout: CLOSE_TIMEOUT_S });
+  }
+
+  #renew(): void {
+    const isDue = systemClock.now() - this.#renewedAt >= POSTGRES_RENEW_EVERY_MS;
+    if (this.#worn === this.#pool && isDue) this.replace(this.#worn, CLOSE_TIMEOUT_S);
+  }
 }
 
 function openPool(

@@ -63,7 +63,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   const waitMaxMs = options.waitMaxMs ?? STORE_WAIT_MAX_MS;
   const queue = new BatchQueue<Waiter<T, R>>({ ...LIMITS, ...options.limits });
   let turnArmed = false;
-  let timer: { readonly at: number; readonly cancel: CancelTimer } | null = null;
+  const timer = new EarliestTimer(clock, () => pump(false));
   let onIdle: (() => void) | null = null;
   const isolation = new Isolation<Entry<Waiter<T, R>>>({
     clock,
@@ -88,7 +88,7 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
     }
     if (plan === "end of turn") armTurn();
     const giveUpAt = queue.oldest === null ? Infinity : queue.oldest + waitMaxMs;
-    armTimer(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
+    timer.arm(typeof plan === "number" ? Math.min(plan, giveUpAt) : giveUpAt);
     if (queue.size === 0 && queue.inFlight === 0 && isolation.size === 0) onIdle?.();
   };
   const armTurn = (): void => {
@@ -99,24 +99,9 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
       pump(true);
     });
   };
-  /**
-   * A timer that is early finds nothing to do and arms the next; so only a late one is replaced.
-   */
-  const armTimer = (at: number): void => {
-    if (at === Infinity || (timer !== null && timer.at <= at)) return;
-    timer?.cancel();
-    const cancel = clock.after(at - clock.now(), () => {
-      timer = null;
-      pump(false);
-    });
-    timer = { at, cancel };
-  };
   const send = async (batch: Batch<T, R>): Promise<void> => {
-    const [alone, together] = [
-      batch.filter((entry) => isolation.isSuspect(entry)),
-      batch.filter((entry) => !isolation.isSuspect(entry)),
-    ];
-    isolation.add(alone);
+    const together = batch.filter((entry) => !isolation.isSuspect(entry));
+    isolation.add(batch.filter((entry) => isolation.isSuspect(entry)));
     const failure = together.length === 0 ? null : await runBatch(options, clock, together);
     queue.statementEnded();
     const isUnsettled = together.length > 1 && failure !== null && mayBeOneRow(failure);
@@ -128,18 +113,16 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   return {
     submit: (item) =>
       new Promise((resolve, reject) => {
-        if (onIdle !== null)
-          return reject(new DispatchError("unavailable", "The store is closing."));
+        if (onIdle !== null) return reject(closing());
         const added = queue.add({ item, resolve, reject }, options.keysOf(item), clock.now());
-        if (!added)
-          return reject(new DispatchError("overloaded", `Too many ${options.name} wait.`));
+        if (!added) return reject(tooMany(options.name));
         pump(false);
       }),
     waiting: () => queue.size + isolation.size,
     close: () =>
       new Promise((resolve) => {
         onIdle = () => {
-          timer?.cancel();
+          timer.cancel();
           resolve();
         };
         pump(false);
@@ -147,6 +130,37 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   };
 }
 
+/** One timer for the earliest time that was asked for. */
+class EarliestTimer {
+  readonly #clock: Clock;
+  readonly #run: () => void;
+  #armed: { readonly at: number; readonly cancel: CancelTimer } | null = null;
+
+  constructor(clock: Clock, run: () => void) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  /** One that is early finds nothing to do and is armed again; so only a late one is replaced. */
+  arm(at: number): void {
+    if (at === Infinity || (this.#armed !== null && this.#armed.at <= at)) return;
+    this.cancel();
+    const cancel = this.#clock.after(at - this.#clock.now(), () => {
+      this.#armed = null;
+      this.#run();
+    });
+    this.#armed = { at, cancel };
+  }
+
+  cancel(): void {
+    this.#armed?.cancel();
+    this.#armed = null;
+  }
+}
+
+const closing = (): DispatchError => new DispatchError("unavailable", "The store is closing.");
+const tooMany = (name: string): DispatchError =>
+  new DispatchError("overloaded", `Too many ${name} wait.`);
 const tooLate = (): DispatchError =>
   new DispatchError("unavailable", "The database did not take this in time; it was not done.");
 

@@ -9,7 +9,7 @@ import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
 import { connectOnce } from "../../scripts/services/postgres.ts";
 import { testDatabase } from "../../scripts/testing/services.ts";
 import type { TestDatabase } from "../../scripts/testing/services.ts";
-import { createOf, newCourierId, newDeliveryId, roundOf } from "./contract/world.ts";
+import { createOf, newCourierId, newDeliveryId, roundOf, upTo } from "./contract/world.ts";
 import { statusOf, takeOver } from "./contract/world.ts";
 import { migrate } from "./migrate.ts";
 import { openPostgresStore } from "./postgres-store.ts";
@@ -88,6 +88,43 @@ const assign = async (tx: postgres.TransactionSql, delivery: DeliveryId, to: Cou
       assigned_at = now() where id = ${delivery}`;
   await tx`update couriers set load = load + 1 where id = ${to}`;
 };
+
+test("F7: a row that somebody holds for long refuses its own courier and nobody else", async () => {
+  const couriers = await Promise.all(upTo(91).map(newCourier));
+  const deliveries = await Promise.all(upTo(91).map(newDelivery));
+  const [victim, ...others] = couriers as [CourierId, ...CourierId[]];
+  const [its, ...theirs] = deliveries as [DeliveryId, ...DeliveryId[]];
+  let letGo = (): void => undefined;
+  const released = new Promise<void>((resolve) => (letGo = resolve));
+  await new Promise<void>((locked) => {
+    void admin.begin(async (tx) => {
+      await tx`select 1 from couriers where id = ${victim} for update`;
+      locked();
+      await released;
+    });
+  });
+  const refused: string[] = [];
+  const accept = (courier: CourierId, delivery: DeliveryId): Promise<unknown> =>
+    store.accept({ courier, delivery }).then(
+      ({ outcome }) => outcome,
+      (error: unknown) => {
+        refused.push(courier);
+        return (error as Error).message;
+      },
+    );
+  // It shares a batch with the first of the others, and asks again until it is let go.
+  const victims = accept(victim, its);
+  const firstHalf = others.slice(0, 45).map((courier, i) => accept(courier, theirs[i]!));
+  expect(new Set(await Promise.all(firstHalf))).toEqual(new Set(["accepted"]));
+  await victims;
+  const again = accept(victim, its);
+  const secondHalf = others.slice(45).map((courier, i) => accept(courier, theirs[i + 45]!));
+  expect(new Set(await Promise.all(secondHalf))).toEqual(new Set(["accepted"]));
+  await again;
+  expect(refused).toEqual([victim, victim]);
+  letGo();
+  await expect.poll(() => accept(victim, its), { timeout: 10_000 }).toBe("accepted");
+}, 30_000);
 
 test("an accept that waited sees that it came second", async () => {
   const [delivery, winner, loser] = [await newDelivery(), await newCourier(), await newCourier()];

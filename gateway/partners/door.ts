@@ -1,14 +1,12 @@
 /**
- * The door for partners on NATS: a service whose endpoints are the rows of `calls.ts`. For each request it owns, in this
- * order: who asks (the subject's own token, which the server's accounts let nobody else use), its rate, whether that is a
- * registered partner, size and language, the schema, the idempotency key, the answer or problem. No request can make it
- * throw, and a flood costs no more than looking at its subject.
+ * The door for partners on NATS: a service whose endpoints are the rows of `binding.ts`. It owns who asks (the
+ * subject's own token, which the server's accounts let nobody else use), the bounds of a flood, whether that is a registered
+ * partner, the language and size of a body, and how an answer or problem is written; the rest is `operations/run.ts`. No
+ * request can make it throw, and a flood costs no more than looking at its subject.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { errorFields } from "../../engine/io/log.ts";
 import { serveRequests } from "../../engine/io/nats-service.ts";
 import type { ServiceRequest } from "../../engine/io/nats-service.ts";
-import { OutageLog } from "../../engine/io/outage-log.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
 import {
@@ -24,13 +22,16 @@ import {
 } from "../../proto/limits.ts";
 import { PARTNER_ACTIONS } from "../../proto/subjects.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
-import { keyOf } from "../idempotency.ts";
+import type { Deps } from "../deps.ts";
 import { nowUs } from "../now-us.ts";
+import type { OperationRunner, Request } from "../operations/run.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import type { Principal } from "../principal.ts";
 import { asDispatchError, validationError } from "../problem.ts";
 import { RateLimit } from "../rate-limit.ts";
+import type { Revocations } from "../revocations.ts";
 import { SERVICE_NAME } from "./accounts.ts";
-import { PARTNER_CALLS } from "./calls.ts";
-import type { PartnerParts, PartnerPrincipal } from "./calls.ts";
+import { PARTNER_BINDINGS } from "./binding.ts";
 import { QUEUE_GROUP, ServiceStats, VERBS, verbSubjects } from "./micro.ts";
 import type { ServiceIdentity, Verb } from "./micro.ts";
 import type { PartnerRegistry } from "./registry.ts";
@@ -42,11 +43,16 @@ const PARTNER_TOKEN = 3;
 /** No partner's name: who asks in our own account. */
 const OURSELVES = "$";
 
+export type PartnerDoorParts = {
+  readonly deps: Pick<Deps, "clock" | "gateway" | "metrics" | "subjects">;
+  readonly runner: Pick<OperationRunner, "run">;
+  readonly revocations: Pick<Revocations, "revokes">;
+};
+
 export class PartnerDoor {
-  readonly #parts: PartnerParts;
+  readonly #parts: PartnerDoorParts;
   readonly #registry: PartnerRegistry;
   readonly #identity: ServiceIdentity;
-  readonly #outages: OutageLog;
   readonly #stats: ServiceStats;
   readonly #rates = new RateLimit({
     ratePerS: PARTNER_REQUESTS_PER_S,
@@ -69,11 +75,10 @@ export class PartnerDoor {
   readonly #underWay = new Map<string, number>();
   readonly #stops: (() => void)[] = [];
 
-  constructor(parts: PartnerParts, registry: PartnerRegistry, version: string) {
+  constructor(parts: PartnerDoorParts, registry: PartnerRegistry, version: string) {
     const { deps } = parts;
     this.#parts = parts;
     this.#registry = registry;
-    this.#outages = new OutageLog(deps.log, deps.clock);
     this.#identity = {
       name: SERVICE_NAME,
       id: deps.gateway,
@@ -86,7 +91,10 @@ export class PartnerDoor {
       PARTNER_ACTIONS.map((action) => ({
         name: action,
         subject: deps.subjects.partnerRequest("*", action),
-        metadata: { codecs: CODECS.join(","), summary: PARTNER_CALLS[action].summary },
+        metadata: {
+          codecs: CODECS.join(","),
+          summary: OPERATIONS[PARTNER_BINDINGS[action].operation].summary,
+        },
       })),
     );
   }
@@ -162,7 +170,7 @@ export class PartnerDoor {
   }
 
   #answerProblem(action: PartnerAction, request: ServiceRequest, error: DispatchError): void {
-    const reply = problemReply(codecOf(request), error, request.subject.slice(0, 200));
+    const reply = problemReply(codecOf(request), error, instanceOf(request));
     this.#stats.count(action, 0, error.code);
     request.respond(reply.data, reply.headers);
   }
@@ -174,40 +182,38 @@ export class PartnerDoor {
     let code: string | null = null;
     let reply: Reply;
     try {
-      reply = await this.#run(action, name, request, codec);
+      const { operation } = PARTNER_BINDINGS[action];
+      const asked = this.#asked(action, name, request, codec);
+      const outcome = await this.#parts.runner.run(operation, asked);
+      reply = answerOf(codec, outcome.status, outcome.body ?? null, outcome.isReplay === true);
     } catch (error) {
       const known = asDispatchError(error);
       code = known.code;
-      this.#logFailure(action, known, error);
-      reply = problemReply(codec, known, request.subject.slice(0, 200));
+      reply = problemReply(codec, known, instanceOf(request));
     }
-    const ms = performance.now() - startedAt;
-    const { metrics } = this.#parts.deps;
-    this.#stats.count(action, ms, code);
-    const status = reply.headers["hexdispatch-status"] ?? "500";
-    metrics.requests.observe({ route: `nats_${action}`, status }, ms / 1000);
+    this.#stats.count(action, performance.now() - startedAt, code);
     request.respond(reply.data, reply.headers);
   }
 
-  async #run(
-    action: PartnerAction,
-    name: string,
-    request: ServiceRequest,
-    codec: Codec,
-  ): Promise<Reply> {
-    const principal = await this.#principalOf(name);
-    const row = PARTNER_CALLS[action];
-    const { value, bytes } = readBody(request, codec);
-    const checked = row.body.safeParse(value);
-    if (!checked.success) throw validationError(checked.error.issues);
-    const key = keyOf(request.header("nats-msg-id"), principal, row.route, bytes);
-    const call = { principal, body: checked.data, bytes, key, receivedAtUs: nowUs() };
-    const { status, body, isReplay } = await row.run(this.#parts, call);
-    if (isReplay) this.#parts.deps.metrics.replayed.inc();
-    return answerOf(codec, status, body, isReplay);
+  #asked(action: PartnerAction, name: string, request: ServiceRequest, codec: Codec): Request {
+    return {
+      label: `nats_${action}`,
+      instance: instanceOf(request),
+      principal: () => this.#principalOf(name),
+      input: () => {
+        const binding = PARTNER_BINDINGS[action];
+        const { value, bytes } = readBody(request, codec);
+        const checked = binding.body.safeParse(value);
+        if (!checked.success) throw validationError(checked.error.issues);
+        const { isWhole, ...input } = binding.input(checked.data);
+        return { ...input, bytes: isWhole ? bytes : Buffer.from(JSON.stringify(input.body)) };
+      },
+      key: request.header("nats-msg-id"),
+      receivedAtUs: nowUs(),
+    };
   }
 
-  async #principalOf(name: string): Promise<PartnerPrincipal> {
+  async #principalOf(name: string): Promise<Principal> {
     if (!isPrincipalId(name)) throw new DispatchError("unauthorized");
     const issuedAt = await this.#registry.keyedAt(name);
     if (issuedAt === null) throw new DispatchError("unauthorized");
@@ -217,15 +223,7 @@ export class PartnerDoor {
     if (this.#parts.revocations.revokes(principal)) throw new DispatchError("unauthorized");
     return principal;
   }
-
-  #logFailure(action: PartnerAction, known: DispatchError, error: unknown): void {
-    if (known.code === "unavailable" && known.cause !== undefined) {
-      this.#outages.tell(known, { action }, "a partner's request was refused");
-    }
-    if (known.code !== "internal") return;
-    const cause = known.cause ?? error;
-    const stack = cause instanceof Error ? cause.stack : undefined;
-    const fields = { action, ...errorFields(cause), stack };
-    this.#parts.deps.log.error(fields, "a partner's request failed");
-  }
 }
+
+/** The subject that was asked, as far as a problem repeats it. */
+const instanceOf = ({ subject }: ServiceRequest): string => subject.slice(0, 200);

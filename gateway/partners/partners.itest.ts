@@ -17,7 +17,8 @@ import { until } from "../../scripts/testing/until.ts";
 import { BODY, goOnShift, tokenOf } from "../testing/gateway.ts";
 import { startPartnerSystem } from "../testing/partner-system.ts";
 import type { PartnerSystem } from "../testing/partner-system.ts";
-import { PARTNER_CALLS } from "./calls.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import { PARTNER_BINDINGS } from "./binding.ts";
 
 const FLOOD = 6_000;
 const WAIT = { timeout: 10_000, interval: 20 };
@@ -53,7 +54,7 @@ async function ask(
   const reply = await nc.request(subject, data, { timeout: 5_000, headers: all });
   const status = Number(reply.headers?.get("hexdispatch-status"));
   const told = reply.json<any>();
-  if (status < 300) PARTNER_CALLS[action].answer.parse(told);
+  if (status < 300) OPERATIONS[PARTNER_BINDINGS[action].operation].answers[status]?.parse(told);
   return {
     status,
     code: reply.headers?.get("Nats-Service-Error-Code") || null,
@@ -65,7 +66,7 @@ async function ask(
 
 test("a partner quotes, creates, reads, changes and cancels by the rules of REST", async () => {
   const quote = await ask(acme, "acme", "quote", BODY);
-  expect(quote.status).toBe(200);
+  expect(quote.status).toBe(201);
   const made = await ask(acme, "acme", "create", { ...BODY, quote: quote.body.quote });
   expect(made.status).toBe(201);
   const id = made.body.delivery_id as string;

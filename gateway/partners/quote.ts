@@ -8,22 +8,22 @@ import type { Millis } from "../../proto/ids.ts";
 import { QUOTE_TTL_MS } from "../../proto/limits.ts";
 
 /** `what`: the fingerprint of all that the estimate depends on. */
-export type QuoteClaims = { readonly partner: string; readonly what: string };
+export type QuoteClaims = { readonly owner: string; readonly what: string };
 
 export type Quotes = {
   readonly issue: (
     claims: QuoteClaims,
     now: Millis,
   ) => { readonly quote: string; readonly expiresAt: Millis };
-  /** Throws `quote_expired` when it is not ours, not this partner's, not for this, or over. */
+  /** Throws `quote_expired` when it is not ours, not this owner's, not for this, or over. */
   readonly check: (quote: string, claims: QuoteClaims, now: Millis) => void;
 };
 
 /** `key`: the signing key of tokens; the purpose is mixed in, so a quote can never stand for a token. */
 export function createQuotes(key: string): Quotes {
-  const signatureOf = ({ partner, what }: QuoteClaims, expiresAt: Millis): string =>
+  const signatureOf = ({ owner, what }: QuoteClaims, expiresAt: Millis): string =>
     createHmac("sha256", key)
-      .update(`hexdispatch quote\n${partner}\n${what}\n${expiresAt}`)
+      .update(`hexdispatch quote\n${owner}\n${what}\n${expiresAt}`)
       .digest("base64url");
   return {
     issue(claims, now) {

@@ -54,6 +54,8 @@ export class PartnerRegistry {
   #known: ReadonlyMap<string, Millis> = new Map();
   #readAt: Millis | null = null;
   #reading: Promise<void> | null = null;
+  /** Said once, not for each request of an outage. */
+  #isFailing = false;
 
   constructor(ports: RegistryPorts) {
     this.#ports = ports;
@@ -74,7 +76,10 @@ export class PartnerRegistry {
         await this.refresh();
       } catch (error) {
         if (this.#readAt === null) throw error;
-        log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        if (!this.#isFailing) {
+          log.warn(errorFields(error), "the partners could not be read; the last known stand");
+        }
+        this.#isFailing = true;
       }
     }
     return this.#known.get(name) ?? null;
@@ -107,6 +112,7 @@ export class PartnerRegistry {
     const rows = await this.#ports.store.partners();
     this.#known = new Map(rows.map(({ name, keyedAt }) => [name, keyedAt]));
     this.#readAt = this.#ports.clock.now();
+    this.#isFailing = false;
     for (const name of this.#ensured) if (!this.#known.has(name)) this.#ensured.delete(name);
     for (const name of this.#known.keys()) if (!this.#ensured.has(name)) void this.#ensure(name);
   }

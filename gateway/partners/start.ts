@@ -12,9 +12,8 @@ import { EventFeed } from "../event-feed.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
 import { notify } from "../notify/notices.ts";
 import { WebhookSender } from "../webhooks/sender.ts";
-import type { PartnerParts } from "./calls.ts";
 import { PartnerDoor } from "./door.ts";
-import { createQuotes } from "./quote.ts";
+import type { PartnerDoorParts } from "./door.ts";
 import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
@@ -27,11 +26,11 @@ export type OutwardRunning = { readonly stop: () => Promise<void> };
 /** Does nothing where the gateway has no outward parts. */
 export function startOutward(
   deps: Deps,
-  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
   const { outward } = deps;
-  return outward ? start(deps, outward, parts, version) : { stop: () => Promise.resolve() };
+  return outward ? start(deps, outward, served, version) : { stop: () => Promise.resolve() };
 }
 
 /** Forgets what is old. Never rejects. */
@@ -93,10 +92,10 @@ async function enqueue(
 function start(
   deps: Deps,
   outward: Outward,
-  parts: Omit<PartnerParts, "deps" | "quotes" | "partners">,
+  served: Omit<PartnerDoorParts, "deps">,
   version: string,
 ): OutwardRunning {
-  const { clock, log, config } = deps;
+  const { clock, log } = deps;
   const { nats, prefix, store } = outward;
   const registry = new PartnerRegistry({
     store,
@@ -105,8 +104,7 @@ function start(
     ensureConsumer: (partner) => ensurePartnerConsumer(nats, prefix, partner),
     consumers: async () => new Set((await listConsumers(nats, prefix)).map(({ name }) => name)),
   });
-  const quotes = createQuotes(config.authKey);
-  const door = new PartnerDoor({ ...parts, deps, quotes, partners: store }, registry, version);
+  const door = new PartnerDoor({ deps, ...served }, registry, version);
   if (nats.info?.auth_required !== true) {
     log.warn("the NATS server asks nobody who they are: anyone who reaches it can be any partner");
   }

@@ -19,7 +19,16 @@ type Operation = { readonly responses: Readonly<Record<string, Response>> };
 /** Of HTTP itself and of browsers' security, on answers of any kind: nothing that a client of this API reads. */
 const GENERAL: ReadonlySet<string> = new Set([
   ...Object.keys(SECURITY_HEADERS),
-  ...["connection", "content-length", "content-type", "date", "keep-alive", "transfer-encoding"],
+  ...[
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "transfer-encoding",
+    "vary",
+  ],
 ]);
 
 /** Every answer that this client got so far. What is no operation of the description (a wrong path or method) is passed over. */

@@ -19,7 +19,7 @@ import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import type { CourierId, ShardId } from "../../proto/ids.ts";
 import { takeOver } from "../../engine/store/contract/world.ts";
-import { DISPATCH_DEFAULTS, PROBE_TIMEOUT_MS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
+import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";

@@ -315,7 +315,8 @@ test("a message waits no longer because the database's clock was set back", asyn
   const { id } = await add("/clock");
   await publish("del_clock", 1);
   await vi.waitFor(() => expect(numbersOf("del_clock").length).toBeGreaterThan(0), WAIT);
-  const [{ realign }, hour] = [system.t.partners.webhooks, "1 hour"];
+  const { webhooks } = system.t.partners;
+  const hour = "1 hour";
   await vi.waitFor(async () => {
     const rows =
       await sql`select 1 from webhook_messages where webhook_id = ${id} and attempts > 0`;
@@ -327,8 +328,8 @@ test("a message waits no longer because the database's clock was set back", asyn
       touched_at = touched_at + ${hour}::interval, created_at = created_at + ${hour}::interval
     where webhook_id = ${id}`;
   answer = (_, response) => response.writeHead(204).end();
-  expect(await realign()).toBe(1);
-  expect(await realign()).toBe(0);
+  expect(await webhooks.realign()).toBe(1);
+  expect(await webhooks.realign()).toBe(0);
   await vi.waitFor(async () => {
     const [row] = await sql`select state from webhook_messages where webhook_id = ${id}`;
     expect(row?.["state"]).toBe("sent");

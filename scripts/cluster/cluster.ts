@@ -262,7 +262,7 @@ export class Cluster {
       ...(natsAuth === undefined ? {} : { HEXDISPATCH_NATS_CREDENTIALS: natsAuth.processes }),
       HEXDISPATCH_NATS_REPLICAS: String(NATS_SERVERS),
       HEXDISPATCH_POSTGRES_URL: postgresUrl.href,
-      HEXDISPATCH_AUTH_KEY: authKey,
+      ...(name.startsWith("gateway") ? { HEXDISPATCH_AUTH_KEY: authKey } : {}),
       ...settings,
     };
   }

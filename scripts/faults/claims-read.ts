@@ -19,6 +19,8 @@ export type Compared = { readonly claims: number; readonly mismatches: readonly 
 export type ClaimSources = {
   readonly postgresUrl: string;
   readonly wasReplaced: (delivery: string) => boolean;
+  /** How long what is missing may be on its way; default: as long as an intake takes to empty. */
+  readonly deadlineMs?: number;
 };
 
 /**
@@ -26,7 +28,7 @@ export type ClaimSources = {
  * deadline. Rejects when Postgres does not answer by then.
  */
 export async function checkClaims(
-  { postgresUrl, wasReplaced }: ClaimSources,
+  { postgresUrl, wasReplaced, deadlineMs = SETTLED_DEADLINE_MS }: ClaimSources,
   requests: readonly Request[],
   from: number,
 ): Promise<Compared> {
@@ -35,7 +37,7 @@ export async function checkClaims(
   const claims = claimsIn(all.slice(from));
   const ids = [...new Set(claims.map(({ delivery }) => delivery))];
   const owners = [...new Set(all.flatMap(({ verb, who }) => (verb === "create" ? [who] : [])))];
-  for (const until = nowMs() + SETTLED_DEADLINE_MS; ;) {
+  for (const until = nowMs() + deadlineMs; ;) {
     try {
       const rows = await readRows(postgresUrl, ids, owners);
       const mismatches = compareClaims(claims, rows, requests.slice(), wasReplaced);

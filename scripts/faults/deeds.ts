@@ -73,7 +73,7 @@ export async function deedOf(stage: Stage, fault: FaultName, turn: number): Prom
     case "nats-store":
       return onNats(stage, turn, (servers) => stage.emptyStores(servers));
     case "nats-disk":
-      return onNats(stage, turn, (servers) => full(servers.map(({ name }) => stage.disk(name))));
+      return onNats(stage, turn, (servers) => fullAndRestarted(stage, servers));
     case "crash":
       return twoCrashes(stage, turn);
     case "link-cut":
@@ -116,6 +116,12 @@ function onNats(
   const servers = turn % 2 === 0 ? [inTurn(all, turn / 2)] : all;
   const victim = servers.map(({ name }) => name).join(", ");
   return { victim, shards: null, run: () => run(servers) };
+}
+
+/** A nats-server whose disk was full goes on refusing what has room again, until whoever watches it restarts it. */
+async function fullAndRestarted(stage: Stage, servers: readonly Member[]): Promise<void> {
+  await full(servers.map(({ name }) => stage.disk(name)));
+  for (const server of servers) await restarted(server, "SIGTERM");
 }
 
 /** A node and a gateway, each twice; whoever supervises them starts them again. */

@@ -95,6 +95,19 @@ test("a create that is asked for again under its key changes nothing", () => {
   expect(verdict(both, "pending", null)).toBe("not");
 });
 
+test("many reads at once, as on a slow machine, are put into order all the same", () => {
+  const before = Array.from({ length: 20 }, (_, i) => reads([2 + i / 100, 60], "pending"));
+  const after = Array.from({ length: 20 }, (_, i) => reads([3 + i / 100, 61], "assigned", "a"));
+  const refused = ["b", "c", "d", "e", "f"].map((who) =>
+    request("accept", who, [4, 62], no("delivery_taken")),
+  );
+  const unknown = ["g", "h"].map((who) => request("accept", who, [5, 63], lost));
+  const all = [created, ...before, ...after, ...refused, ...unknown];
+  const taken = [...all, request("accept", "a", [6, 32])];
+  expect(verdict(taken, "assigned", "a")).toBe("linearizable");
+  expect(verdict(all, "assigned", "a")).toBe("not");
+});
+
 test("a create that was acknowledged and is gone is no order", () => {
   const { bad } = unorderedDeliveries([created], { deliveries: new Map(), events: new Map() });
   expect(bad).toEqual([{ delivery: ID, verdict: "not" }]);

@@ -12,7 +12,7 @@ export type Operation<Input> = {
 
 export type Model<State, Input> = {
   readonly initial: State;
-  /** The state behind the operation, or null when its answer cannot be given in this state. */
+  /** The state behind the operation, the very same where it changes nothing; null: no such answer in this state. */
   readonly step: (state: State, input: Input) => State | null;
   /** The same text for the same state. */
   readonly key: (state: State) => string;
@@ -43,8 +43,15 @@ export function judge<State, Input>(
     const firstEnd = Math.min(
       ...operations.map(({ endedAt }, i) => (done[i] ? Number.POSITIVE_INFINITY : endedAt)),
     );
+    const mayBeNext = (i: number): boolean =>
+      !done[i] && (operations[i] as Operation<Input>).sentAt <= firstEnd;
+    // What changes nothing, must come and may come now is taken now: nothing is won by waiting.
+    const free = operations.findIndex(
+      ({ input, endedAt }, i) =>
+        mayBeNext(i) && Number.isFinite(endedAt) && model.step(state, input) === state,
+    );
     return operations.some((operation, i) => {
-      if (done[i] || operation.sentAt > firstEnd) return false;
+      if (!mayBeNext(i) || (free >= 0 && i !== free)) return false;
       const next = model.step(state, operation.input);
       if (next === null) return false;
       const counts = Number.isFinite(operation.endedAt) ? 1 : 0;

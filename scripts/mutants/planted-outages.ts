@@ -3,6 +3,7 @@
 import type { Planted } from "./planted-bug.ts";
 
 const PROBE = "gateway/probe.itest.ts";
+const OF_NATS = "engine/io/nats-outages.itest.ts";
 
 export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
@@ -79,6 +80,41 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     test: {
       file: "engine/intake.test.ts",
       name: "nor does one that comes again and again while no write of our own succeeds",
+    },
+  },
+  {
+    name: "the second refusal at NATS closes the client for good",
+    kind: "outages",
+    file: "engine/io/nats-connect.ts",
+    find: "    ignoreAuthErrorAbort: true,\n",
+    replace: "",
+    test: { file: OF_NATS, name: "refused credentials are sat out" },
+  },
+  {
+    name: "a connection that closed is taken for an orderly stop",
+    kind: "outages",
+    file: "engine/io/nats-link.ts",
+    find: "if (!isAsked) onLost(",
+    replace: "if (isAsked) onLost(",
+    test: { file: OF_NATS, name: "a connection that closes unasked is reported" },
+  },
+  {
+    name: "the gate for NATS servers holds at the start only",
+    kind: "outages",
+    file: "engine/io/nats-watch.ts",
+    find: `      checkServer(info?.version ?? "0.0.0", info?.jetstream === true);\n`,
+    replace: `      void info;\n`,
+    test: { file: OF_NATS, name: "the gate holds at a reconnect" },
+  },
+  {
+    name: "streams are made at the start only",
+    kind: "outages",
+    file: "engine/stream-keeper.ts",
+    find: "  #arm(delayMs: number): void {\n",
+    replace: "  #arm(delayMs: number): void {\n    if (this.#lookedAt > 0) return;\n",
+    test: {
+      file: "engine/stream-keeper.itest.ts",
+      name: "a server that comes back with an empty disk gets its streams again",
     },
   },
 ];

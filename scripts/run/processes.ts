@@ -88,7 +88,7 @@ function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
         ? {}
         : { HEXDISPATCH_NATS_CREDENTIALS: env.natsCredentials }),
       HEXDISPATCH_POSTGRES_URL: env.postgresUrl,
-      HEXDISPATCH_AUTH_KEY: env.authKey,
+      ...keysFor(role, env.authKey),
       HEXDISPATCH_PUBLIC_PORT: String(env.publicPort),
       HEXDISPATCH_ADMIN_PORT: String(env.adminPort),
       HEXDISPATCH_NODE_ADMIN_PORT: String(env.nodeAdminPort),
@@ -99,6 +99,12 @@ function startOne(options: ProcessesOptions, role: "node" | "gateway"): Child {
     onEnd: (name) => list.remove(name),
   });
 }
+
+/** A node has no use for the signing key, so it gets none, not even ours. */
+const keysFor = (role: "node" | "gateway", authKey: string): Record<string, string | undefined> =>
+  role === "gateway"
+    ? { HEXDISPATCH_AUTH_KEY: authKey }
+    : { HEXDISPATCH_AUTH_KEY: undefined, HEXDISPATCH_AUTH_KEY_PREVIOUS: undefined };
 
 async function untilReady(
   name: string,

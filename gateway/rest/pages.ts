@@ -8,7 +8,9 @@ import type { Deps } from "../deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../policy.ts";
 import type { Revocations } from "../revocations.ts";
-import { route } from "../route.ts";
+import { packedAnswer } from "../packed-page.ts";
+import type { PackedPage } from "../packed-page.ts";
+import { pageRoute } from "../route.ts";
 import type { Answer, Route } from "../route.ts";
 import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
 import type { TrackingPage } from "../tracking-page.ts";
@@ -18,51 +20,45 @@ export type OpenParts = {
     readonly store: Pick<Store, "deliveryByTracking">;
   };
   readonly revocations: Pick<Revocations, "revokes">;
-  /** The description as a text; asked for late, since it describes this route too. */
-  readonly description: () => string;
+  /** The description; asked for late, since it describes this route too. */
+  readonly description: () => PackedPage;
+  /** The same of everything that is not REST; null where the gateway has no outward parts. */
+  readonly asyncDescription: PackedPage | null;
 };
 
 export const openRoutes = (parts: OpenParts): readonly Route[] => [
   descriptionRoute(parts),
   socketRoute(),
+  ...(parts.asyncDescription === null ? [] : [asyncRoute(parts.asyncDescription)]),
 ];
 
 const descriptionRoute = ({ description }: OpenParts): Route =>
-  route({
-    method: "GET",
+  pageRoute({
     path: "/openapi.json",
     name: "getDescription",
-    roles: "anyone",
-    body: null,
-    query: null,
-    idempotency: "none",
-    doc: {
-      summary: "This description, made from what the server itself validates with.",
-      answers: { 200: null },
-      errors: [],
-    },
-    handle: () =>
-      Promise.resolve({
-        status: 200,
-        headers: { "cache-control": "public, max-age=300" },
-        raw: { type: "application/json", content: description() },
-      }),
+    summary: "This description, made from what the server itself validates with.",
+    answers: { 200: null },
+    errors: [],
+    handle: (_, headers) => Promise.resolve(packedAnswer(description(), headers)),
+  });
+
+const asyncRoute = (page: PackedPage): Route =>
+  pageRoute({
+    path: "/asyncapi.json",
+    name: "getAsyncDescription",
+    summary: "The sockets, and the door for partners on NATS, as AsyncAPI 3.",
+    answers: { 200: null },
+    errors: [],
+    handle: (_, headers) => Promise.resolve(packedAnswer(page, headers)),
   });
 
 const socketRoute = (): Route =>
-  route({
-    method: "GET",
+  pageRoute({
     path: "/socket",
     name: "openSocket",
-    roles: "anyone",
-    body: null,
-    query: null,
-    idempotency: "none",
-    doc: {
-      summary: "The WebSocket (subprotocol hexdispatch.v1.msgpack); see docs/protocol.md.",
-      answers: { 101: null },
-      errors: ["bad_request"],
-    },
+    summary: "The WebSocket (subprotocol hexdispatch.v1.msgpack); see docs/protocol.md.",
+    answers: { 101: null },
+    errors: ["bad_request"],
     handle: () => Promise.reject(new DispatchError("bad_request", "Connect with a WebSocket.")),
   });
 
@@ -73,16 +69,13 @@ export const pageRoutes = (parts: OpenParts): readonly Route[] => [
 ];
 
 const trackingPageRoute = ({ deps, revocations }: OpenParts): Route =>
-  route({
-    method: "GET",
+  pageRoute({
     path: "/t/{secret}",
     name: "trackingPage",
-    roles: "anyone",
-    body: null,
-    query: null,
-    idempotency: "none",
-    doc: { summary: "The tracking page.", answers: { 200: null }, errors: ["not_found"] },
-    async handle({ id: secret }) {
+    summary: "The tracking page.",
+    answers: { 200: null },
+    errors: ["not_found"],
+    async handle(secret) {
       if (!TRACKING_SECRET_PATTERN.test(secret)) throw new DispatchError("not_found");
       const found = await deps.store.deliveryByTracking(trackingHash(secret));
       const row = found !== null && revocations.revokes(linkPrincipal(found.id, 0)) ? null : found;
@@ -110,16 +103,13 @@ const MAP_HEADERS = {
 
 /** Streets are no secret. What the archive does not hold is empty, and no guess at anything. */
 const mapRoute = (map: CityMap): Route =>
-  route({
-    method: "GET",
+  pageRoute({
     path: "/map/{file}",
     name: "mapFile",
-    roles: "anyone",
-    body: null,
-    query: null,
-    idempotency: "none",
-    doc: { summary: "A script or tile of the map.", answers: { 200: null, 204: null }, errors: [] },
-    async handle({ id: name }) {
+    summary: "A script or tile of the map.",
+    answers: { 200: null, 204: null },
+    errors: [],
+    async handle(name) {
       const file = await map.file(name);
       if (file === null) return { status: 204 };
       return {
