@@ -127,9 +127,9 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "times of a delivery follow the database's clock back",
-    file: "sim/fake-store.ts",
-    find: "row.own.changedAt = Math.max(row.own.changedAt, this.#now());",
-    replace: "row.own.changedAt = this.#now();",
+    file: "sim/fake-rows.ts",
+    find: "own.changedAt = Math.max(own.changedAt, now);",
+    replace: "own.changedAt = now;",
     hunt: DENSE,
   },
 ];
