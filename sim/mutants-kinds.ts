@@ -98,16 +98,24 @@ export const MORE_MUTANTS: readonly Mutant[] = [
     name: "a frame is cached by its courier",
     file: "gateway/fan-out.ts",
     find: `    let encoded = frames.get(followed);
-    if (encoded === undefined) {`,
-    replace: `    const courier = followed.row?.courierId as unknown as Followed;
-    let encoded = frames.get(courier) ?? frames.get(followed);
-    if (encoded?.bytes !== undefined) frames.set(followed, encoded);
     if (encoded === undefined) {
       const item = this.#itemOf(followed, now);
-      const positions = item === null ? [] : [item];
-      const at = item?.at ?? 0;
-      const bytes = serverFrames.encode({ type: "positions", positions });
-      if (item !== null) frames.set(courier, { at, bytes });`,
+      encoded =
+        item === null
+          ? null
+          : { at: item.at, bytes: serverFrames.encode({ type: "positions", positions: [item] }) };
+      frames.set(followed, encoded);
+`,
+    replace: `    const mine = (followed.row?.courierId ?? followed) as unknown as Followed;
+    let encoded = frames.get(mine);
+    if (encoded === undefined) {
+      const item = this.#itemOf(followed, now);
+      encoded =
+        item === null
+          ? null
+          : { at: item.at, bytes: serverFrames.encode({ type: "positions", positions: [item] }) };
+      frames.set(mine, encoded);
+`,
     hunt: { minutes: 4, couriers: 10, isCalm: true },
   },
   {
@@ -119,9 +127,9 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "times of a delivery follow the database's clock back",
-    file: "sim/fake-store.ts",
-    find: "row.own.changedAt = Math.max(row.own.changedAt, this.#now());",
-    replace: "row.own.changedAt = this.#now();",
+    file: "sim/fake-rows.ts",
+    find: "own.changedAt = Math.max(own.changedAt, now);",
+    replace: "own.changedAt = now;",
     hunt: DENSE,
   },
 ];

@@ -54,7 +54,7 @@ export function hears(checks: Checks, phone: Phone, answered: Answered): void {
   if (what === "accept" && body.assigned_at !== undefined) {
     checks.acceptAnswered(delivery, phone.owner, body.assigned_at);
   }
-  if (what === "cancel") checks.canceled(delivery);
+  if (what === "cancel") checks.promises.canceled(delivery);
 }
 
 function hearsOfCreate(checks: Checks, { owner }: Phone, answered: Answered): void {
