@@ -155,7 +155,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     name: "a quote of one partner is good for another",
     kind: "two of something",
     file: "gateway/partners/quote.ts",
-    find: "\\n${partner}\\n${what}",
+    find: "\\n${owner}\\n${what}",
     replace: "\\n${what}",
     test: {
       file: "gateway/partners/quote.test.ts",
