@@ -124,7 +124,7 @@ it("attack 9 and 23: who says nothing, or drips, is cut off", async () => {
     new Promise((resolve) => {
       const socket = net.connect(t.port, "127.0.0.1", () => socket.write(first));
       const timer = setInterval(() => socket.write("a"), 1_000);
-      const bell = setTimeout(() => done(false), 30_000);
+      const bell = setTimeout(() => done(false), 45_000);
       const done = (isCut: boolean): void => {
         clearInterval(timer);
         clearTimeout(bell);
@@ -252,13 +252,15 @@ it("attack 22: a storm of a thousand connections leaves no session behind", asyn
 });
 
 it("attack 26 and 27: SQL, scripts and forged lines in texts are data, and no log line", async () => {
-  const text = '\'; drop table deliveries; -- <script>alert(1)</script> \u202egnp.exe {"level":60}';
+  const text = '\'; drop table deliveries; -- <script>alert(1)</script> {"level":60}';
   const { status, body } = await create({ notes: text, external_id: "a'; --" });
   expect(status).toBe(201);
   const link = new URL(body.tracking_url).pathname;
   expect((await t.rest.get(link)).text).not.toContain("alert(1)");
   const forged = await create({ notes: "x", external_id: 'a\r\n{"level":"fatal"}' });
   expect(forged.status).toBe(422);
+  const turned = await create({ notes: "\u202egnp.exe" });
+  expect(turned.status).toBe(422);
   expect(t.logLines().join("\n")).not.toMatch(/drop table|alert\(1\)/);
   const page = await t.rest.get("/v1/deliveries?status=pending'--", t.tokens.customer);
   expect(page.status).toBe(422);

@@ -117,6 +117,7 @@ describe("Postgres is killed", () => {
     open = (await people.create()).delivery_id;
     carried = await people.assigned();
     follower = await t.connect(customer);
+    await follower.next("welcome");
     follower.send({ type: "track", ref: 1, delivery: carried as DeliveryId, after: null });
     await follower.next("delivery");
 

@@ -215,6 +215,9 @@ describe("one principal's rate", () => {
     try {
       await slow.t.partners.putPartner({ name: "par_1" as never, keys: ["key"] });
       const client = new ParityClient(slow.t);
+      // Partners that were just made are known a moment later.
+      const partner = { operation: "listDeliveries", id: "", token: slow.partner } as const;
+      await until(async () => (await client.ask("nats", partner)).status !== 401, "the partner");
       for (const [spender, asker, operation, token] of [
         ["rest", "nats", "listDeliveries", slow.partner],
         ["nats", "rest", "listDeliveries", slow.partner],

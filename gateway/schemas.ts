@@ -100,7 +100,14 @@ export const createBody = z
   .refine(...eitherForm("destination"));
 /** A create may name the quote that it goes by. */
 export const quotedCreateBody = z
-  .strictObject({ ...createShape, quote: z.string().max(QUOTE_MAX_CHARS).optional() })
+  .strictObject({
+    ...createShape,
+    quote: z
+      .string()
+      .max(QUOTE_MAX_CHARS)
+      .regex(/^[\x21-\x7e]+$/, "must be a quote")
+      .optional(),
+  })
   .refine(...eitherForm("origin"))
   .refine(...eitherForm("destination"));
 const { notes, recipient_phone: recipientPhone, destination_address: door } = createShape;

@@ -163,7 +163,7 @@ describe("on a server that others use", () => {
     const bad = createOf({}, { notes: "a NUL \u0000 that no text column takes" });
     const good = upTo(5).map(() => createOf());
     const codes = await Promise.all([bad, ...good].map((command) => codeOf(store.create(command))));
-    expect(codes[0]).toContain("PostgresError");
+    expect(codes[0]).toBe("unavailable");
     expect(codes.slice(1)).toEqual(Array.from({ length: 5 }, () => "ok"));
   });
 

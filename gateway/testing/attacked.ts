@@ -144,7 +144,12 @@ export async function startAttacked({
     async noteLag(test) {
       await Promise.all([gateway.noteLag(test), node?.noteLag(test)]);
     },
-    logLines: () => [...output, ...(node?.output ?? [])].join("").split("\n"),
+    // Without a node nobody makes the streams, which is said and is no bug.
+    logLines: () =>
+      [...output, ...(node?.output ?? [])]
+        .join("")
+        .split("\n")
+        .filter((line) => withNode || !line.includes("a stream does not work")),
     async close() {
       for (const client of clients) client.end();
       await between.close();
@@ -172,7 +177,7 @@ async function digestOf(databaseUrl: string): Promise<Readonly<Record<string, st
     for (const { name } of tables) {
       const [row] = await sql<{ digest: string }[]>`
         select count(*) || ' ' || md5(coalesce(string_agg(t::text, chr(10) order by t::text), '')) as digest
-        from ${sql(name)} t`;
+        from ${sql(name)} t where to_jsonb(t)->>'principal' is distinct from '~probe'`;
       digests[name] = row?.digest ?? "";
     }
     expect(Object.keys(digests)).toContain("idempotency");

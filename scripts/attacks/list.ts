@@ -208,7 +208,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     "headers and bodies that drip",
-    "cut near 12 s",
+    "a head is cut after 15 s, a body after 30 s",
     "live",
     [
       [SYSTEM, "attack 9 and 23"],

@@ -48,8 +48,8 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     name: "the probe commits nothing",
     kind: "outages",
     file: "gateway/probe.ts",
-    find: `await (what === "write" ? probeWrite(db, name) : probeLook(db));`,
-    replace: "await probeLook(db);",
+    find: "(underWay ??= probeWrite(writing, name)\n",
+    replace: "(underWay ??= probeLook(writing)\n",
     test: { file: PROBE, name: "while nothing can be committed" },
   },
   {
@@ -64,8 +64,8 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     name: "a pool that met a server that only reads is kept",
     kind: "outages",
     file: "engine/io/postgres.ts",
-    find: "if (verdict?.renew === true || isLost === true) wearOut(current);",
-    replace: "if (isLost === true) wearOut(current);",
+    find: "if (verdict?.renew === true || isLost === true) pool.wearOut(current);",
+    replace: "if (isLost === true) pool.wearOut(current);",
     test: {
       file: "engine/io/postgres-errors.itest.ts",
       name: "a pool that reached a server that only reads is thrown away",

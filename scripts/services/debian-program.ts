@@ -85,7 +85,8 @@ const startScript = ({ file, prepare }: DebianProgram): string =>
   [
     "#!/bin/sh",
     'root=$(cd "$(dirname "$0")" && pwd)',
-    'for folder in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu; do',
+    // Some packages keep private libraries a folder deeper, at a path that only root could fill.
+    'for folder in "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu/pulseaudio; do',
     '  LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"',
     "done",
     "export LD_LIBRARY_PATH",
