@@ -185,11 +185,13 @@ describe("Postgres is killed", () => {
     refused(await t.rest.post(`${NOWHERE}/cancel`, operator, {}), 404, "not_found");
     const id = taken[1]?.body.delivery_id as DeliveryId;
     const watching = await t.connect(operator);
+    await watching.next("welcome");
     watching.send({ type: "track", ref: 1, delivery: id, after: null });
     expect(await watching.next("error")).toMatchObject({ ref: 1, code: "unavailable" });
     follower.send({ type: "track", ref: 2, delivery: id, after: null });
     expect(await follower.next("error")).toMatchObject({ ref: 2, code: "unavailable" });
     const prying = await t.connect(stranger);
+    await prying.next("welcome");
     prying.send({ type: "track", ref: 1, delivery: id, after: null });
     expect(await prying.next("error")).toMatchObject({ ref: 1, code: "not_found" });
     const late = await post(customer, BODY, "first");

@@ -11,6 +11,12 @@ export const STRAIGHT_ONLY: Readonly<Record<string, StraightOnly>> = {
   "answers 404 for unknown paths and 405 with Allow for other methods": nginx(
     "nginx refuses %00 in a path itself",
   ),
+  "an id that is none is not found or a problem, whatever it holds": nginx(
+    "nginx refuses %00 in a path itself",
+  ),
+  "has its scripts and tiles kept by the browser, and says nothing of what is not there": nginx(
+    "nginx refuses a path that leaves the root itself",
+  ),
   "says goodbye, closes with a code to come back on, and tells the couriers' actors": behind(
     "a proxy answers 503 for a gateway that is gone: proxies.itest.ts",
   ),
