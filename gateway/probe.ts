@@ -42,13 +42,13 @@ export function openProbe(
     connectTimeoutMs: PROBE_WRITE_TIMEOUT_MS,
   });
   let isWritable = true;
-  let failure: unknown = null;
+  let failure: Error | null = null;
   let underWay: Promise<void> | null = null;
   const write = (): Promise<void> =>
     (underWay ??= probeWrite(writing, name)
       .then(
         () => void (failure = null),
-        (error: unknown) => void (failure = error),
+        (error: unknown) => void (failure = asError(error)),
       )
       .finally(() => (underWay = null)));
   /** A disk that is busy for a second is no outage: while writes were taken, this one is not waited for to its end. */
@@ -75,3 +75,6 @@ export function openProbe(
     close: async () => void (await Promise.all([db.close(), writing.close()])),
   };
 }
+
+const asError = (error: unknown): Error =>
+  error instanceof Error ? error : new Error("the probe failed", { cause: error });

@@ -79,10 +79,9 @@ export function createBatcher<T, R>(options: BatcherOptions<T, R>): Batcher<T, R
   const pump = (turnOver: boolean): void => {
     for (const late of queue.expire(clock.now() - waitMaxMs)) late.item.reject(tooLate());
     let plan = queue.plan(clock.now());
-    while (
-      (plan === "end of turn" && turnOver) ||
-      (plan !== "wait" && Number(plan) <= clock.now())
-    ) {
+    const isDue = (): boolean =>
+      plan === "end of turn" ? turnOver : plan !== "wait" && plan <= clock.now();
+    while (isDue()) {
       void send(queue.take(clock.now()));
       plan = queue.plan(clock.now());
     }
