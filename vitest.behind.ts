@@ -1,5 +1,7 @@
-// The tests that run once more behind nginx, behind HAProxy and by Node's `http` agent: all of REST, the SDK, the sockets
-// and the attacks by HTTP, but for those that send bytes no proxy passes on (attack-wire, wire). `npm test` runs them; one file alone: HEXDISPATCH_TEST_BEHIND=yes npx vitest run --project nginx FILE.
+// The tests that run once more behind nginx, behind HAProxy and by Node's `http` agent: all of
+// REST, the SDK, the sockets and the attacks by HTTP, but for those that send bytes no proxy passes
+// on (attack-wire, wire). `npm test` runs them; one file alone: HEXDISPATCH_TEST_BEHIND=yes npx
+// vitest run --project nginx FILE.
 
 /** Run behind each of them. */
 export const BEHIND_FILES: readonly string[] = [
@@ -19,12 +21,17 @@ export const BEHIND_FILES: readonly string[] = [
   "gateway/attack-slow.itest.ts",
 ];
 
-/** The agent is a way to ask by REST: what asks by sockets or on its own says nothing more by it. */
+/**
+ * The agent is a way to ask by REST: what asks by sockets or on its own says nothing more by it.
+ */
 const AGENT_FILES = BEHIND_FILES.filter((file) => /\/(rest|authorization|security)/.test(file));
 
 const FILES = { nginx: BEHIND_FILES, haproxy: BEHIND_FILES, agent: AGENT_FILES };
 
-/** Projects of vitest; none unless HEXDISPATCH_TEST_BEHIND asks for them, so that one file runs once by default. */
+/**
+ * Projects of vitest; none unless HEXDISPATCH_TEST_BEHIND asks for them, so that one file runs once
+ * by default.
+ */
 export function behindProjects() {
   if (process.env["HEXDISPATCH_TEST_BEHIND"] !== "yes") return [];
   return Object.entries(FILES).map(([name, include], at) => ({

@@ -15,7 +15,8 @@ export default defineConfig({
           name: "unit",
           include: ["**/*.test.ts"],
           exclude: [...exclude, "sim/**"],
-          // A bound for what hangs. The properties take seconds on a machine that is busy with other things.
+          // A bound for what hangs. The properties take seconds on a machine that is busy with
+          // other things.
           testTimeout: 60_000,
           sequence: { groupOrder: 1 },
         },

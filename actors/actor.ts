@@ -1,7 +1,8 @@
 /**
- * What an actor is: a pure, total step function and the effects it may ask for. The host (`engine/host.ts`) does
- * the I/O, in this order: commit, then ledger, index, send, notify and answer, then arm the alarm. An actor
- * never sees a clock, a socket, a promise or a random number; what it needs comes in its messages.
+ * What an actor is: a pure, total step function and the effects it may ask for. The host
+ * (`engine/host.ts`) does the I/O, in this order: commit, then ledger, index, send, notify and
+ * answer, then arm the alarm. An actor never sees a clock, a socket, a promise or a random number;
+ * what it needs comes in its messages.
  */
 import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
@@ -18,7 +19,10 @@ export type Candidate = {
   readonly etaS: number;
 };
 
-/** A ring search of the cell index around a pickup. The host answers with `candidates` before any other message. */
+/**
+ * A ring search of the cell index around a pickup. The host answers with `candidates` before any
+ * other message.
+ */
 export type SearchQuery = {
   readonly delivery: DeliveryId;
   readonly pickup: LngLat;
@@ -46,8 +50,9 @@ export type Effect =
   | { readonly do: "send"; readonly post: Posted }
   | { readonly do: "search"; readonly query: SearchQuery }
   /**
-   * Read this delivery's row again and hand it over as `resumed` (`superseded` with null when it is gone). For
-   * what may have been missed; the host may be late with it, or fail: it is asked for again.
+   * Read this delivery's row again and hand it over as `resumed` (`superseded` with null when it is
+   * gone). For what may have been missed; the host may be late with it, or fail: it is asked for
+   * again.
    */
   | { readonly do: "reload"; readonly delivery: DeliveryId }
   /** To the courier's own session; lost when the session is gone. */

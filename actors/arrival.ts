@@ -1,6 +1,6 @@
 /**
- * Whether a courier is at a stop: two thresholds and two pings in a row each way, so that neither a shaky fix
- * nor pacing up and down before the door makes it arrive twice.
+ * Whether a courier is at a stop: two thresholds and two pings in a row each way, so that neither a
+ * shaky fix nor pacing up and down before the door makes it arrive twice.
  */
 import type { DispatchSettings } from "../proto/limits.ts";
 

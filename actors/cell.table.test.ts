@@ -1,4 +1,7 @@
-/** The full table of the cell's backlog, and its order, bound and fit. Cells as in `delivery.table.test.ts`. */
+/**
+ * The full table of the cell's backlog, and its order, bound and fit. Cells as in
+ * `delivery.table.test.ts`.
+ */
 import { describe, expect, it } from "vitest";
 import { T0, courierId, deliveryId, drive, outcomeOf } from "../sim/drive.ts";
 import type { DeliveryId } from "../proto/ids.ts";

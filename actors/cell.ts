@@ -1,8 +1,9 @@
 /**
- * The backlog of one H3 cell: deliveries with a pickup there for which nobody is free, oldest first. A courier who becomes
- * free or enters wakes exactly one of them, the oldest that it may serve. Where the couriers of the cell are is
- * not here but in the cell index (`cell-index.ts`), a fold of the cells' stream. Nothing here is durable: a
- * delivery that waits looks again by itself now and then, and so does one that found the backlog full.
+ * The backlog of one H3 cell: deliveries with a pickup there for which nobody is free, oldest
+ * first. A courier who becomes free or enters wakes exactly one of them, the oldest that it may
+ * serve. Where the couriers of the cell are is not here but in the cell index (`cell-index.ts`), a
+ * fold of the cells' stream. Nothing here is durable: a delivery that waits looks again by itself
+ * now and then, and so does one that found the backlog full.
  */
 import type { DeliveryId } from "../proto/ids.ts";
 import { BACKLOG_MAX_DELIVERIES } from "../proto/limits.ts";
@@ -52,10 +53,16 @@ const withWaiting = (id: string, waiting: readonly Waiting[]): Cell =>
 const isOlder = (a: Waiting, b: Waiting): boolean =>
   a.since < b.since || (a.since === b.since && a.delivery < b.delivery);
 
-/** Tests do not wait here: no courier who becomes free is for them, and no room is theirs. Their robots wake them. */
+/**
+ * Tests do not wait here: no courier who becomes free is for them, and no room is theirs. Their
+ * robots wake them.
+ */
 const isForPeople = (m: Extract<ToCell, { type: "wait" }>): boolean => !isTestDelivery(m.delivery);
 
-/** The newer entry of a delivery replaces the older one. Beyond the bound the newest deliveries are not kept. */
+/**
+ * The newer entry of a delivery replaces the older one. Beyond the bound the newest deliveries are
+ * not kept.
+ */
 function wait(state: Cell, m: Extract<ToCell, { type: "wait" }>): Step<Cell> {
   const { delivery, since, size, vehicle, asked } = m;
   const entry: Waiting = { delivery, since, size, vehicle, asked };

@@ -1,7 +1,8 @@
 /**
- * A courier's holds and offers. A hold keeps a slot for one delivery for seconds, an offer for as long as the phone may
- * show it; both end by themselves at their deadline (D7), whatever becomes of the delivery. The courier
- * actor is the only one who grants them, so a courier never has more than OFFERS_PARALLEL_MAX.
+ * A courier's holds and offers. A hold keeps a slot for one delivery for seconds, an offer for as
+ * long as the phone may show it; both end by themselves at their deadline (D7), whatever becomes of
+ * the delivery. The courier actor is the only one who grants them, so a courier never has more than
+ * OFFERS_PARALLEL_MAX.
  */
 import type { DeliveryId, Millis } from "../proto/ids.ts";
 import type { Refusal, ReleaseReason, ToCourier } from "../proto/messages.ts";
@@ -50,7 +51,10 @@ function refusalOf(
 const refuse = (courier: KnownCourier, delivery: DeliveryId, reason: Refusal): Effect =>
   toDelivery(delivery, { type: "refused", courier: courier.id, reason });
 
-/** Shows the offer. A hold that lapsed on the way is granted anew if there is room; else the delivery is told. */
+/**
+ * Shows the offer. A hold that lapsed on the way is granted anew if there is room; else the
+ * delivery is told.
+ */
 export function onOffer(
   courier: KnownCourier,
   offer: Offer,
@@ -139,15 +143,18 @@ function dropAll(
   );
 }
 
-/** D7: what nobody ended ends at its deadline. The delivery knows the deadline too and is not told. */
+/**
+ * D7: what nobody ended ends at its deadline. The delivery knows the deadline too and is not told.
+ */
 export function lapse(courier: KnownCourier, now: Millis, ctx: CourierContext): KnownStep {
   const over = courier.holds.filter((hold) => hold.until <= now);
   return over.length === 0 ? [courier] : dropAll(courier, over, "lapsed", ctx);
 }
 
 /**
- * A courier that can carry no more gives its other offers back: they could only be refused at the accept. Their
- * deliveries are told, so that they look on at once and may ask this courier again when it is free.
+ * A courier that can carry no more gives its other offers back: they could only be refused at the
+ * accept. Their deliveries are told, so that they look on at once and may ask this courier again
+ * when it is free.
  */
 export function giveBackIfFull(courier: KnownCourier, ctx: CourierContext): KnownStep {
   if (courier.active.length < courier.capacity || courier.holds.length === 0) return [courier];

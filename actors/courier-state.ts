@@ -1,6 +1,7 @@
 /**
- * What a courier actor knows: shift, load, holds, session, track, and the numbers of its own two streams (records
- * to the cells, frames to the app). Both rise within an epoch, and records rise across epochs too (D8).
+ * What a courier actor knows: shift, load, holds, session, track, and the numbers of its own two
+ * streams (records to the cells, frames to the app). Both rise within an epoch, and records rise
+ * across epochs too (D8).
  */
 import type { Vehicle } from "../proto/geo.ts";
 import type { CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
@@ -74,7 +75,10 @@ export function standingOf(courier: Courier): Standing {
 const RECORDS_PER_EPOCH = 2 ** 30;
 export const firstRecordNo = (epoch: Epoch): number => epoch * RECORDS_PER_EPOCH;
 
-/** Offers it may still take. D2: none when it carries as much as it can; the accept has the last word. */
+/**
+ * Offers it may still take. D2: none when it carries as much as it can; the accept has the last
+ * word.
+ */
 export function slotsOf(courier: KnownCourier, s: DispatchSettings): number {
   const { online, track, active, capacity, holds } = courier;
   if (!online || track.position === null || active.length >= capacity) return 0;
@@ -82,7 +86,10 @@ export function slotsOf(courier: KnownCourier, s: DispatchSettings): number {
   return Math.max(0, s.OFFERS_PARALLEL_MAX - holds.length);
 }
 
-/** The points of a suspicion that counts, in tens: a record for each halving would be one too many. 0: none that counts. */
+/**
+ * The points of a suspicion that counts, in tens: a record for each halving would be one too many.
+ * 0: none that counts.
+ */
 const doubtOf = (track: Track, s: DispatchSettings): number =>
   isImplausible(track, s) ? Math.min(DOUBT_MAX, Math.ceil(track.suspicion.points / 10)) : 0;
 const DOUBT_MAX = 255;
@@ -131,7 +138,10 @@ export const report = (
 type Numbered = Extract<ServerFrame, { number: number }>;
 type Unnumbered<F> = F extends Numbered ? Omit<F, "epoch" | "number"> : never;
 
-/** Pushes a frame of the app's stream; nothing without a session: on the next one live offers are shown again. */
+/**
+ * Pushes a frame of the app's stream; nothing without a session: on the next one live offers are
+ * shown again.
+ */
 export function push(
   courier: KnownCourier,
   body: Unnumbered<Numbered>,

@@ -1,6 +1,7 @@
 /**
- * The full table of the courier: every standing against every message, with the variants that matter. Cells as in
- * `delivery.table.test.ts`: `-` is the very same state and silence, `=` the very same state.
+ * The full table of the courier: every standing against every message, with the variants that
+ * matter. Cells as in `delivery.table.test.ts`: `-` is the very same state and silence, `=` the
+ * very same state.
  */
 import { describe, expect, it } from "vitest";
 import { SETTINGS, T0, carriedOf, courierId, courierRow } from "../sim/drive.ts";
@@ -47,7 +48,9 @@ const release = (n: number): CourierMessage => ({
 });
 const open = openedOf("s1");
 
-/** `held` has an offer of delivery 1 on the phone; `carrying` has delivery 1 and room for one more. */
+/**
+ * `held` has an offer of delivery 1 on the phone; `carrying` has delivery 1 and room for one more.
+ */
 const STATES: Record<Standing, Courier> = {
   empty: emptyCourier(ME),
   off_shift: run([loaded({ online: false }), open]),

@@ -1,9 +1,10 @@
 /**
- * One courier: the only writer of its own record. It owns the shift, the holds and offers (`courier-holds.ts`), what
- * it carries and how that goes (`progress.ts`), the session and the position (`pings.ts`), and publishes its record to
- * the cells whenever it changed. It refuses to be kept by a delivery beyond a deadline (D7) and to be asked for more
- * than it can carry; whether an accept counts is not its business but the store's (D1, D2).
- * Drawing, tables and invariants: SPEC.md.
+ * One courier: the only writer of its own record. It owns the shift, the holds and offers
+ * (`courier-holds.ts`), what it carries and how that goes (`progress.ts`), the session and the
+ * position (`pings.ts`), and publishes its record to the cells whenever it changed. It refuses to
+ * be kept by a delivery beyond a deadline (D7) and to be asked for more than it can carry; whether
+ * an accept counts is not its business but the store's (D1, D2). Drawing, tables and invariants:
+ * SPEC.md.
  */
 import type { CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
@@ -133,7 +134,8 @@ function load(
     session: null,
     track: { position, heardAt: position?.at ?? 0, seq: null, doubt: null, suspicion },
     recordNo: Math.max(record?.no ?? 0, firstRecordNo(ctx.epoch)),
-    // An app drops numbers that it has seen; one that is loaded again under the same epoch must not begin below them.
+    // An app drops numbers that it has seen; one that is loaded again under the same epoch must not
+    // begin below them.
     frameNo: now,
   };
   if (record !== null && isSameRecord(record, recordOf(known, ctx.settings))) return [known];
@@ -187,7 +189,10 @@ function stepKnown(
   }
 }
 
-/** The newer session wins; live offers are shown on it, or once more: frames may have been lost on the way to it. */
+/**
+ * The newer session wins; live offers are shown on it, or once more: frames may have been lost on
+ * the way to it.
+ */
 function attach(c: KnownCourier, session: Session, now: Millis, ctx: CourierContext): KnownStep {
   const isSame = c.session?.session === session.session && c.session.gateway === session.gateway;
   return showAll(isSame ? c : { ...c, session }, now, ctx);
@@ -217,8 +222,8 @@ function onPing(
   ctx: CourierContext,
 ): KnownStep {
   const { verdict, track } = judge(c.track, m, now, ctx.settings);
-  // The pings tell which session there is after a change of owner, and when the message that opened it was lost: a
-  // courier's newest ping came by its newest session.
+  // The pings tell which session there is after a change of owner, and when the message that opened
+  // it was lost: a courier's newest ping came by its newest session.
   const isSessionNews =
     c.session === null || (verdict === "moves" && c.session.session !== m.session);
   const [known, ...shown] =

@@ -1,6 +1,7 @@
 /**
- * A delivery that a courier has: the watch over the courier, and the search for a replacement when it is in trouble
- * before the pickup. The old courier keeps the delivery until the store says that somebody else has it (D1).
+ * A delivery that a courier has: the watch over the courier, and the search for a replacement when
+ * it is in trouble before the pickup. The old courier keeps the delivery until the store says that
+ * somebody else has it (D1).
  */
 import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
@@ -69,7 +70,8 @@ export function stepPickedUp(
       const watch = hear(state.watch, "moving", now, settings);
       const next = watch === state.watch ? state : { ...state, watch };
       if (m.signal === "arrived_dropoff") return [next, noteArrival(state.job.id, m)];
-      // D7: a courier who still heads for the pickup missed the news; `moving` is what it says in between.
+      // D7: a courier who still heads for the pickup missed the news; `moving` is what it says in
+      // between.
       if (m.signal === "moving") return [next];
       return [next, toCourier(m.courier, { type: "picked", delivery: state.job.id })];
     }
@@ -79,8 +81,8 @@ export function stepPickedUp(
 }
 
 /**
- * It lost the race, and would not have taken it: it is not asked as a replacement either (D7). The row needs no word of
- * it, because the next owner asks nobody who was asked before the assignment.
+ * It lost the race, and would not have taken it: it is not asked as a replacement either (D7). The
+ * row needs no word of it, because the next owner asks nobody who was asked before the assignment.
  */
 function declinedLate(state: Assigned, courier: CourierId): DeliveryStep {
   if (state.barred.includes(courier)) return [state, answer("ok")];
@@ -159,7 +161,10 @@ function assignedWoke(state: Assigned, ctx: SearchContext): DeliveryStep {
   return [next, line, ...effects];
 }
 
-/** Twice a while: the row is read again, and a courier whose actor is silent is told again that it carries this. */
+/**
+ * Twice a while: the row is read again, and a courier whose actor is silent is told again that it
+ * carries this.
+ */
 function check<S extends Assigned | PickedUp>(
   state: S,
   now: Millis,
@@ -171,7 +176,10 @@ function check<S extends Assigned | PickedUp>(
   return [next, reload, ...(state.watch.isHeard ? [] : [again])];
 }
 
-/** Somebody else's actor believes that it carries this: either it missed the end, or we missed the change. */
+/**
+ * Somebody else's actor believes that it carries this: either it missed the end, or we missed the
+ * change.
+ */
 const unknownCarrier = (delivery: DeliveryId, courier: CourierId): readonly Effect[] => [
   endedFor(delivery, courier, "replaced"),
   { do: "reload", delivery },

@@ -1,7 +1,8 @@
 /**
- * What was decided elsewhere: an accept, a status, a cancel, or a row that moved on under us. The store is right;
- * the delivery adopts it and tidies up (D7): everybody who is held or has an offer in vain is released, the courier who
- * has it is told, the one who had it too. Versions may be skipped, because messages between may be lost.
+ * What was decided elsewhere: an accept, a status, a cancel, or a row that moved on under us. The
+ * store is right; the delivery adopts it and tidies up (D7): everybody who is held or has an offer
+ * in vain is released, the courier who has it is told, the one who had it too. Versions may be
+ * skipped, because messages between may be lost.
  */
 import type { CourierId, Millis } from "../proto/ids.ts";
 import { searchStart } from "../proto/limits.ts";
@@ -41,7 +42,10 @@ export function onRow(
   return follow(state, snapshot, null, now, settings);
 }
 
-/** Our commit was refused: the row stands otherwise than we thought, at the same version or a newer one. */
+/**
+ * Our commit was refused: the row stands otherwise than we thought, at the same version or a newer
+ * one.
+ */
 export function onSuperseded(
   state: Delivery,
   snapshot: DeliverySnapshot | null,

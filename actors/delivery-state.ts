@@ -1,6 +1,7 @@
 /**
- * The states of a delivery actor and the small things that all its parts share. The logic is in `delivery.ts`
- * (finding a courier), `delivery-carried.ts` (watching over it) and `delivery-follow.ts` (what others decided).
+ * The states of a delivery actor and the small things that all its parts share. The logic is in
+ * `delivery.ts` (finding a courier), `delivery-carried.ts` (watching over it) and
+ * `delivery-follow.ts` (what others decided).
  */
 import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";

@@ -1,6 +1,7 @@
 /**
- * What holds whatever arrives, in whatever order, however often: random messages and random time, titled by the
- * invariant of docs/architecture.md. fast-check prints seed and path of a failure; the seed here is fixed.
+ * What holds whatever arrives, in whatever order, however often: random messages and random time,
+ * titled by the invariant of docs/architecture.md. fast-check prints seed and path of a failure;
+ * the seed here is fixed.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

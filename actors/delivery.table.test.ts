@@ -1,7 +1,8 @@
 /**
- * The full table of the delivery: every state against every message, with the variants that matter. A cell says
- * `-` where the very same state comes back and nothing is said; else the new state (`=`: the very same) and what is
- * asked for, ledger lines left out. A new state or message does not compile until its cells exist.
+ * The full table of the delivery: every state against every message, with the variants that matter.
+ * A cell says `-` where the very same state comes back and nothing is said; else the new state
+ * (`=`: the very same) and what is asked for, ledger lines left out. A new state or message does
+ * not compile until its cells exist.
  */
 import { describe, expect, it } from "vitest";
 import { SETTINGS, T0, courierId, jobOf, outcomeOf, rowOf } from "../sim/drive.ts";

@@ -16,7 +16,10 @@ const [A, B, C, D] = ["a", "b", "c", "d"].map(courierId) as [
 const actor = deliveryActor(SETTINGS);
 const DARK: DeliveryMessage = { type: "progress", courier: A, signal: "dark", distanceM: 900 };
 
-/** A delivery driven with a list of couriers that the next searches find, and couriers who grant every hold. */
+/**
+ * A delivery driven with a list of couriers that the next searches find, and couriers who grant
+ * every hold.
+ */
 function story(initial: Delivery = emptyDelivery(jobOf().id)) {
   const one = drive(actor, initial);
   const answer = (couriers: readonly CourierId[]): readonly Effect[] =>

@@ -1,9 +1,10 @@
 /**
- * One delivery: it finds a courier and watches over it until the parcel is at the door. It owns the offer protocol
- * (`search.ts`) and the watch after the accept (`delivery-carried.ts`). It does not decide who won: an accept, a
- * status or a cancel is one statement in the store, of which this actor hears; it follows (`delivery-follow.ts`) and
- * tidies up (D1, D7). Its own writes are conditional on epoch and version, so a late actor can only be told
- * `superseded` (D8). Drawing, tables and invariants: SPEC.md.
+ * One delivery: it finds a courier and watches over it until the parcel is at the door. It owns the
+ * offer protocol (`search.ts`) and the watch after the accept (`delivery-carried.ts`). It does not
+ * decide who won: an accept, a status or a cancel is one statement in the store, of which this
+ * actor hears; it follows (`delivery-follow.ts`) and tidies up (D1, D7). Its own writes are
+ * conditional on epoch and version, so a late actor can only be told `superseded` (D8). Drawing,
+ * tables and invariants: SPEC.md.
  */
 import type { Millis } from "../proto/ids.ts";
 import { searchStart } from "../proto/limits.ts";
@@ -108,7 +109,10 @@ function stepPending(
   }
 }
 
-/** D1, D3: nothing moves an ended delivery; whoever is still busy with it is told that it is over (D7). */
+/**
+ * D1, D3: nothing moves an ended delivery; whoever is still busy with it is told that it is over
+ * (D7).
+ */
 function stepEnded(state: Ended, m: Rest): DeliveryStep {
   switch (m.type) {
     case "created":

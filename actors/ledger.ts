@@ -1,7 +1,7 @@
 /**
- * The words of the decision ledger: one row per kind of line that the actors write, with what its details mean.
- * The console, the REST route and replay read the same table. Losing lines loses explanations, never truth,
- * so nothing here is ever read back by an actor.
+ * The words of the decision ledger: one row per kind of line that the actors write, with what its
+ * details mean. The console, the REST route and replay read the same table. Losing lines loses
+ * explanations, never truth, so nothing here is ever read back by an actor.
  */
 import type { DeliveryId } from "../proto/ids.ts";
 import type { Effect } from "./actor.ts";

@@ -111,7 +111,8 @@ export function createSearch(
     const isTest = isTestDelivery(query.delivery);
     const accept = (ordinal: number): boolean => {
       const id = index.idAt(ordinal);
-      // Robots are there for tests alone, and nobody else is. Not counted: there was no such candidate.
+      // Robots are there for tests alone, and nobody else is. Not counted: there was no such
+      // candidate.
       if (isRobot(id) !== isTest) return false;
       const gate = fitGate(index.vehicleAt(ordinal), asked.has(id), query);
       if (gate !== null) count(gate);

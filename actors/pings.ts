@@ -1,10 +1,12 @@
 /**
- * Which pings are believed. A phone repeats, queues, jumps and lies about the time; a position moves only by a ping
- * that is newer, fresh and could have been travelled. A courier who really is elsewhere (a ferry, a new phone) is
- * believed after a few pings in a row that agree with each other. Pure; who sent it was settled at the door.
+ * Which pings are believed. A phone repeats, queues, jumps and lies about the time; a position
+ * moves only by a ping that is newer, fresh and could have been travelled. A courier who really is
+ * elsewhere (a ferry, a new phone) is believed after a few pings in a row that agree with each
+ * other. Pure; who sent it was settled at the door.
  *
- * Each jump that could not have been travelled adds to the track's suspicion, which halves with time. A courier under
- * suspicion is offered nothing (`courier-state.ts`); nobody is banned, since a tunnel looks like a lie for a moment.
+ * Each jump that could not have been travelled adds to the track's suspicion, which halves with
+ * time. A courier under suspicion is offered nothing (`courier-state.ts`); nobody is banned, since
+ * a tunnel looks like a lie for a moment.
  */
 import type { Millis } from "../proto/ids.ts";
 import { PINGS_DOUBTED_MAX, PING_SEQ_RESET_PINGS } from "../proto/limits.ts";
@@ -26,7 +28,9 @@ export type Track = {
   readonly suspicion: Suspicion;
 };
 
-/** `points`: JUMP_POINTS for each jump, halved every PING_DOUBT_HALF_MS; 0 to SUSPICION_MAX_POINTS. */
+/**
+ * `points`: JUMP_POINTS for each jump, halved every PING_DOUBT_HALF_MS; 0 to SUSPICION_MAX_POINTS.
+ */
 export type Suspicion = { readonly points: number; readonly at: Millis };
 export const NO_SUSPICION: Suspicion = { points: 0, at: 0 };
 const JUMP_POINTS = 100;
@@ -49,7 +53,10 @@ export const isImplausible = ({ suspicion }: Track, s: DispatchSettings): boolea
 /** `newest`: false for all but the last of an offline batch. `seq` 0: not numbered (REST). */
 export type Ping = Fix & { readonly seq: number; readonly newest: boolean };
 
-/** `moves`: it is the position now. `history`: believed, but not now. `refused`: no trace of it is kept. */
+/**
+ * `moves`: it is the position now. `history`: believed, but not now. `refused`: no trace of it is
+ * kept.
+ */
 export type Verdict = "moves" | "history" | "refused";
 
 /** Two fixes a moment apart may differ by so much though nobody moved, metres. */
@@ -114,7 +121,8 @@ function doubt(
     return { verdict: "moves", track: moved(track, ping, now, true, s) };
   }
   const next = { ...track, doubt: { lng, lat, at, seq, count } };
-  // Pings that agree with the doubted one are no further jumps, and an old number alone is none at all.
+  // Pings that agree with the doubted one are no further jumps, and an old number alone is none at
+  // all.
   const isJump = !isAgreed && !isTravelled(track.position, ping, s);
   const suspicion = isJump ? jumped(track.suspicion, now, s) : suspicionAt(track.suspicion, now, s);
   return { verdict: "refused", track: { ...next, suspicion } };

@@ -1,10 +1,11 @@
 /**
- * How a courier gets on with one delivery it carries, as far as its pings tell: arrived, dark, standing still,
- * going away. It reports each change once, and its present condition once in REMIND_MS, so that a lost report heals.
- * What follows from it is for the delivery to decide (`watch.ts`).
+ * How a courier gets on with one delivery it carries, as far as its pings tell: arrived, dark,
+ * standing still, going away. It reports each change once, and its present condition once in
+ * REMIND_MS, so that a lost report heals. What follows from it is for the delivery to decide
+ * (`watch.ts`).
  *
- * Only the next stop is judged for stillness and direction: a courier with two deliveries rightly moves away from
- * one of them. The order in which it took them counts as its route.
+ * Only the next stop is judged for stillness and direction: a courier with two deliveries rightly
+ * moves away from one of them. The order in which it took them counts as its route.
  */
 import type { Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
@@ -26,7 +27,10 @@ export type Progress = {
   readonly remindAt: Millis;
 };
 
-/** What is known of the leg: whether it leads to the pickup, and whether its stop is the courier's next. */
+/**
+ * What is known of the leg: whether it leads to the pickup, and whether its stop is the courier's
+ * next.
+ */
 export type Leg = { readonly isPickup: boolean; readonly isNext: boolean };
 
 /** The progress afterwards (the same object when nothing changed) and what the delivery is told. */
@@ -122,7 +126,10 @@ function conditionAt(
 const darkAt = (progress: Progress, heardAt: Millis, s: DispatchSettings): Millis =>
   Math.max(heardAt, progress.startedAt) + s.DARK_MS;
 
-/** Whether time alone may bring trouble, and when. Someone who waits at the pickup does not stand still. */
+/**
+ * Whether time alone may bring trouble, and when. Someone who waits at the pickup does not stand
+ * still.
+ */
 function troubleAt(
   progress: Progress,
   heardAt: Millis,

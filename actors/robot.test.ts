@@ -1,4 +1,7 @@
-/** How the tests of test mode go, second by second: the whole plan of a robot is a function of the row and the time. */
+/**
+ * How the tests of test mode go, second by second: the whole plan of a robot is a function of the
+ * row and the time.
+ */
 import { describe, expect, it } from "vitest";
 import type { CourierId, DeliveryId, Millis } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, ROBOTS_PER_TEST_MAX } from "../proto/limits.ts";
@@ -47,7 +50,10 @@ function testOf(scenario: TestScenario, more: Partial<DeliverySnapshot> = {}): D
 const deedsOf = (test: DeliverySnapshot, at: Millis): readonly RobotDeed[] =>
   robotDeeds(test, at, DISPATCH_DEFAULTS);
 
-/** Plays the part of the store: what the robot asks for happens at once. Second and deed of everything but rides. */
+/**
+ * Plays the part of the store: what the robot asks for happens at once. Second and deed of
+ * everything but rides.
+ */
 function play(scenario: TestScenario, seconds: number): string[] {
   const first = robotOf(idOf(scenario), 1);
   let test = testOf(scenario, { status: "assigned", courier: first, assignedAt: T0 });

@@ -1,11 +1,12 @@
 /**
- * The robots of test mode: what the robots of one test do at a moment. A pure function of the delivery's row and the
- * time: a robot has no memory, so whoever runs it, and however often, does the same, and a restart changes nothing.
- * Every test has robots of its own, numbered from 1; the next one is made when the one before cannot do it any more.
+ * The robots of test mode: what the robots of one test do at a moment. A pure function of the
+ * delivery's row and the time: a robot has no memory, so whoever runs it, and however often, does
+ * the same, and a restart changes nothing. Every test has robots of its own, numbered from 1; the
+ * next one is made when the one before cannot do it any more.
  *
- * A robot goes by the same rules as a courier: on shift near the pickup it is offered the test by the real search,
- * accepts by the real statement, sends pings, reports. All in about a minute, so that a partner's tests do not take an
- * afternoon: as fast as pings are believed.
+ * A robot goes by the same rules as a courier: on shift near the pickup it is offered the test by
+ * the real search, accepts by the real statement, sends pings, reports. All in about a minute, so
+ * that a partner's tests do not take an afternoon: as fast as pings are believed.
  */
 import type { LngLat, Vehicle } from "../proto/geo.ts";
 import type { Millis } from "../proto/ids.ts";
@@ -30,7 +31,9 @@ const CANCELED_AFTER_MS = 10_000;
 const SLOW_FACTOR = 4;
 /** Of what is believed of a ping. */
 const SPEED_SHARE = 0.7;
-/** The version of a delivery that was assigned once: whichever robot that is, it is to be replaced. */
+/**
+ * The version of a delivery that was assigned once: whichever robot that is, it is to be replaced.
+ */
 const FIRST_ASSIGNMENT = 2;
 /** Who is to be replaced rides away like this, so far. */
 const AWAY_MPS = 50;
@@ -52,7 +55,10 @@ const between = (from: LngLat, to: LngLat, share: number): LngLat => {
 const pickupOf = (job: Job): LngLat => ({ lng: job.pickupLng, lat: job.pickupLat });
 const dropoffOf = (job: Job): LngLat => ({ lng: job.dropoffLng, lat: job.dropoffLat });
 
-/** The smallest vehicle that may carry it. What no vehicle may carry stays without a courier, as it would for people. */
+/**
+ * The smallest vehicle that may carry it. What no vehicle may carry stays without a courier, as it
+ * would for people.
+ */
 const vehicleFor = ({ vehicle, size }: Job): Vehicle =>
   vehicle ?? (canCarry("bike", size) ? "bike" : "van");
 

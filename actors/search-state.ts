@@ -1,5 +1,6 @@
 /**
- * What a search for a courier remembers, and the effects that it asks for. How it goes on is in `search.ts`.
+ * What a search for a courier remembers, and the effects that it asks for. How it goes on is in
+ * `search.ts`.
  */
 import type { CourierId, Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
@@ -16,7 +17,10 @@ export type Phase =
   /** The host looks into the cells; it answers with `candidates` before any other message. */
   | { readonly at: "seeking" }
   | Holding
-  /** In its cell's backlog. It looks again at `lookAt` even if nobody wakes it: a message may be lost. */
+  /**
+   * In its cell's backlog. It looks again at `lookAt` even if nobody wakes it: a message may be
+   * lost.
+   */
   | { readonly at: "parked"; readonly lookAt: Millis };
 
 export type Holding = {
@@ -61,7 +65,10 @@ export type SearchContext = {
   readonly now: Millis;
 };
 
-/** The search afterwards (the very same object when nothing changed) and the effects, at most one commit. */
+/**
+ * The search afterwards (the very same object when nothing changed) and the effects, at most one
+ * commit.
+ */
 export type SearchStep = { readonly search: Search; readonly effects: readonly Effect[] };
 
 /** Index of the widest reach. */
@@ -151,7 +158,10 @@ export function commitRound(
   };
 }
 
-/** Ends a search: D7, everybody held or offered is released, except who has it now; the backlog forgets it. */
+/**
+ * Ends a search: D7, everybody held or offered is released, except who has it now; the backlog
+ * forgets it.
+ */
 export function endSearch(
   search: Search,
   reason: ReleaseReason,
@@ -168,7 +178,10 @@ export function endSearch(
   ];
 }
 
-/** When a search looks again, or goes out with whom it has, if no offer is answered before: what its row says. */
+/**
+ * When a search looks again, or goes out with whom it has, if no offer is answered before: what its
+ * row says.
+ */
 export function goesOnAt({ phase }: Search, now: Millis): Millis {
   switch (phase.at) {
     case "idle":

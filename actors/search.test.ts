@@ -1,4 +1,6 @@
-/** The search by itself: who is asked in whose place, until when, and what its row says meanwhile. */
+/**
+ * The search by itself: who is asked in whose place, until when, and what its row says meanwhile.
+ */
 import { describe, expect, it } from "vitest";
 import { SETTINGS, T0, courierId, jobOf } from "../sim/drive.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";

@@ -1,9 +1,11 @@
 /**
- * The search for a courier: waves, holds and offers, as one record that a pending delivery and the search for a
- * replacement share. It owns who is asked, held and offered, and when it looks again; it does not know
- * whether anybody accepted (the delivery does, from the store), and it refuses to ask anybody twice.
+ * The search for a courier: waves, holds and offers, as one record that a pending delivery and the
+ * search for a replacement share. It owns who is asked, held and offered, and when it looks again;
+ * it does not know whether anybody accepted (the delivery does, from the store), and it refuses to
+ * ask anybody twice.
  *
- *   seeking --candidates--> holding --granted: round recorded--> idle --WAVE_MS, or no offer left--> seeking
+ *   seeking --candidates--> holding --granted: round recorded--> idle
+ *   idle --WAVE_MS, or no offer left--> seeking
  *      |                       |                                   (one reach wider)
  *      +------- nobody --------+--> seeking the next reach at once; after the last reach: parked
  *   parked --woken, lookAt, or its last offer ended--> seeking
@@ -112,7 +114,10 @@ const plain = ({ courier, distanceM, etaS }: Candidate): Candidate => ({
   etaS,
 });
 
-/** A courier cannot be held; or it gives an offer back that it can no longer accept, and may be asked again. */
+/**
+ * A courier cannot be held; or it gives an offer back that it can no longer accept, and may be
+ * asked again.
+ */
 export function onRefused(
   search: Search,
   refusal: { readonly courier: CourierId; readonly reason: Refusal },
@@ -165,7 +170,10 @@ function settle(search: Search, phase: Holding, ctx: SearchContext): SearchStep 
   return phase.granted.length > 0 ? recordWave(held, phase.granted, ctx) : grow(held, ctx);
 }
 
-/** Records the round, then pushes the offers. Offers of earlier waves stay valid until their own deadline. */
+/**
+ * Records the round, then pushes the offers. Offers of earlier waves stay valid until their own
+ * deadline.
+ */
 function recordWave(
   search: Search,
   couriers: readonly Candidate[],
@@ -222,8 +230,8 @@ const isOfLastWave = (offer: OfferRecord, _: number, live: readonly OfferRecord[
   offer.until === lastUntil(live);
 
 /**
- * Nobody new within the last reach: into the backlog, from which a free courier wakes us. The row says when we look
- * again by ourselves; while it does, being woken in vain records nothing.
+ * Nobody new within the last reach: into the backlog, from which a free courier wakes us. The row
+ * says when we look again by ourselves; while it does, being woken in vain records nothing.
  */
 function park(search: Search, ctx: SearchContext): SearchStep {
   const { job, settings, replacing, now } = ctx;
@@ -262,8 +270,9 @@ function park(search: Search, ctx: SearchContext): SearchStep {
 const lastUntil = (live: readonly OfferRecord[]): Millis => Math.max(...live.map((o) => o.until));
 
 /**
- * A courier declined. Null when it has no offer here. The row is told before the courier is (D7): whoever owns this
- * next must know that this offer is not open any more. It shares the statement of the rounds.
+ * A courier declined. Null when it has no offer here. The row is told before the courier is (D7):
+ * whoever owns this next must know that this offer is not open any more. It shares the statement of
+ * the rounds.
  */
 export function onDeclined(
   search: Search,
@@ -332,7 +341,10 @@ function onPhaseTime(search: Search, ctx: SearchContext): SearchStep {
   }
 }
 
-/** A wave waits HOLD_WAIT_MS for answers; others are asked in place of the silent only while it has nobody. */
+/**
+ * A wave waits HOLD_WAIT_MS for answers; others are asked in place of the silent only while it has
+ * nobody.
+ */
 function giveUpWaiting(search: Search, phase: Holding, ctx: SearchContext): SearchStep {
   const silent = phase.asking.filter((one) => one.until <= ctx.now).map((one) => one.courier);
   if (silent.length === 0) return { search, effects: [] };

@@ -5,7 +5,9 @@ import { expect, it } from "vitest";
 const here = new URL("./", import.meta.url);
 const read = (name: string): string => readFileSync(new URL(name, here), "utf8");
 
-/** Tests of actors; those of the data plane and of geometry have no sentence in the specification. */
+/**
+ * Tests of actors; those of the data plane and of geometry have no sentence in the specification.
+ */
 const FILES = readdirSync(here).filter((name) =>
   /^(delivery|courier|cell|stories)(\.table|\.property)?\.test\.ts$/.test(name),
 );

@@ -1,6 +1,7 @@
 /**
- * Stories of several actors as transcripts: each line is one actor, what it was told and what it asked for, with the
- * milliseconds before it. A change of behaviour shows up as a diff of the files in `__snapshots__`.
+ * Stories of several actors as transcripts: each line is one actor, what it was told and what it
+ * asked for, with the milliseconds before it. A change of behaviour shows up as a diff of the files
+ * in `__snapshots__`.
  */
 import { expect, it } from "vitest";
 import { inMacrotask } from "../sim/clock.ts";

@@ -1,7 +1,8 @@
 /**
- * The watch of a delivery over its courier after the accept. Courier actors report how the courier is doing; this
- * record says whether it is in trouble, until when it may mend it, and when to check that both sides still
- * agree. It decides nothing: the delivery does. Signals are states, not steps, so a lost or repeated one does no harm.
+ * The watch of a delivery over its courier after the accept. Courier actors report how the courier
+ * is doing; this record says whether it is in trouble, until when it may mend it, and when to check
+ * that both sides still agree. It decides nothing: the delivery does. Signals are states, not
+ * steps, so a lost or repeated one does no harm.
  */
 import type { Millis } from "../proto/ids.ts";
 import type { DispatchSettings } from "../proto/limits.ts";

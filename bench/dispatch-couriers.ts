@@ -1,8 +1,9 @@
 /**
  * The couriers of `dispatch.ts`, in a process of their own: raw sockets instead of the SDK, because
  * the load shares the machine with what is measured. Each accepts an offer after 0.2 to 1.2 s
- * unless it was withdrawn before, reports pickup and delivery at once, so that it is free again, and pings where it stands every ten seconds. Only frames that matter
- * here are decoded; a frame's code is its second byte.
+ * unless it was withdrawn before, reports pickup and delivery at once, so that it is free again,
+ * and pings where it stands every ten seconds. Only frames that matter here are decoded; a frame's
+ * code is its second byte.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";

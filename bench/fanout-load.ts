@@ -1,6 +1,6 @@
 /**
- * The followers of bench/fanout as a whole: loader processes, what they counted, and one measurement of the servers that
- * they follow.
+ * The followers of bench/fanout as a whole: loader processes, what they counted, and one
+ * measurement of the servers that they follow.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +14,10 @@ import { median } from "./report.ts";
 
 export const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** Several loaders, because a process may open only so many files; each connects to all the ports in turn. */
+/**
+ * Several loaders, because a process may open only so many files; each connects to all the ports in
+ * turn.
+ */
 export type LoadOptions = {
   readonly name: string;
   readonly speaks: Speaks;

@@ -1,7 +1,8 @@
 /**
- * A process full of followers for bench/fanout: opens the sockets that it is told to, at the pace that it is told, says what
- * it has seen as the protocol asks, and counts how late each position is read. All sockets read into one buffer and
- * nothing but the time is decoded, so that the load takes little of the machine that it shares with what is measured.
+ * A process full of followers for bench/fanout: opens the sockets that it is told to, at the pace
+ * that it is told, says what it has seen as the protocol asks, and counts how late each position is
+ * read. All sockets read into one buffer and nothing but the time is decoded, so that the load
+ * takes little of the machine that it shares with what is measured.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -45,7 +46,9 @@ export type LoaderWord =
       readonly frames: number;
       readonly others: number;
       readonly bins: readonly (readonly [bin: number, count: number])[];
-      /** Ages of the frames that each stopped socket read when it went on, in order, milliseconds. */
+      /**
+       * Ages of the frames that each stopped socket read when it went on, in order, milliseconds.
+       */
       readonly resumed: readonly (readonly number[])[];
     };
 type Connect = LoaderOrder & { do: "connect" };
@@ -133,7 +136,8 @@ class Follower {
 
   readonly #onFrame = (bytes: Buffer, from: number, to: number, isBinary: boolean): void => {
     if (this.#speaks === "socket.io") {
-      // "0{...}" opens the engine, "40{...}" the namespace; "451-..." announces the binary frame that is counted.
+      // "0{...}" opens the engine, "40{...}" the namespace; "451-..." announces the binary frame
+      // that is counted.
       const isJoined = !isBinary && bytes[from] === 0x34 && bytes[from + 1] === 0x30;
       if (isJoined) this.#done();
       if (!isBinary) return;
@@ -160,7 +164,8 @@ class Follower {
       this.#seen.start(frame.seenEvery, now(), Math.random());
       track();
     } else if (frame?.type === "delivery") this.#done();
-    else if (frame?.type === "error") setTimeout(track, AGAIN_MS); // Overloaded while all come at once.
+    // Overloaded while all come at once.
+    else if (frame?.type === "error") setTimeout(track, AGAIN_MS);
     else if (frame?.type === "bye") lost(frame.text);
   }
 

@@ -1,6 +1,7 @@
 /**
- * What the gateways' fan-out is measured against: a bare loop that sends the same bytes to the same number of sockets in
- * the same slices, on uWebSockets.js, on `ws` or on Socket.IO. No session, no policy, nothing but the loop.
+ * What the gateways' fan-out is measured against: a bare loop that sends the same bytes to the same
+ * number of sockets in the same slices, on uWebSockets.js, on `ws` or on Socket.IO. No session, no
+ * policy, nothing but the loop.
  *
  * Run by bench/fanout.ts with the name of the library and the port.
  */
@@ -66,7 +67,10 @@ function sendSlice(): void {
 }
 
 let next = Date.now();
-/** One slice, then whatever else there is to do: who cannot keep up leaves slices out, but never stops reading. */
+/**
+ * One slice, then whatever else there is to do: who cannot keep up leaves slices out, but never
+ * stops reading.
+ */
 const tick = (): void => {
   const now = Date.now();
   if (next <= now) {

@@ -1,6 +1,7 @@
 /**
- * The couriers of bench/fanout --whole, in a process of their own: each has a socket and pings once in so long, spread over that
- * time. The time in a ping is when it was sent, so that a follower knows how late it reads the position.
+ * The couriers of bench/fanout --whole, in a process of their own: each has a socket and pings once
+ * in so long, spread over that time. The time in a ping is when it was sent, so that a follower
+ * knows how late it reads the position.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";

@@ -1,6 +1,7 @@
 /**
- * The few bytes of WebSocket that a load client needs, by hand: a library would cost more than what is measured. Frames
- * of servers are never masked, frames of clients are masked with zeros, which changes nothing.
+ * The few bytes of WebSocket that a load client needs, by hand: a library would cost more than what
+ * is measured. Frames of servers are never masked, frames of clients are masked with zeros, which
+ * changes nothing.
  */
 import { clientFrames, serverFrames } from "../proto/frames.ts";
 import type { ClientFrame } from "../proto/frames.ts";

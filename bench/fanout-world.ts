@@ -1,7 +1,8 @@
 /**
- * What bench/fanout and bench/storm run against: gateways as they run in operation (compiled, in processes of their own that
- * share one port), over a real NATS and Postgres, and deliveries that are all being carried. Where the couriers are is
- * played: what their nodes would send of those who move is sent from here.
+ * What bench/fanout and bench/storm run against: gateways as they run in operation (compiled, in
+ * processes of their own that share one port), over a real NATS and Postgres, and deliveries that
+ * are all being carried. Where the couriers are is played: what their nodes would send of those who
+ * move is sent from here.
  */
 import { execFileSync, fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -25,7 +26,9 @@ import { NODE_FLAGS } from "../scripts/run/node-flags.ts";
 const KEY = "a signing key for the bench, 32 characters and more";
 const PREFIX = "bench";
 const TOKENS_S = 3_600;
-/** No node of these benches owns a shard of that number: what is played under it is never outdated. */
+/**
+ * No node of these benches owns a shard of that number: what is played under it is never outdated.
+ */
 const PLAYED_SHARD = 4_000;
 
 export type Followable = { readonly token: string; readonly delivery: string };
@@ -44,7 +47,10 @@ export type World = {
 export type WorldOptions = {
   readonly gateways: number;
   readonly couriers: number;
-  /** A node of its own, for what it does beside positions: passing on what happened. Otherwise it is played, too. */
+  /**
+   * A node of its own, for what it does beside positions: passing on what happened. Otherwise it is
+   * played, too.
+   */
   readonly hasNode: boolean;
 };
 
@@ -117,7 +123,10 @@ const environment = (natsUrl: string, postgresUrl: string, port: number) => ({
   HEXDISPATCH_LOG_LEVEL: "error",
 });
 
-/** Says where the couriers are, to all gateways that have asked for anybody; where there is no node, also when asked. */
+/**
+ * Says where the couriers are, to all gateways that have asked for anybody; where there is no node,
+ * also when asked.
+ */
 function playNodes(bus: Bus, hasNode: boolean): Pick<World, "asking" | "move"> {
   const subjects = subjectsFor(PREFIX);
   const asking = new Set<string>();

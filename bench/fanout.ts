@@ -1,13 +1,17 @@
 /**
- * What it costs to show positions to many: N followers (50,000) over three gateway processes on one port, each following
- * one of 2,000 couriers, (a) with a new position of each every second, (b) with one every ten. Beside it, alternated in the
- * same run, bare loops on uWebSockets.js, `ws` and Socket.IO that send the same bytes to as many sockets from as many
- * processes: what is left to win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
- * couriers ping over sockets of their own and a real node stands between: lag is then from the ping sent to the frame read.
+ * What it costs to show positions to many: N followers (50,000) over three gateway processes on one
+ * port, each following one of 2,000 couriers, (a) with a new position of each every second, (b)
+ * with one every ten. Beside it, alternated in the same run, bare loops on uWebSockets.js, `ws` and
+ * Socket.IO that send the same bytes to as many sockets from as many processes: what is left to
+ * win. Lag is from the position's arrival, as its node sends it, to the frame read. With --whole
+ * couriers ping over sockets of their own and a real node stands between: lag is then from the ping
+ * sent to the frame read.
  *
- * Last, some followers stop reading for a while: what they then read first, and what it cost the gateways in memory.
+ * Last, some followers stop reading for a while: what they then read first, and what it cost the
+ * gateways in memory.
  *
- * Run: npx tsx bench/fanout.ts [--sockets 50000] [--gateways 3] [--couriers 2000] [--rounds 2] [--seconds 8] [--stall 60]
+ * Run: npx tsx bench/fanout.ts [--sockets 50000] [--gateways 3] [--couriers 2000] [--rounds 2]
+ * [--seconds 8] [--stall 60]
  *   [--peers uws,ws,socket.io] [--per-s 1500] [--whole]
  */
 import type { ChildProcess } from "node:child_process";
@@ -92,7 +96,10 @@ type Candidate = {
   readonly run: (isOn: boolean, mode: Mode) => void;
 };
 
-/** As many processes of a bare loop as there are gateways, with as many sockets, dealt out in the same way. */
+/**
+ * As many processes of a bare loop as there are gateways, with as many sockets, dealt out in the
+ * same way.
+ */
 async function peer(name: string): Promise<Candidate & { readonly close: () => void }> {
   const ports: number[] = [];
   const servers: ChildProcess[] = [];

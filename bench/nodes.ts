@@ -1,10 +1,12 @@
 /**
- * Create -> offered -> accepted -> delivered with one, two and three nodes: the same open loads on the system that `npm
- * start` runs, with nodes of the bench's own beside its node. Tells deliveries a second, the delay of the third offer
- * and what a delivery costs each process. On few cores more nodes cannot carry more: what is to be seen is what
- * sharing the work costs. A rate is carried where as many are delivered as created.
+ * Create -> offered -> accepted -> delivered with one, two and three nodes: the same open loads on
+ * the system that `npm start` runs, with nodes of the bench's own beside its node. Tells deliveries
+ * a second, the delay of the third offer and what a delivery costs each process. On few cores more
+ * nodes cannot carry more: what is to be seen is what sharing the work costs. A rate is carried
+ * where as many are delivered as created.
  *
- * Run, beside `npm start`: npx tsx bench/nodes.ts [creates a second, several by commas] [seconds] [couriers]
+ * Run, beside `npm start`: npx tsx bench/nodes.ts [creates a second, several by commas] [seconds]
+ * [couriers]
  */
 import { execFile, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

@@ -1,8 +1,8 @@
 /**
- * How long a node that starts cold needs to know where 5,000 couriers are: from the CELLS stream as half a minute of
- * pings leaves it (what a start reads), and, in the same run, from the last-known positions in Postgres that stand
- * in when the stream is lost. Beside them: the whole stream, five minutes deep, and the index filled from
- * memory, which no store could beat.
+ * How long a node that starts cold needs to know where 5,000 couriers are: from the CELLS stream as
+ * half a minute of pings leaves it (what a start reads), and, in the same run, from the last-known
+ * positions in Postgres that stand in when the stream is lost. Beside them: the whole stream, five
+ * minutes deep, and the index filled from memory, which no store could beat.
  *
  * Run: npx tsx bench/rebuild.ts
  */

@@ -1,7 +1,8 @@
 /**
- * A process full of followers for bench/storm: clients of the SDK as an app has them, so that who loses its gateway comes
- * back when the SDK says, asks for what it missed, and polls meanwhile. Notes when each came back, how late positions
- * are read, and every number of a status that a follower was told.
+ * A process full of followers for bench/storm: clients of the SDK as an app has them, so that who
+ * loses its gateway comes back when the SDK says, asks for what it missed, and polls meanwhile.
+ * Notes when each came back, how late positions are read, and every number of a status that a
+ * follower was told.
  */
 import { WebSocket } from "ws";
 import { CustomerClient } from "../sdk/customer-client.ts";
@@ -129,8 +130,8 @@ function followAll(order: StormOrder & { do: "follow" }): void {
 }
 
 /**
- * The first look at a delivery tells its present state, whatever that is; from there on nothing may be missing. Polling
- * may tell the last before the socket tells what came between.
+ * The first look at a delivery tells its present state, whatever that is; from there on nothing may
+ * be missing. Polling may tell the last before the socket tells what came between.
  */
 function isWhole(numbers: ReadonlySet<number>, last: number): boolean {
   const [first] = numbers;

@@ -1,8 +1,9 @@
 /**
- * What happens when a gateway goes: N followers (20,000) with the SDK's clients on three gateways. First one is told to stop
- * and drains; then another, with about 10,000 of the sockets, is killed. All the while couriers report statuses, positions
- * flow, and somebody asks by REST. It shows how fast they came back, what the others noticed of it (their requests, their
- * positions), and that no follower missed a status: each is told every number up to the present one.
+ * What happens when a gateway goes: N followers (20,000) with the SDK's clients on three gateways.
+ * First one is told to stop and drains; then another, with about 10,000 of the sockets, is killed.
+ * All the while couriers report statuses, positions flow, and somebody asks by REST. It shows how
+ * fast they came back, what the others noticed of it (their requests, their positions), and that no
+ * follower missed a status: each is told every number up to the present one.
  *
  * Run: npx tsx bench/storm.ts [--sockets 20000] [--deliveries 2000] [--ends-per-s 30] [--per-s 600]
  */
@@ -30,7 +31,10 @@ const ENDS_PER_S = Number(values["ends-per-s"]);
 const PER_S = Number(values["per-s"]);
 const GATEWAYS = 3;
 const LOADERS = 4;
-/** In a process of their own, which is not busy with coming back: what the others notice is read off them. */
+/**
+ * In a process of their own, which is not busy with coming back: what the others notice is read off
+ * them.
+ */
 const WITNESSES = 150;
 const QUIET_S = 10;
 const PROBE_MS = 40;
@@ -123,7 +127,10 @@ function ask<T extends Report | Checked>(loader: ChildProcess, order: StormOrder
 
 type Asked = { readonly status: number; readonly ms: number };
 
-/** One request over a connection of its own, as somebody new makes it. Status 0: the connection was lost. */
+/**
+ * One request over a connection of its own, as somebody new makes it. Status 0: the connection was
+ * lost.
+ */
 function rest(port: number, method: string, path: string, token: string, body?: unknown) {
   const since = performance.now();
   return new Promise<Asked>((resolve) => {

@@ -1,6 +1,7 @@
 /**
- * All alarms of a host: a binary heap ordered by (time, arming), each item knowing its own slot, so that an alarm is
- * moved or dropped in logarithmic time. A courier's alarm moves with every ping, so entries must not pile up.
+ * All alarms of a host: a binary heap ordered by (time, arming), each item knowing its own slot, so
+ * that an alarm is moved or dropped in logarithmic time. A courier's alarm moves with every ping,
+ * so entries must not pile up.
  */
 import type { Millis } from "../proto/ids.ts";
 

@@ -1,7 +1,8 @@
 /**
- * Reads the CELLS stream from its beginning to where it ends now: at a start, and to close a gap. An ordered
- * consumer goes silent for ever when the server that hosts it dies, so a watchdog makes it anew from the last
- * sequence seen, and a deadline ends it all: positions that could not be read heal with the next pings.
+ * Reads the CELLS stream from its beginning to where it ends now: at a start, and to close a gap.
+ * An ordered consumer goes silent for ever when the server that hosts it dies, so a watchdog makes
+ * it anew from the last sequence seen, and a deadline ends it all: positions that could not be read
+ * heal with the next pings.
  */
 import type { Consumer, JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -12,8 +13,8 @@ import { systemClock } from "./io/clock.ts";
 /** The CELLS stream as its readers see it. */
 export type CellsLog = {
   /**
-   * Gives every message of `subject` that is in the stream at the time of the call to `onMessage`, oldest first.
-   * Rejects when the stream itself does not answer.
+   * Gives every message of `subject` that is in the stream at the time of the call to `onMessage`,
+   * oldest first. Rejects when the stream itself does not answer.
    */
   readonly read: (
     subject: string,

@@ -1,12 +1,14 @@
 /**
- * Whose address counts: the peer's own, or, where the peer is a proxy that the operator trusts, the last address in
- * X-Forwarded-For that no trusted proxy has. What stands left of it was written by the client and is worth nothing.
- * Pure. IPv6 clients count by their /64, which is what one of them is given.
+ * Whose address counts: the peer's own, or, where the peer is a proxy that the operator trusts, the
+ * last address in X-Forwarded-For that no trusted proxy has. What stands left of it was written by
+ * the client and is worth nothing. Pure. IPv6 clients count by their /64, which is what one of them
+ * is given.
  *
- * X-Forwarded-For is the only header that is read, because every balancer and cloud appends to it. A second one that
- * says the same (Forwarded of RFC 7239, X-Real-IP, CF-Connecting-IP) would be a second truth, and one that most proxies
- * let a client write. An element is an address with or without a port, as Azure and AWS write it; empty ones do not
- * count (RFC 9110, 5.6.1.2). One that is no address (`unknown`, `_hidden`) ends the walk: the nearest proxy counts.
+ * X-Forwarded-For is the only header that is read, because every balancer and cloud appends to it.
+ * A second one that says the same (Forwarded of RFC 7239, X-Real-IP, CF-Connecting-IP) would be a
+ * second truth, and one that most proxies let a client write. An element is an address with or
+ * without a port, as Azure and AWS write it; empty ones do not count (RFC 9110, 5.6.1.2). One that
+ * is no address (`unknown`, `_hidden`) ends the walk: the nearest proxy counts.
  */
 import { BlockList, isIP } from "node:net";
 import { FORWARDED_MAX_HOPS } from "../proto/limits.ts";
@@ -14,7 +16,9 @@ import { FORWARDED_MAX_HOPS } from "../proto/limits.ts";
 /** An IPv4 address within IPv6 has so many bits before it. */
 const MAPPED_BITS = 96;
 
-/** From the peer's address and the X-Forwarded-For header to the client's address, in one spelling. */
+/**
+ * From the peer's address and the X-Forwarded-For header to the client's address, in one spelling.
+ */
 export type AddressOf = (peer: string, forwarded: string | undefined) => string;
 
 /** Addresses and networks (`10.0.0.0/8`), separated by commas. Null when one cannot be read. */
@@ -31,7 +35,8 @@ export function parseNetworks(text: string): BlockList | null {
     if (prefix > most) return null;
     const bare = plain(address);
     const isMapped = version === 6 && isIP(bare) === 4;
-    // A network of IPv4 addresses that is written as IPv6 holds all of IPv4 where it is wider than that.
+    // A network of IPv4 addresses that is written as IPv6 holds all of IPv4 where it is wider than
+    // that.
     if (isMapped) networks.addSubnet(bare, Math.max(0, prefix - MAPPED_BITS), "ipv4");
     else networks.addSubnet(bare, prefix, version === 6 ? "ipv6" : "ipv4");
   }
@@ -47,7 +52,8 @@ export function addressReader(trusted: BlockList): AddressOf {
     let nearest = own;
     for (const element of fromTheRight(forwarded)) {
       const address = plain(withoutPort(element));
-      // A hop that is no address says nothing: the nearest that can be believed is the proxy before it.
+      // A hop that is no address says nothing: the nearest that can be believed is the proxy before
+      // it.
       if (isIP(address) === 0) break;
       nearest = address;
       if (!isTrusted(address)) break;
@@ -56,7 +62,10 @@ export function addressReader(trusted: BlockList): AddressOf {
   };
 }
 
-/** The elements that are not empty, the last one first, and no more of them than a chain of proxies is long. */
+/**
+ * The elements that are not empty, the last one first, and no more of them than a chain of proxies
+ * is long.
+ */
 function* fromTheRight(list: string): Generator<string> {
   let end = list.length;
   for (let hops = 0; hops < FORWARDED_MAX_HOPS && end >= 0;) {
@@ -69,7 +78,10 @@ function* fromTheRight(list: string): Generator<string> {
   }
 }
 
-/** `203.0.113.7:50321`, `[2001:db8::1]:443`, `[2001:db8::1]`, and all eight groups with a port behind them. */
+/**
+ * `203.0.113.7:50321`, `[2001:db8::1]:443`, `[2001:db8::1]`, and all eight groups with a port
+ * behind them.
+ */
 const WITH_PORT = [
   /^(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/,
   /^\[([0-9a-f:.]{2,45}(?:%[\w.-]{1,32})?)\](?::\d{1,5})?$/i,

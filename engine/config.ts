@@ -1,7 +1,8 @@
 /**
- * The environment, read once into one frozen, checked `Config`. All mistakes are reported together, each with the
- * variable's name, its value and what is allowed, so that one round of mending is enough. Unset and empty are the
- * same. Nothing else in the project reads `process.env` for settings.
+ * The environment, read once into one frozen, checked `Config`. All mistakes are reported together,
+ * each with the variable's name, its value and what is allowed, so that one round of mending is
+ * enough. Unset and empty are the same. Nothing else in the project reads `process.env` for
+ * settings.
  */
 import type { Box } from "../proto/geo.ts";
 import { NAME_PATTERN } from "../proto/ids.ts";
@@ -20,7 +21,9 @@ import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
 import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
 
 export type Config = {
-  /** One address or several, separated by commas, with a user and password or a token if need be. */
+  /**
+   * One address or several, separated by commas, with a user and password or a token if need be.
+   */
   readonly natsUrl: string;
   /** A file with an nkey's seed, or a .creds file; null: the server asks for none. */
   readonly natsCredentials: string | null;
@@ -37,7 +40,10 @@ export type Config = {
   readonly publicPort: number;
   /** Several gateways of this machine listen on the same public port. */
   readonly portShared: boolean;
-  /** How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not at all. */
+  /**
+   * How long a gateway that was told to end still serves, not ready, while balancers notice; 0: not
+   * at all.
+   */
   readonly drainMs: number;
   /** What the public listener is made of. */
   readonly listener: ListenerKind;
@@ -49,7 +55,10 @@ export type Config = {
   readonly authKey: string;
   /** The key before it, whose tokens count until they expire; null: no keys are being exchanged. */
   readonly authKeyPrevious: string | null;
-  /** Addresses and networks of proxies whose X-Forwarded-For counts, separated by commas; empty: none. */
+  /**
+   * Addresses and networks of proxies whose X-Forwarded-For counts, separated by commas; empty:
+   * none.
+   */
   readonly trustedProxies: string;
   readonly doors: DoorLimits;
   /** Folder with addresses.csv and roads; null: no city. */
@@ -58,9 +67,15 @@ export type Config = {
   /** Fixed when the cluster is created. */
   readonly shards: number;
   readonly logLevel: LogLevel;
-  /** Where webhooks may go: `public` is https to public addresses; `any` is for a development machine. */
+  /**
+   * Where webhooks may go: `public` is https to public addresses; `any` is for a development
+   * machine.
+   */
   readonly webhookTargets: WebhookTargets;
-  /** What customers see of their courier's number: `shown`, `masked`, or a relay's number in its place. */
+  /**
+   * What customers see of their courier's number: `shown`, `masked`, or a relay's number in its
+   * place.
+   */
   readonly courierPhone: string;
   /** How customers are told: not at all, into the log (development), or by a provider over HTTP. */
   readonly notify: NotifySettings;
@@ -172,8 +187,8 @@ export const streamBytesName = (key: StreamKey): string => `${key}_BYTES_MAX`;
 const MASK = "[masked]";
 
 /**
- * Reads and checks the settings. Throws ConfigError with all problems. A node signs and checks no tokens: it needs no key,
- * and where its environment holds one all the same it is not kept.
+ * Reads and checks the settings. Throws ConfigError with all problems. A node signs and checks no
+ * tokens: it needs no key, and where its environment holds one all the same it is not kept.
  */
 export function readConfig(env: Environment, role: "gateway" | "node" = "gateway"): Config {
   const reader = new Reader(env);
@@ -287,7 +302,9 @@ export function printable(config: Config): Record<string, unknown> {
   };
 }
 
-/** Reads one variable after the other and collects what is wrong. A bad value reads as its default. */
+/**
+ * Reads one variable after the other and collects what is wrong. A bad value reads as its default.
+ */
 class Reader {
   readonly #env: Environment;
   readonly #problems: string[] = [];

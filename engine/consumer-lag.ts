@@ -1,7 +1,8 @@
 /**
- * How far the readers of the EVENTS stream are behind: our own workers (webhooks, notices) and the partners, of whom the
- * one that is furthest behind counts. JetStream keeps the number itself, so a consumer that nobody reads any more shows,
- * too. One node asks now and then, the one that runs the relay; what it cannot ask stays as it was.
+ * How far the readers of the EVENTS stream are behind: our own workers (webhooks, notices) and the
+ * partners, of whom the one that is furthest behind counts. JetStream keeps the number itself, so a
+ * consumer that nobody reads any more shows, too. One node asks now and then, the one that runs the
+ * relay; what it cannot ask stays as it was.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";

@@ -1,8 +1,9 @@
 /**
- * Whether followers have folded what the owner has: owners tell a digest of each shard with the number of its last batch,
- * and a follower that stands at the same number compares. Numbers show a batch that was lost; a digest shows everything
- * else (a bug, a record dropped on the way in). Only couriers on shift count: the others are no candidates, and
- * whoever joined late need not know them.
+ * Whether followers have folded what the owner has: owners tell a digest of each shard with the
+ * number of its last batch, and a follower that stands at the same number compares. Numbers show a
+ * batch that was lost; a digest shows everything else (a bug, a record dropped on the way in). Only
+ * couriers on shift count: the others are no candidates, and whoever joined late need not know
+ * them.
  */
 import type { CourierId, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -53,12 +54,18 @@ export class Digests {
     bus.publish(subjects.digest, streamMessages.encode({ type: "digest", node, shards }));
   }
 
-  /** Shards in which this follower was behind, or had something else, when their owners last said how they stand. */
+  /**
+   * Shards in which this follower was behind, or had something else, when their owners last said
+   * how they stand.
+   */
   behind(): number {
     return this.#behind.size;
   }
 
-  /** From an owner: behind it, something was lost (it said the batches before the digest); at the same number, compared. */
+  /**
+   * From an owner: behind it, something was lost (it said the batches before the digest); at the
+   * same number, compared.
+   */
   receive(data: Uint8Array): void {
     const message = streamMessages.decode(data);
     const { node, replica, onDiffers } = this.#ports;

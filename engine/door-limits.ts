@@ -1,5 +1,8 @@
 /** What a gateway's doors take from one caller: settings with their defaults. */
-/** Bounds of one gateway against one caller; 0: none. An address on the machine itself has no bounds by address. */
+/**
+ * Bounds of one gateway against one caller; 0: none. An address on the machine itself has no bounds
+ * by address.
+ */
 export type DoorLimits = {
   readonly requestsPerPrincipalPerS: number;
   readonly requestsPerAddressPerS: number;

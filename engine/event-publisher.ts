@@ -1,9 +1,9 @@
 /**
- * Publishing to a stream with acks, many in flight. It does what the client's own `publish` does, without a request
- * object and two captured stacks for each message, which cost more than everything else on the relay's way. An
- * ack that does not come in time rejects, and so do all that are awaited when the connection breaks, because what was
- * under way to a server that died is lost as a rule; the relay publishes again under the same id, and the stream
- * drops repeats.
+ * Publishing to a stream with acks, many in flight. It does what the client's own `publish` does,
+ * without a request object and two captured stacks for each message, which cost more than
+ * everything else on the relay's way. An ack that does not come in time rejects, and so do all that
+ * are awaited when the connection breaks, because what was under way to a server that died is lost
+ * as a rule; the relay publishes again under the same id, and the stream drops repeats.
  */
 import type { Clock } from "./io/clock.ts";
 import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
@@ -38,8 +38,8 @@ export class EventPublisher {
   }
 
   /**
-   * Resolves with the ack when the stream has the message (`ackOf` reads it; most need not). Rejects when it refuses
-   * it, or says nothing in time.
+   * Resolves with the ack when the stream has the message (`ackOf` reads it; most need not).
+   * Rejects when it refuses it, or says nothing in time.
    */
   publish(
     subject: string,
@@ -94,7 +94,9 @@ export class EventPublisher {
 
 const ID_UNDER_WAY = 10_158;
 
-/** The stream said no, or nobody is there who could speak for it: it has no leader at the moment. */
+/**
+ * The stream said no, or nobody is there who could speak for it: it has no leader at the moment.
+ */
 export class StreamRefusal extends Error {
   override readonly name = "StreamRefusal";
   readonly isLeaderless: boolean;
@@ -106,20 +108,30 @@ export class StreamRefusal extends Error {
 }
 
 /**
- * The stream has this id under way: who sent it again was quicker than its first storing. What becomes of that is known
- * a moment later (`JSStreamDuplicateMessageConflict` of the server's error list).
+ * The stream has this id under way: who sent it again was quicker than its first storing. What
+ * becomes of that is known a moment later (`JSStreamDuplicateMessageConflict` of the server's error
+ * list).
  */
 export const isUnderWay = (error: unknown): boolean =>
   error instanceof StreamRefusal && error.message.includes(`"err_code":${ID_UNDER_WAY}`);
 
-/** Whether a failed publish says that the stream is away, and not that it has something against this message. */
+/**
+ * Whether a failed publish says that the stream is away, and not that it has something against this
+ * message.
+ */
 export const isStreamAway = (error: unknown): boolean =>
   !(error instanceof StreamRefusal) || error.isLeaderless;
 
-/** What an ack says: where the message stands in the stream, and whether it stood there before under its id. */
+/**
+ * What an ack says: where the message stands in the stream, and whether it stood there before under
+ * its id.
+ */
 export type PublishAck = { readonly seq: number; readonly isDuplicate: boolean };
 
-/** Reads an ack that is no refusal. Throws on what is none: the server's word is expected to be well-formed. */
+/**
+ * Reads an ack that is no refusal. Throws on what is none: the server's word is expected to be
+ * well-formed.
+ */
 export function ackOf(ack: Uint8Array): PublishAck {
   const { seq, duplicate } = JSON.parse(Buffer.from(ack).toString()) as {
     seq?: unknown;
@@ -129,7 +141,9 @@ export function ackOf(ack: Uint8Array): PublishAck {
   return { seq, isDuplicate: duplicate === true };
 }
 
-/** Why the stream did not take it, null when it did. Nothing in it is the server's "no responders". */
+/**
+ * Why the stream did not take it, null when it did. Nothing in it is the server's "no responders".
+ */
 export function refusalIn(ack: Uint8Array): string | null {
   if (ack.length === 0) return "there is no such stream at the moment";
   const text = Buffer.from(ack.buffer, ack.byteOffset, ack.length).toString();

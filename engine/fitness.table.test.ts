@@ -1,4 +1,7 @@
-/** Whether a node says that it can commit: the full table, and the stories of cuts, flapping and outages for all. */
+/**
+ * Whether a node says that it can commit: the full table, and the stories of cuts, flapping and
+ * outages for all.
+ */
 import { describe, expect, it } from "vitest";
 import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../proto/limits.ts";
 import { ableAfterMs, newFitness, stepFitness } from "./fitness.ts";

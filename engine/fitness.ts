@@ -1,7 +1,8 @@
 /**
- * Whether this node can commit: a pure machine over the answers of a small probe that it sends to Postgres all the time.
- * Its beats say so, and a node that has said for a while that it cannot loses its shards to those that can
- * (`placement.ts`). It decides nothing else: whoever cannot commit goes on, and its epochs guard what it writes (D8).
+ * Whether this node can commit: a pure machine over the answers of a small probe that it sends to
+ * Postgres all the time. Its beats say so, and a node that has said for a while that it cannot
+ * loses its shards to those that can (`placement.ts`). It decides nothing else: whoever cannot
+ * commit goes on, and its epochs guard what it writes (D8).
  *
  *           no answer for UNABLE_AFTER_MS
  *    able ---------------------------------> unable
@@ -9,10 +10,10 @@
  *      +---- answers without a failure for ----+
  *            ABLE_AFTER_MS, doubled by each relapse up to ABLE_AFTER_MAX_MS
  *
- *  F1  Time in which this node's own loop stood still is no silence of Postgres.
- *  F2  A relapse counts only where others could commit meanwhile, so that shards have moved: an outage for everybody, however
- *      often it comes, makes nobody wait longer.
- *  F3  Relapses are forgotten after FORGIVE_MS without one.
+ * F1  Time in which this node's own loop stood still is no silence of Postgres.
+ * F2  A relapse counts only where others could commit meanwhile, so that shards have moved: an
+ *     outage for everybody, however often it comes, makes nobody wait longer.
+ * F3  Relapses are forgotten after FORGIVE_MS without one.
  */
 import type { Millis } from "../proto/ids.ts";
 import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../proto/limits.ts";
@@ -28,7 +29,9 @@ export type Fitness =
       readonly at: "unable";
       readonly since: Millis;
       readonly answeredAt: Millis;
-      /** Since when all answers were good; null: the last one was not, or there was none in time. */
+      /**
+       * Since when all answers were good; null: the last one was not, or there was none in time.
+       */
       readonly goodSince: Millis | null;
       readonly relapses: number;
       /** Whether another node could commit at any time since then. */

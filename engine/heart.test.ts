@@ -17,7 +17,10 @@ let said: Beat[];
 let log: string[];
 /** Whether what this node publishes comes back to it. */
 let isEchoed: boolean;
-/** What the store says of epochs; a rejection when it is away, a promise that never ends when it hangs. */
+/**
+ * What the store says of epochs; a rejection when it is away, a promise that never ends when it
+ * hangs.
+ */
 let owners: () => Promise<readonly { shard: ShardId; epoch: Epoch; node: string }[]>;
 /** What Postgres says to the probe. */
 let probe: () => Promise<void>;

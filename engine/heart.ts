@@ -1,9 +1,10 @@
 /**
- * The heartbeat of a node: it beats, listens to the others' beats, and says what to take and what to hand over (`place`).
- * It is also where a node doubts itself. When its own beats do not come back, or its loop stood still for longer than
- * the others would wait, somebody may have taken its shards: its actors are paused until the epochs were read again. If
- * Postgres cannot be asked either they go on, because nobody can have taken anything, and every decision is
- * conditional on the epoch all the same. So with all of NATS away the owners carry on.
+ * The heartbeat of a node: it beats, listens to the others' beats, and says what to take and what
+ * to hand over (`place`). It is also where a node doubts itself. When its own beats do not come
+ * back, or its loop stood still for longer than the others would wait, somebody may have taken its
+ * shards: its actors are paused until the epochs were read again. If Postgres cannot be asked
+ * either they go on, because nobody can have taken anything, and every decision is conditional on
+ * the epoch all the same. So with all of NATS away the owners carry on.
  */
 import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";

@@ -1,6 +1,7 @@
 /**
- * What the host of actors needs from outside, and what it is told about each kind of actor: types only. The node
- * fills them with Postgres and NATS, the simulator with its fakes, a unit test with arrays.
+ * What the host of actors needs from outside, and what it is told about each kind of actor: types
+ * only. The node fills them with Postgres and NATS, the simulator with its fakes, a unit test with
+ * arrays.
  */
 import type { Actor, Effect, SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { ErrorCode } from "../proto/errors.ts";
@@ -10,7 +11,10 @@ import type { Kind, Posted } from "../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
 import type { Clock } from "./io/clock.ts";
 
-/** Whatever a step may be given: messages of the wire and those of the host itself (`woke`, `candidates`, ...). */
+/**
+ * Whatever a step may be given: messages of the wire and those of the host itself (`woke`,
+ * `candidates`, ...).
+ */
 export type HostMessage = { readonly type: string; readonly [field: string]: unknown };
 
 /** Answers a request; called once. */
@@ -22,18 +26,22 @@ export type AnyActor = Actor<any, any>;
 /** What the host must know of one kind of actor. States are opaque to it. */
 export type KindSpec = {
   /**
-   * The actor as the owner of this shard has it: it may depend on the epoch. The host runs all kinds alike; that
-   * states and messages fit together is known where a spec is made (`engine/node.ts`).
+   * The actor as the owner of this shard has it: it may depend on the epoch. The host runs all
+   * kinds alike; that states and messages fit together is known where a spec is made
+   * (`engine/node.ts`).
    */
   readonly actorFor: (shard: ShardId) => AnyActor;
   /** The state before the first message. */
   readonly initial: (id: string) => unknown;
-  /** Messages that begin an actor, or begin it anew after it was parked: nothing must be loaded before them. */
+  /**
+   * Messages that begin an actor, or begin it anew after it was parked: nothing must be loaded
+   * before them.
+   */
   readonly begins: (message: HostMessage) => boolean;
   /**
-   * The message that tells an actor what is durable of it, given before the one that woke it. It resolves to
-   * null when there is no such delivery or courier, and rejects when the store is away (asked again). Null
-   * for kinds that keep nothing.
+   * The message that tells an actor what is durable of it, given before the one that woke it. It
+   * resolves to null when there is no such delivery or courier, and rejects when the store is away
+   * (asked again). Null for kinds that keep nothing.
    */
   readonly load: ((id: string) => Promise<HostMessage | null>) | null;
   /** Sees each new state, and null when the actor leaves memory. */
@@ -64,7 +72,10 @@ export type HostCount =
 export type HostPorts = {
   readonly clock: Clock;
   readonly kinds: Readonly<Record<Kind, KindSpec>>;
-  /** Conditional on the shard's epoch. Rejects with DispatchError `unavailable` when it may be tried again. */
+  /**
+   * Conditional on the shard's epoch. Rejects with DispatchError `unavailable` when it may be tried
+   * again.
+   */
   readonly write: (write: ActorWrite, shard: ShardId) => Promise<WriteOutcome>;
   /** `from`: the sender's shard. */
   readonly send: (post: Posted, from: ShardId) => void;

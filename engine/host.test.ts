@@ -9,7 +9,10 @@ import type { HostCount, HostMessage, HostPorts } from "./host-ports.ts";
 import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";
 
-/** A toy actor: its messages carry the effects it shall ask for, its state is the list of what it saw. */
+/**
+ * A toy actor: its messages carry the effects it shall ask for, its state is the list of what it
+ * saw.
+ */
 type Toy = { readonly seen: readonly string[]; readonly wakeAt: number | null };
 type ToyMessage = HostMessage & {
   readonly name?: string;

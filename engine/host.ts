@@ -1,16 +1,18 @@
 /**
- * Runs actors: mailbox -> step -> commit -> effects -> alarm. It owns their states and knows nothing of what they
- * mean. It refuses what does not fit (a full mailbox, a parked actor) instead of waiting, because the sender can
- * still be told.
+ * Runs actors: mailbox -> step -> commit -> effects -> alarm. It owns their states and knows
+ * nothing of what they mean. It refuses what does not fit (a full mailbox, a parked actor) instead
+ * of waiting, because the sender can still be told.
  *
- *  H1  One step at a time for each actor; steps run to their end in a loop that never recurses.
- *  H2  With a `commit`, new state and effects stand only once it is recorded; that actor waits, others go on.
- *  H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded anew. Nothing
- *      that the store says parks an actor.
- *  H4  The alarm follows from the state after every step, so nothing but the state must survive.
- *  H5  A request is answered exactly once.
- *  H6  What a step has begun is finished before anything new: messages that steps send run before those from outside
- *      and before alarms. An overloaded host is late with new work, but what it does is not in vain.
+ * H1  One step at a time for each actor; steps run to their end in a loop that never recurses.
+ * H2  With a `commit`, new state and effects stand only once it is recorded; that actor waits,
+ *     others go on.
+ * H3  A step that throws changes nothing: the actor is parked with its old state until it is loaded
+ *     anew. Nothing that the store says parks an actor.
+ * H4  The alarm follows from the state after every step, so nothing but the state must survive.
+ * H5  A request is answered exactly once.
+ * H6  What a step has begun is finished before anything new: messages that steps send run before
+ *     those from outside and before alarms. An overloaded host is late with new work, but what it
+ *     does is not in vain.
  */
 import type { Effect } from "../actors/actor.ts";
 import type { Millis, ShardId } from "../proto/ids.ts";
@@ -63,9 +65,9 @@ export class Host {
   }
 
   /**
-   * Puts a message into an actor's mailbox; it is handled soon, never within this call. With `reply` it is a
-   * request and is answered in any case. The caller has checked that this node owns `shard` and that it is
-   * the actor's.
+   * Puts a message into an actor's mailbox; it is handled soon, never within this call. With
+   * `reply` it is a request and is answered in any case. The caller has checked that this node owns
+   * `shard` and that it is the actor's.
    */
   deliver(key: ActorKey, shard: ShardId, message: HostMessage, reply?: Reply): void {
     const request = reply === undefined ? null : { reply, answered: false };
@@ -103,7 +105,9 @@ export class Host {
     for (const resident of this.#residents.ofShard(shard)) this.#forget(resident, "unavailable");
   }
 
-  /** Drops a bounded number of idle actors; called every second. Resolves nothing, loses nothing. */
+  /**
+   * Drops a bounded number of idle actors; called every second. Resolves nothing, loses nothing.
+   */
   passivate(): void {
     for (const resident of this.#idle.next(this.#ports.clock.now())) {
       if (resident.actor.mayPassivate(resident.state)) this.#forget(resident, "unavailable");
@@ -120,7 +124,10 @@ export class Host {
     return this.#residents.restlessIn(shards);
   }
 
-  /** No step until `resume`: this node is not sure of what it owns. Messages are kept, as far as mailboxes reach. */
+  /**
+   * No step until `resume`: this node is not sure of what it owns. Messages are kept, as far as
+   * mailboxes reach.
+   */
   pause(): void {
     this.#paused = true;
   }
@@ -312,7 +319,8 @@ export class Host {
       // Whatever the store says, the step was right: it waits until it can be recorded.
       if (resident.mode === "gone") return this.#dropCommit(request);
       const again = (): void => {
-        // D8: given up meanwhile, and the shard may be this node's again: this was decided in an older epoch.
+        // D8: given up meanwhile, and the shard may be this node's again: this was decided in an
+        // older epoch.
         if (resident.mode === "gone") this.#dropCommit(request);
         else void this.#commit(resident, write, envelope, recorded, attempt + 1);
       };
@@ -388,7 +396,8 @@ export class Host {
       const resident = this.#alarms.takeDue(now);
       if (resident === null) break;
       resident.wokeQueued = true;
-      // Behind what has already come: a late host must not let time run out on an answer that is there.
+      // Behind what has already come: a late host must not let time run out on an answer that is
+      // there.
       resident.mailbox.pushAnyway({ message: WOKE, request: null });
       this.#wake(resident);
     }

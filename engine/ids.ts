@@ -1,7 +1,7 @@
 /**
- * Makes ids. A delivery id carries its shard, so that routing needs no lookup, and its time, so that the
- * database's index grows at one end; the random tail makes it unguessable enough not to collide. It is no secret:
- * tracking links have their own.
+ * Makes ids. A delivery id carries its shard, so that routing needs no lookup, and its time, so
+ * that the database's index grows at one end; the random tail makes it unguessable enough not to
+ * collide. It is no secret: tracking links have their own.
  */
 import type { DeliveryId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
 import { SHARDS_MAX } from "../proto/limits.ts";
@@ -16,7 +16,10 @@ const TIME_CHARS = 10;
 const RANDOM_CHARS = 10;
 const NAME_CHARS = 12;
 
-/** `del_`, the shard as 3 hex digits, 10 characters of time, 10 of randomness (50 bits). `test`: the scenario of a test. */
+/**
+ * `del_`, the shard as 3 hex digits, 10 characters of time, 10 of randomness (50 bits). `test`: the
+ * scenario of a test.
+ */
 export function newDeliveryId(
   shard: ShardId,
   now: Millis,
@@ -26,7 +29,10 @@ export function newDeliveryId(
   return idOf(shard, timePart(now) + randomPart(RANDOM_CHARS, random), test);
 }
 
-/** The scenario's letter stands where the time has its first character, a zero for the next thousand years. */
+/**
+ * The scenario's letter stands where the time has its first character, a zero for the next thousand
+ * years.
+ */
 function idOf(shard: ShardId, tail: string, test: TestScenario | null): DeliveryId {
   if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS_MAX) {
     throw new Error(`shard ${shard} has no place in a delivery id`);
@@ -37,8 +43,9 @@ function idOf(shard: ShardId, tail: string, test: TestScenario | null): Delivery
 }
 
 /**
- * The id of a create that has an idempotency key: its tail is made of `digest` (at least 20 bytes of a keyed hash of
- * the key), so that every attempt has the same id wherever and whenever it is made. It carries no time.
+ * The id of a create that has an idempotency key: its tail is made of `digest` (at least 20 bytes
+ * of a keyed hash of the key), so that every attempt has the same id wherever and whenever it is
+ * made. It carries no time.
  */
 export function keyedDeliveryId(
   shard: ShardId,
@@ -69,7 +76,10 @@ function timePart(now: Millis): string {
 
 const randomPart = (chars: number, random: Random): string => base32(random(chars));
 
-/** A byte has 8 bits and a character 5: the lower five of each byte, so all characters are equally likely. */
+/**
+ * A byte has 8 bits and a character 5: the lower five of each byte, so all characters are equally
+ * likely.
+ */
 function base32(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += BASE32[byte & 31]!;

@@ -1,12 +1,12 @@
 /**
- * What the worker of the intake has buried: creates that were acknowledged and that the database proved it will not take
- * (`intake.ts`). They lie in the INTAKE stream under a subject of their own, each with why, the last error and where it
- * came from. Here they are counted (the count is read from the stream, so it is true after any restart), listed,
- * explained and put back.
+ * What the worker of the intake has buried: creates that were acknowledged and that the database
+ * proved it will not take (`intake.ts`). They lie in the INTAKE stream under a subject of their
+ * own, each with why, the last error and where it came from. Here they are counted (the count is
+ * read from the stream, so it is true after any restart), listed, explained and put back.
  *
- * Putting back is harmless to repeat: the copy goes to the stream under an id made of its place, so a second one within
- * the hour is dropped, and a create that is committed twice is committed once (D4). Only when the stream has it is the
- * buried copy deleted.
+ * Putting back is harmless to repeat: the copy goes to the stream under an id made of its place, so
+ * a second one within the hour is dropped, and a create that is committed twice is committed once
+ * (D4). Only when the stream has it is the buried copy deleted.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager, StoredMsg } from "@nats-io/jetstream";
@@ -113,8 +113,8 @@ export class BuriedCreates {
   }
 
   /**
-   * To the worker once more. False when there is nothing at that place (any more). Rejects when the stream does not
-   * answer: then it is there twice at most, and the next time does no harm.
+   * To the worker once more. False when there is nothing at that place (any more). Rejects when the
+   * stream does not answer: then it is there twice at most, and the next time does no harm.
    */
   async putBack(seq: number): Promise<boolean> {
     const message = await this.#read(seq);

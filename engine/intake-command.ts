@@ -1,6 +1,6 @@
 /**
- * A create as a message of the INTAKE stream and back. The message holds the whole command, its answer included, so that
- * whoever commits it later commits what was promised.
+ * A create as a message of the INTAKE stream and back. The message holds the whole command, its
+ * answer included, so that whoever commits it later commits what was promised.
  */
 import { intakeMessages } from "../proto/intake.ts";
 import type { IntakeMessage } from "../proto/intake.ts";

@@ -1,6 +1,6 @@
 /**
- * The worker over a real stream: order, what is buried, two workers at once, and a NATS server that is killed and
- * comes back. Waits poll, because what is awaited happens elsewhere.
+ * The worker over a real stream: order, what is buried, two workers at once, and a NATS server that
+ * is killed and comes back. Waits poll, because what is awaited happens elsewhere.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";

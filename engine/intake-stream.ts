@@ -1,7 +1,8 @@
 /**
- * The INTAKE stream behind the worker's port: a durable pull consumer, asked again and again with an end to each
- * question. A consumer whose server has died just does not answer, so each question has a deadline of ours, and after a
- * silence or a refusal the consumer is made sure of before the next. It has as many replicas as its stream.
+ * The INTAKE stream behind the worker's port: a durable pull consumer, asked again and again with
+ * an end to each question. A consumer whose server has died just does not answer, so each question
+ * has a deadline of ours, and after a silence or a refusal the consumer is made sure of before the
+ * next. It has as many replicas as its stream.
  */
 import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { createInbox, headers } from "@nats-io/transport-node";
@@ -69,7 +70,10 @@ export function streamIntake(nc: NatsConnection, prefix: string): IntakeQueue {
   };
 }
 
-/** What the consumer gives until it says that this is all. Rejects when it says nothing, or something else. */
+/**
+ * What the consumer gives until it says that this is all. Rejects when it says nothing, or
+ * something else.
+ */
 function ask(
   nc: NatsConnection,
   subject: string,
@@ -105,10 +109,14 @@ function ask(
 const statusOf = (message: Msg): number =>
   message.data.length === 0 ? (message.headers?.code ?? 0) : 0;
 
-/** The reply subject ends in `<stream sequence>.<consumer sequence>.<nanoseconds>.<pending>`, or a token more. */
+/**
+ * The reply subject ends in `<stream sequence>.<consumer sequence>.<nanoseconds>.<pending>`, or a
+ * token more.
+ */
 function itemOf(message: Msg): IntakeItem {
   const tokens = (message.reply ?? "").split(".");
-  // $JS.ACK.<stream>.<consumer>..., or with domain and account before the stream and a random token at the end.
+  // $JS.ACK.<stream>.<consumer>..., or with domain and account before the stream and a random token
+  // at the end.
   const from = tokens.length > 9 ? 4 + 3 : 2 + 3;
   const number = (at: number): number => Number(tokens[from + at] ?? 0);
   return {

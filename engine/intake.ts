@@ -1,12 +1,13 @@
 /**
- * The worker of the intake: commits the creates that were answered 202 while Postgres was away, in the order in which
- * they came, and tells their shards. It runs where shard 0 is owned; two at once, for a moment, do no harm, because a
- * create that is done twice is done once (D4).
+ * The worker of the intake: commits the creates that were answered 202 while Postgres was away, in
+ * the order in which they came, and tells their shards. It runs where shard 0 is owned; two at
+ * once, for a moment, do no harm, because a create that is done twice is done once (D4).
  *
- * A create leaves the intake when it is committed, or when it is proven that it never will be: the database refused its
- * data (`isRefusal`) several times over a while, and took a harmless write after each of them. Then it is buried: kept
- * beside the others for people (`intake-buried.ts`). Every other failure is an outage: the create waits, visibly, and
- * is tried again. One that fails while others can be committed is set aside and holds up nobody.
+ * A create leaves the intake when it is committed, or when it is proven that it never will be: the
+ * database refused its data (`isRefusal`) several times over a while, and took a harmless write
+ * after each of them. Then it is buried: kept beside the others for people (`intake-buried.ts`).
+ * Every other failure is an outage: the create waits, visibly, and is tried again. One that fails
+ * while others can be committed is set aside and holds up nobody.
  */
 import type { Millis } from "../proto/ids.ts";
 import type { Job } from "../proto/messages.ts";
@@ -39,9 +40,15 @@ export type IntakeItem = {
 
 /** The stream as the worker sees it; `intake-stream.ts` is the real one. */
 export type IntakeQueue = {
-  /** The oldest messages, in order, `max` at most; none when none came within `waitMs`. Rejects when the stream is away. */
+  /**
+   * The oldest messages, in order, `max` at most; none when none came within `waitMs`. Rejects when
+   * the stream is away.
+   */
   readonly fetch: (max: number, waitMs: number) => Promise<readonly IntakeItem[]>;
-  /** Keeps a copy where people find it, with the last error. Rejects when the stream did not take it. */
+  /**
+   * Keeps a copy where people find it, with the last error. Rejects when the stream did not take
+   * it.
+   */
   readonly bury: (item: IntakeItem, why: string, error?: unknown) => Promise<void>;
 };
 
@@ -97,7 +104,9 @@ export class Intake {
   readonly #held = new Map<number, Held>();
   #behind = 0;
   #heldAt: Millis = -Infinity;
-  /** Attempts in a row in which nothing could be committed and the database took no write either. */
+  /**
+   * Attempts in a row in which nothing could be committed and the database took no write either.
+   */
   #outages = 0;
 
   constructor(ports: IntakePorts) {
@@ -167,8 +176,9 @@ export class Intake {
   }
 
   /**
-   * New creates, but none while nothing can be committed: they keep their order in the stream. Waits no longer than until
-   * one in hand is due. A stop does not wait for what may come: that is given back.
+   * New creates, but none while nothing can be committed: they keep their order in the stream.
+   * Waits no longer than until one in hand is due. A stop does not wait for what may come: that is
+   * given back.
    */
   async #fetch(): Promise<readonly IntakeItem[]> {
     const dueAt = Math.min(...[...this.#held.values()].map(({ nextAt }) => nextAt));
@@ -191,7 +201,9 @@ export class Intake {
     return [];
   }
 
-  /** All that are due at once, so that they share a statement; told in their order. Never rejects. */
+  /**
+   * All that are due at once, so that they share a statement; told in their order. Never rejects.
+   */
   async #attempt(): Promise<void> {
     const now = this.#ports.clock.now();
     if (now - this.#heldAt >= HOLD_EVERY_MS) {
@@ -293,8 +305,8 @@ export class Intake {
     }
     if (outcome.outcome === "spent") return this.#buryOr(item, "spent");
     if (outcome.answer.fingerprint !== idempotency?.fingerprint) {
-      // The key was used for another body before Postgres went away, which nobody could know. Both were
-      // acknowledged, so both are deliveries (D3).
+      // The key was used for another body before Postgres went away, which nobody could know. Both
+      // were acknowledged, so both are deliveries (D3).
       return this.#commit(item, { ...command, idempotency: null });
     }
     if (idOf(outcome.answer.body) !== job.id) return this.#buryOr(item, "other_id");

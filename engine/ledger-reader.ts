@@ -1,6 +1,6 @@
 /**
- * Reads what the ledger has about one delivery, for the gateway's "why". It reads from the stream with a consumer of
- * its own that lives for one call; bounded in entries and in time.
+ * Reads what the ledger has about one delivery, for the gateway's "why". It reads from the stream
+ * with a consumer of its own that lives for one call; bounded in entries and in time.
  */
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JsMsg } from "@nats-io/jetstream";
@@ -17,8 +17,8 @@ const READ_DEADLINE_MS = 2_000;
 const INACTIVE_NANOS = 5_000_000_000;
 
 /**
- * The ledger of a delivery in the order of writing; empty when nothing is known. Rejects with DispatchError
- * `unavailable` when the stream does not answer in time.
+ * The ledger of a delivery in the order of writing; empty when nothing is known. Rejects with
+ * DispatchError `unavailable` when the stream does not answer in time.
  */
 export async function readLedger(
   nc: NatsConnection,
@@ -64,7 +64,10 @@ async function messagesOf(
   }
 }
 
-/** What is not ours, or from a newer version of us, is passed over: an explanation less, not an error. */
+/**
+ * What is not ours, or from a newer version of us, is passed over: an explanation less, not an
+ * error.
+ */
 function parse(data: Uint8Array): readonly LedgerEntry[] {
   try {
     const value: unknown = JSON.parse(Buffer.from(data).toString());

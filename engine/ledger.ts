@@ -1,7 +1,7 @@
 /**
- * The decision ledger's way to its stream: lines of one delivery are gathered for a moment and published as one
- * message, because the stream syncs to disk for each. Nothing waits for it; what does not fit is dropped and
- * counted. Losing its tail loses explanations, not truth.
+ * The decision ledger's way to its stream: lines of one delivery are gathered for a moment and
+ * published as one message, because the stream syncs to disk for each. Nothing waits for it; what
+ * does not fit is dropped and counted. Losing its tail loses explanations, not truth.
  */
 import type { DeliveryId, Millis } from "../proto/ids.ts";
 import { LEDGER_ENTRIES_MAX } from "../proto/limits.ts";

@@ -1,9 +1,10 @@
 /**
  * Brings a node up and takes it down, in order.
  *
- * Up: follow all cells and read their stream; listen to who else is there; then count as ready, and take what falls to
- * this node. Down: hand over; finish what is under way; save positions; flush; say goodbye. A message for a shard
- * that nobody listens on meets "no responders", and its sender tries again; what was committed is in Postgres.
+ * Up: follow all cells and read their stream; listen to who else is there; then count as ready, and
+ * take what falls to this node. Down: hand over; finish what is under way; save positions; flush;
+ * say goodbye. A message for a shard that nobody listens on meets "no responders", and its sender
+ * tries again; what was committed is in Postgres.
  */
 import type { ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -24,7 +25,9 @@ const DRAIN_DEADLINE_MS = 5_000;
 const LOOK_MS = 5;
 /** After a reconnect the gateways may need so long to be connected, too. */
 const REACHABLE_MS = 500;
-/** The relay of the outbox and the housekeeping run where this shard is owned: once in the cluster. */
+/**
+ * The relay of the outbox and the housekeeping run where this shard is owned: once in the cluster.
+ */
 export const SINGLETON_SHARD = 0 as ShardId;
 
 /** What a start found, for the log. */
@@ -106,7 +109,8 @@ async function rebuildIndex(runtime: Runtime): Promise<number> {
   const { log, cells, config } = runtime.options;
   try {
     const onMessage = (data: Uint8Array): void => runtime.replica.receive(data);
-    // What is older was saved as last-known, and comes with the couriers; the digests find what is missing still.
+    // What is older was saved as last-known, and comes with the couriers; the digests find what is
+    // missing still.
     const maxAgeMs = config.settings.LAST_KNOWN_MS;
     const subject = runtime.subjects.cellsAll;
     const read = await cells.read(subject, CELLS_DEADLINE_MS, onMessage, maxAgeMs);
@@ -119,7 +123,10 @@ async function rebuildIndex(runtime: Runtime): Promise<number> {
   }
 }
 
-/** Makes up for missed batches, one attempt at a time for each shard: all from the owner, else what the stream has. */
+/**
+ * Makes up for missed batches, one attempt at a time for each shard: all from the owner, else what
+ * the stream has.
+ */
 function closingGaps(runtime: Runtime): (shard: ShardId) => void {
   const reading = new Set<ShardId>();
   const close = async (shard: ShardId): Promise<void> => {

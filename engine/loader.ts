@@ -1,6 +1,7 @@
 /**
- * Reads what is durable of actors, for the host: at their activation, a bounded number at a time and until the
- * store answers, and once more at their own wish. Whether the actor is still wanted is looked at after each wait.
+ * Reads what is durable of actors, for the host: at their activation, a bounded number at a time
+ * and until the store answers, and once more at their own wish. Whether the actor is still wanted
+ * is looked at after each wait.
  */
 import type { HostMessage, HostPorts } from "./host-ports.ts";
 import { backOffMs } from "./io/clock.ts";
@@ -32,7 +33,9 @@ export class Loader {
   readonly #waiting = new Mailbox<Resident>(Number.MAX_SAFE_INTEGER);
   #running = 0;
 
-  /** `onLoaded` gets the message that begins the actor; null: there is no such delivery or courier. */
+  /**
+   * `onLoaded` gets the message that begins the actor; null: there is no such delivery or courier.
+   */
   constructor(
     ports: HostPorts,
     onLoaded: (resident: Resident, message: HostMessage | null) => void,
@@ -76,7 +79,10 @@ export class Loader {
     if (resident.mode !== "gone") this.#onLoaded(resident, message);
   }
 
-  /** Reads the row once more for an actor that asked for it and goes on meanwhile. A failure is not repeated. */
+  /**
+   * Reads the row once more for an actor that asked for it and goes on meanwhile. A failure is not
+   * repeated.
+   */
   async reload(resident: Resident, onRead: (message: HostMessage) => void): Promise<void> {
     if (resident.reloading) return;
     resident.reloading = true;

@@ -1,7 +1,8 @@
 /**
- * A bounded first-in-first-out queue: the mailbox of one actor. A full one refuses; nothing is pushed out, because
- * the sender of the newest message is the one who can still be told. Urgent entries (answers that the actor's own
- * step asked for) go before all others and are not counted against the bound: an actor has a few at most.
+ * A bounded first-in-first-out queue: the mailbox of one actor. A full one refuses; nothing is
+ * pushed out, because the sender of the newest message is the one who can still be told. Urgent
+ * entries (answers that the actor's own step asked for) go before all others and are not counted
+ * against the bound: an actor has a few at most.
  */
 
 /** The array is cut when so many places, and half of it, are behind us. */

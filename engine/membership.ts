@@ -1,6 +1,7 @@
 /**
- * Who is alive, as one node sees it: a pure fold of the heartbeats that it hears and of its own ticks. Nobody votes; every
- * node judges by what reaches itself, because losing a common table must never end healthy nodes (NATS.md, section 1).
+ * Who is alive, as one node sees it: a pure fold of the heartbeats that it hears and of its own
+ * ticks. Nobody votes; every node judges by what reaches itself, because losing a common table must
+ * never end healthy nodes (NATS.md, section 1).
  *
  *              beat                 silence > suspectMs
  *   unheard ----------> alive(since) ------------------> suspect
@@ -10,16 +11,19 @@
  *                             v
  *                           gone   (forgotten after a while, like a suspect)
  *
- *  M1  Time in which the observer itself stood still does not count as silence of others.
- *  M2  Who does not hear its own beats suspects nobody: it is the one that is cut off.
- *  M3  Beats of one node are taken in the order of their numbers; an older one changes nothing.
- *  M4  A peer that says it cannot commit is alive, and counts for nothing that needs Postgres.
+ * M1  Time in which the observer itself stood still does not count as silence of others.
+ * M2  Who does not hear its own beats suspects nobody: it is the one that is cut off.
+ * M3  Beats of one node are taken in the order of their numbers; an older one changes nothing.
+ * M4  A peer that says it cannot commit is alive, and counts for nothing that needs Postgres.
  */
 import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
 import type { StreamMessageOf } from "../proto/messages.ts";
 
 export type Beat = StreamMessageOf<"beat">;
-/** `starting`: follows, but does not count yet; `ready`: may own; `leaving`: hands over; `gone`: its last beat. */
+/**
+ * `starting`: follows, but does not count yet; `ready`: may own; `leaving`: hands over; `gone`: its
+ * last beat.
+ */
 export type Phase = Beat["phase"];
 
 export type Peer = {
@@ -86,7 +90,8 @@ function onBeat(state: Membership, beat: Beat, now: Millis): Membership {
   if (known !== undefined && beat.number <= known.number) return state;
   const isBlocked = beat.blocked === true;
   const wasBlocked = known !== undefined && known.blockedSince !== null;
-  // Whoever can commit again is as new as one who came back from silence: it is given nothing at once (M4).
+  // Whoever can commit again is as new as one who came back from silence: it is given nothing at
+  // once (M4).
   const isBack = known === undefined || known.isSuspect || (wasBlocked && !isBlocked);
   const peer: Peer = {
     node: beat.node,

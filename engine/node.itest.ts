@@ -1,6 +1,6 @@
 /**
- * A node over a real NATS and a real Postgres, with a gateway and couriers played by the test. Every wait
- * polls for a condition, because what is waited for happens in other processes.
+ * A node over a real NATS and a real Postgres, with a gateway and couriers played by the test.
+ * Every wait polls for a condition, because what is waited for happens in other processes.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

@@ -1,6 +1,7 @@
 /**
- * The dispatch node: composition root and process. The only file of the engine that knows the actors; it gives them to the
- * runtime as values. Signals and exit codes are those of every process of ours (`engine/service.ts`).
+ * The dispatch node: composition root and process. The only file of the engine that knows the
+ * actors; it gives them to the runtime as values. Signals and exit codes are those of every process
+ * of ours (`engine/service.ts`).
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -114,8 +115,9 @@ export type Node = {
 const UNHURRIED: Opening = { ending: new AbortController().signal, opened: () => undefined };
 
 /**
- * Starts a node in this process. Rejects when it cannot: nothing is left open then. `onLost` is called when its connection
- * to NATS closed for good and nobody asked for that. A start that is told to end leaves off at its next step and rejects.
+ * Starts a node in this process. Rejects when it cannot: nothing is left open then. `onLost` is
+ * called when its connection to NATS closed for good and nobody asked for that. A start that is
+ * told to end leaves off at its next step and rejects.
  */
 export async function startNode(
   config: Config,

@@ -1,6 +1,7 @@
 /**
- * Several nodes as processes over a real NATS and a real Postgres: who owns what is read from their beats and from the
- * store, and a gateway's own mail asks their actors. Every wait polls for a condition.
+ * Several nodes as processes over a real NATS and a real Postgres: who owns what is read from their
+ * beats and from the store, and a gateway's own mail asks their actors. Every wait polls for a
+ * condition.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * D5 as a property: whatever fails, and although two relays run at once, the stream has each delivery's events once and in
- * their order.
+ * D5 as a property: whatever fails, and although two relays run at once, the stream has each
+ *    delivery's events once and in their order.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -26,7 +26,10 @@ const row = (id: number, delivery: number, number: number): OutboxRow => ({
   },
 });
 
-/** What becomes of one attempt to publish: the stream takes it or not, after so long, and says so or not. */
+/**
+ * What becomes of one attempt to publish: the stream takes it or not, after so long, and says so or
+ * not.
+ */
 type Attempt = {
   readonly does: "takes" | "refuses" | "loses the message" | "loses the ack";
   readonly ms: number;

@@ -7,7 +7,10 @@ import { VirtualClock } from "./io/virtual-clock.ts";
 import { OutboxRelay } from "./outbox.ts";
 import type { OutboxRow } from "./store/port.ts";
 
-/** Event `id`, of the delivery whose name ends in `delivery`; its number is the id unless another is given. */
+/**
+ * Event `id`, of the delivery whose name ends in `delivery`; its number is the id unless another is
+ * given.
+ */
 const row = (
   id: number,
   delivery = 0,

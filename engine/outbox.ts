@@ -1,15 +1,18 @@
 /**
- * The relay of the outbox: committed events go to the EVENTS stream under their outbox id as message id, so that
- * a crash between publishing and marking neither loses nor doubles one (D5). It is woken by a nudge from whoever
- * committed, and looks by itself as well, because a nudge may be lost. Each event is also a hint for its delivery's
- * actor, which makes a lost direct message cost milliseconds instead of a sweep.
+ * The relay of the outbox: committed events go to the EVENTS stream under their outbox id as
+ * message id, so that a crash between publishing and marking neither loses nor doubles one (D5). It
+ * is woken by a nudge from whoever committed, and looks by itself as well, because a nudge may be
+ * lost. Each event is also a hint for its delivery's actor, which makes a lost direct message cost
+ * milliseconds instead of a sweep.
  *
- * The events of one delivery are published one after the other; one that fails holds back those behind it. So a row leaves
- * the outbox only when it and all before it are in the stream. That is also why two relays at once do no harm: what the
- * second publishes again, the stream drops by its id, and it never begins with an event whose predecessor is not there.
+ * The events of one delivery are published one after the other; one that fails holds back those
+ * behind it. So a row leaves the outbox only when it and all before it are in the stream. That is
+ * also why two relays at once do no harm: what the second publishes again, the stream drops by its
+ * id, and it never begins with an event whose predecessor is not there.
  *
- * A stream without a leader (an election of its servers takes seconds) is asked four times a second with the oldest event
- * alone; the first that is taken brings all others at once. The relay adds no more than that to an election.
+ * A stream without a leader (an election of its servers takes seconds) is asked four times a second
+ * with the oldest event alone; the first that is taken brings all others at once. The relay adds no
+ * more than that to an election.
  */
 import type { Millis } from "../proto/ids.ts";
 import { cloudEventHeaders } from "../proto/events.ts";
@@ -41,7 +44,10 @@ export type OutboxPorts = {
 type LineEnd = { readonly published: readonly OutboxRow[]; readonly failure: Error | null };
 
 const LOOK_MS = 250;
-/** Between two looks: at a steady stream of nudges, events share a query. Nobody is told later than this for it. */
+/**
+ * Between two looks: at a steady stream of nudges, events share a query. Nobody is told later than
+ * this for it.
+ */
 const GAP_MS = 20;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 250;
@@ -167,7 +173,10 @@ export class OutboxRelay {
   }
 }
 
-/** The rows by delivery, each line in the order of its event numbers; lines in the order of their oldest rows. */
+/**
+ * The rows by delivery, each line in the order of its event numbers; lines in the order of their
+ * oldest rows.
+ */
 export function linesOf(rows: readonly OutboxRow[]): readonly (readonly OutboxRow[])[] {
   const lines = new Map<string, OutboxRow[]>();
   for (const row of rows) {

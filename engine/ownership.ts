@@ -1,15 +1,16 @@
 /**
- * A shard's life on this node, as a pure machine, and the shell around it that asks Postgres for epochs and listens on the
- * subjects of what it owns. Being the owner here is a belief: every decision is conditional on the epoch in the store
- * (D8), and the first `fenced`, or the first sight of a higher epoch, ends the belief.
+ * A shard's life on this node, as a pure machine, and the shell around it that asks Postgres for
+ * epochs and listens on the subjects of what it owns. Being the owner here is a belief: every
+ * decision is conditional on the epoch in the store (D8), and the first `fenced`, or the first
+ * sight of a higher epoch, ends the belief.
  *
  *   standby --take--> taking --taken--> owner --yield--> yielding --yielded--> standby
  *      ^                 |               |                  |
  *      +-----failed------+-fenced, seen--+---fenced, seen---+
  *
- *  O1  Only an owner listens; an owner or one that yields may write.
- *  O2  An epoch never goes back: a late or repeated answer with a lower one changes nothing.
- *  O3  What is not owned is followed, and the other way round.
+ * O1  Only an owner listens; an owner or one that yields may write.
+ * O2  An epoch never goes back: a late or repeated answer with a lower one changes nothing.
+ * O3  What is not owned is followed, and the other way round.
  */
 import type { Epoch, ShardId } from "../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
@@ -91,8 +92,9 @@ export class Ownership {
   }
 
   /**
-   * Takes those of these shards whose epoch is still the one known here, and gives them. Where somebody else was faster
-   * the epochs are read again. Rejects when the store is away; then nothing is taken.
+   * Takes those of these shards whose epoch is still the one known here, and gives them. Where
+   * somebody else was faster the epochs are read again. Rejects when the store is away; then
+   * nothing is taken.
    */
   async take(shards: readonly ShardId[]): Promise<readonly ShardId[]> {
     for (const shard of shards) this.#on(shard, { type: "take" });

@@ -1,12 +1,14 @@
 /**
- * Who should own what, as one node works it out: pure, from the live nodes and what they say they own. Nobody assigns; all
- * nodes compute the same ranks, and where their views differ for a moment the epochs in Postgres decide.
+ * Who should own what, as one node works it out: pure, from the live nodes and what they say they
+ * own. Nobody assigns; all nodes compute the same ranks, and where their views differ for a moment
+ * the epochs in Postgres decide.
  *
- *  P1  A shard that a live node claims is never taken from it: the owner hands it over.
- *  P2  Without hearing itself a node takes nothing (it is the one that is cut off).
- *  P3  An owner hands over only to a node that has been alive for a while, unless it leaves itself.
- *  P4  The one exception to P1: an owner that has said for BLOCKED_KEEPS_MS that it cannot commit loses its shards to nodes
- *      that could all that time. Where nobody can, or only just can again, everybody keeps what it has.
+ * P1  A shard that a live node claims is never taken from it: the owner hands it over.
+ * P2  Without hearing itself a node takes nothing (it is the one that is cut off).
+ * P3  An owner hands over only to a node that has been alive for a while, unless it leaves itself.
+ * P4  The one exception to P1: an owner that has said for BLOCKED_KEEPS_MS that it cannot commit
+ *     loses its shards to nodes that could all that time. Where nobody can, or only just can again,
+ *     everybody keeps what it has.
  */
 import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
 import { BLOCKED_KEEPS_MS } from "../proto/limits.ts";

@@ -1,8 +1,8 @@
 /**
- * Positions for those who look on: gateways name the couriers that entitled people watch, for a while (a lease), and are told
- * a moment after one of them moved, all shards of this node in one message; `where` and `fleet` are answered from the
- * index. Who may see whom is the gateway's business, and how often. Positions of couriers nobody watches are not sent
- * anywhere.
+ * Positions for those who look on: gateways name the couriers that entitled people watch, for a
+ * while (a lease), and are told a moment after one of them moved, all shards of this node in one
+ * message; `where` and `fleet` are answered from the index. Who may see whom is the gateway's
+ * business, and how often. Positions of couriers nobody watches are not sent anywhere.
  */
 import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -25,7 +25,10 @@ export type PositionsPorts = {
 type Part = StreamMessageOf<"moved">["parts"][number];
 type Position = Part["positions"][number];
 
-/** What one gateway watches in one shard; the number of the record that it was sent last, for each courier. */
+/**
+ * What one gateway watches in one shard; the number of the record that it was sent last, for each
+ * courier.
+ */
 type Lease = {
   readonly gateway: string;
   readonly shard: ShardId;
@@ -65,7 +68,9 @@ export class Positions {
     return count;
   }
 
-  /** A `watch` message on the subject of a shard: it replaces this gateway's list for that shard. */
+  /**
+   * A `watch` message on the subject of a shard: it replaces this gateway's list for that shard.
+   */
   onWatch(shard: ShardId, message: BusMessage): void {
     const watch = streamMessages.decode(message.data);
     if (watch?.type !== "watch") return;
@@ -133,7 +138,10 @@ export class Positions {
     message.respond(fleetPart(record === null ? [] : [record]));
   }
 
-  /** A `fleet` request: one answer, or several where they are many; an empty one when there is nobody. */
+  /**
+   * A `fleet` request: one answer, or several where they are many; an empty one when there is
+   * nobody.
+   */
   onFleet(message: BusMessage): void {
     const fleet = streamMessages.decode(message.data);
     if (fleet?.type !== "fleet") return;

@@ -34,11 +34,13 @@ describe("the fold of batches", () => {
   };
 
   it("takes batches in order, wherever it began", () => {
-    expect(foldAll([[2, 7], [2, 8], [2, 9]])).toEqual(["applied", "applied", "applied"]); // prettier-ignore
+    // prettier-ignore
+    expect(foldAll([[2, 7], [2, 8], [2, 9]])).toEqual(["applied", "applied", "applied"]);
   });
 
   it("sees a gap once, and goes on behind it", () => {
-    expect(foldAll([[2, 1], [2, 4], [2, 5]])).toEqual(["applied", "gap", "applied"]); // prettier-ignore
+    // prettier-ignore
+    expect(foldAll([[2, 1], [2, 4], [2, 5]])).toEqual(["applied", "gap", "applied"]);
   });
 
   it("knows repeats and late ones", () => {
@@ -132,7 +134,8 @@ describe("publishing", () => {
       replica.publish(record("a", no), SHARD);
       await clock.advance(50);
     }
-    expect(published.map((p) => [p.epoch, p.number])).toEqual([[7, 1], [7, 2], [8, 1]]); // prettier-ignore
+    // prettier-ignore
+    expect(published.map((p) => [p.epoch, p.number])).toEqual([[7, 1], [7, 2], [8, 1]]);
   });
 
   it("forgets robots that go off shift, everywhere: their tests are over, and the room is for people", async () => {

@@ -1,14 +1,15 @@
 /**
- * The replica of the fleet: courier records of own shards go to the CELLS stream in batches, those of other nodes
- * come in and are folded into the same index. Own records are applied at once; the batch is for the others. A record is
- * absolute, and the index keeps the one with the highest number of its courier, so repeats, gaps and late batches can only
- * leave a courier a little old, never wrong.
+ * The replica of the fleet: courier records of own shards go to the CELLS stream in batches, those
+ * of other nodes come in and are folded into the same index. Own records are applied at once; the
+ * batch is for the others. A record is absolute, and the index keeps the one with the highest
+ * number of its courier, so repeats, gaps and late batches can only leave a courier a little old,
+ * never wrong.
  *
- * What a follower missed it gets from the owner (`snapshot`), or from the stream when the owner does not answer; digests
- * (`digests.ts`) find what neither numbers nor gaps show.
+ * What a follower missed it gets from the owner (`snapshot`), or from the stream when the owner
+ * does not answer; digests (`digests.ts`) find what neither numbers nor gaps show.
  *
- *  R1  Batches of a shard are numbered 1, 2, 3 ... under one epoch; a follower sees each gap.
- *  R2  A batch of an older epoch changes nothing (D8).
+ * R1  Batches of a shard are numbered 1, 2, 3 ... under one epoch; a follower sees each gap.
+ * R2  A batch of an older epoch changes nothing (D8).
  */
 import type { CellId, CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -24,12 +25,15 @@ export type RecordsBatch = StreamMessageOf<"records">;
 export type FollowState = { readonly epoch: number; readonly number: number };
 
 /**
- * What a batch is to a follower: the next one, one that was seen or is of an older owner, or one after a gap (which
- * is applied all the same, and what lies between is read from the stream).
+ * What a batch is to a follower: the next one, one that was seen or is of an older owner, or one
+ * after a gap (which is applied all the same, and what lies between is read from the stream).
  */
 export type Fold = "applied" | "gap" | "old";
 
-/** Pure: the new state, and what the batch was. A first batch is no gap: the follower has just begun. */
+/**
+ * Pure: the new state, and what the batch was. A first batch is no gap: the follower has just
+ * begun.
+ */
 export function foldBatch(
   state: FollowState | null,
   batch: FollowState,
@@ -65,7 +69,10 @@ export type ReplicaPorts = {
   readonly epochOf: (shard: ShardId) => number | null;
   /** False when the epoch is an old one; a higher one is taken note of. */
   readonly see: (shard: ShardId, epoch: Epoch) => boolean;
-  /** A record was newer than the one known. `moved`: it is in another cell, or in one for the first time. */
+  /**
+   * A record was newer than the one known. `moved`: it is in another cell, or in one for the first
+   * time.
+   */
   readonly onApplied: (before: CourierRecord | null, after: CourierRecord, moved: boolean) => void;
   /** Batches of a shard were missed; they are in the stream. */
   readonly onGap: (shard: ShardId) => void;
@@ -97,7 +104,9 @@ export class Replica {
     this.#ports.clock.after(this.#ports.batchMs, () => this.flush());
   }
 
-  /** A batch from another node or from the stream. Ours come back from the stream at a start only. */
+  /**
+   * A batch from another node or from the stream. Ours come back from the stream at a start only.
+   */
   receive(data: Uint8Array): void {
     const batch = streamMessages.decode(data);
     if (batch?.type !== "records") return this.#ports.onCount("malformed");
@@ -114,7 +123,10 @@ export class Replica {
     this.#ports.onGap(batch.shard as ShardId);
   }
 
-  /** All records of an owned shard with the number of its last batch, for a follower; null when it is not ours. */
+  /**
+   * All records of an owned shard with the number of its last batch, for a follower; null when it
+   * is not ours.
+   */
   snapshot(shard: ShardId, records: readonly CourierRecord[]): Uint8Array | null {
     const epoch = this.#ports.epochOf(shard);
     if (epoch === null) return null;
@@ -145,7 +157,10 @@ export class Replica {
     return this.#followed.get(shard) ?? null;
   }
 
-  /** Records of a batch read again to close a gap: without looking at its number, but never of an older epoch. */
+  /**
+   * Records of a batch read again to close a gap: without looking at its number, but never of an
+   * older epoch.
+   */
   receiveAgain(data: Uint8Array): void {
     const batch = streamMessages.decode(data);
     if (batch?.type !== "records") return this.#ports.onCount("malformed");
@@ -156,7 +171,8 @@ export class Replica {
   /** Into the index of this node. */
   apply(record: CourierRecord): void {
     const { index, onApplied } = this.#ports;
-    // A robot whose test is over never comes back: however many tests there were, the room is there for people.
+    // A robot whose test is over never comes back: however many tests there were, the room is there
+    // for people.
     if (isRobot(record.courier) && !record.online) {
       index.remove(record.courier, record.no);
       return;

@@ -1,6 +1,6 @@
 /**
- * The actors in memory: by kind and id, those that are parked, and a walk that finds idle ones a few at a time,
- * because a million actors cannot be looked at in one go. Knows nothing of steps.
+ * The actors in memory: by kind and id, those that are parked, and a walk that finds idle ones a
+ * few at a time, because a million actors cannot be looked at in one go. Knows nothing of steps.
  */
 import type { Millis, ShardId } from "../proto/ids.ts";
 import type { ActorKey, Kind } from "../proto/posts.ts";
@@ -113,7 +113,9 @@ export class Residents {
   }
 }
 
-/** How many actors one call looks at: a million are seen within two minutes at one call a second. */
+/**
+ * How many actors one call looks at: a million are seen within two minutes at one call a second.
+ */
 const LOOKED_AT_PER_CALL = 10_000;
 
 /** Finds actors without a message for a while, going round and round. */

@@ -1,4 +1,7 @@
-/** Runs robots over the store in memory: what they do twice, what they leave alone, and how they go home. */
+/**
+ * Runs robots over the store in memory: what they do twice, what they leave alone, and how they go
+ * home.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { robotDeeds } from "../actors/robot.ts";
 import type { NodeId, ShardId } from "../proto/ids.ts";

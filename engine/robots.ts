@@ -1,8 +1,9 @@
 /**
- * Runs the robots of test mode: once a second the open tests of the shards that this node owns are read, and what their
- * robots would do now is done, by the statements and the messages that couriers' doors use. There is no state but the
- * rows: a test goes on wherever its shard goes, and two nodes that both believe to own a shard do the same thing twice,
- * which changes nothing. Without tests it is one look at an index a second.
+ * Runs the robots of test mode: once a second the open tests of the shards that this node owns are
+ * read, and what their robots would do now is done, by the statements and the messages that
+ * couriers' doors use. There is no state but the rows: a test goes on wherever its shard goes, and
+ * two nodes that both believe to own a shard do the same thing twice, which changes nothing.
+ * Without tests it is one look at an index a second.
  */
 import type { LngLat } from "../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis, NodeId, ShardId } from "../proto/ids.ts";
@@ -50,7 +51,9 @@ export class Robots {
     this.#ports = ports;
   }
 
-  /** One step, for `repeat`: resolves to the pause before the next one, milliseconds. Never rejects. */
+  /**
+   * One step, for `repeat`: resolves to the pause before the next one, milliseconds. Never rejects.
+   */
   async once(): Promise<number> {
     try {
       await this.#step();

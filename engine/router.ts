@@ -1,7 +1,8 @@
 /**
- * Brings messages to actors: into this node's host when it owns their shard, else over NATS to whoever does, batched
- * by shard. It checks ids on the way in, because an id becomes part of subjects and of the choice of a shard. A
- * message for a shard that nobody owns is lost here; the sweep and the senders' own retries make up for it.
+ * Brings messages to actors: into this node's host when it owns their shard, else over NATS to
+ * whoever does, batched by shard. It checks ids on the way in, because an id becomes part of
+ * subjects and of the choice of a shard. A message for a shard that nobody owns is lost here; the
+ * sweep and the senders' own retries make up for it.
  */
 import type { ShardId } from "../proto/ids.ts";
 import { SHARD_MESSAGES_MAX } from "../proto/limits.ts";
@@ -37,7 +38,9 @@ export type RouterPorts = {
   readonly onCount: (what: RouterCount, messages: number) => void;
 };
 
-/** Messages that may wait for one shard until the next flush; a flush follows within the same turn. */
+/**
+ * Messages that may wait for one shard until the next flush; a flush follows within the same turn.
+ */
 const WAITING_MAX_MSGS = 20_000;
 
 export class Router {

@@ -1,6 +1,7 @@
 /**
- * Whose turn it is: actors with a message to handle, in two queues. Those in the middle of something that a step has
- * begun go before those with something new, so that an overloaded host finishes what it does.
+ * Whose turn it is: actors with a message to handle, in two queues. Those in the middle of
+ * something that a step has begun go before those with something new, so that an overloaded host
+ * finishes what it does.
  */
 import { Mailbox } from "./mailbox.ts";
 import type { Resident } from "./residents.ts";

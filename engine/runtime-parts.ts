@@ -1,4 +1,7 @@
-/** Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions, the sweep. Wiring, no logic. */
+/**
+ * Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions,
+ * the sweep. Wiring, no logic.
+ */
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { Millis } from "../proto/ids.ts";
 import { Digests } from "./digests.ts";
@@ -43,8 +46,9 @@ export function makeHeart(runtime: Runtime): Heart {
 }
 
 /**
- * Without NATS no offer reaches a phone, and a courier who has let one lapse unseen would not be asked again: so nobody is
- * found then, and the delivery waits where couriers who look for work see it.
+ * Without NATS no offer reaches a phone, and a courier who has let one lapse unseen would not be
+ * asked again: so nobody is found then, and the delivery waits where couriers who look for work see
+ * it.
  */
 export const searchWhileConnected =
   (bus: Pick<Bus, "status">, search: (query: SearchQuery, now: Millis) => SearchResult) =>

@@ -1,7 +1,7 @@
 /**
- * A node without its process: wires host, ownership, router, replica, relay and the rest together over given
- * connections. The actors and the index come in as values (`Domain`), so that nothing here knows what they mean.
- * Bringing it up and down in order is `lifecycle.ts`.
+ * A node without its process: wires host, ownership, router, replica, relay and the rest together
+ * over given connections. The actors and the index come in as values (`Domain`), so that nothing
+ * here knows what they mean. Bringing it up and down in order is `lifecycle.ts`.
  */
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { CellId, CourierId, DeliveryId, Epoch, Millis } from "../proto/ids.ts";
@@ -76,7 +76,9 @@ export type RuntimeOptions = {
   readonly intake: IntakeQueue;
   readonly store: Store;
   readonly domain: Domain;
-  /** Makes sure of the streams where shard 0 is owned; without it, as in a simulation, nobody does. */
+  /**
+   * Makes sure of the streams where shard 0 is owned; without it, as in a simulation, nobody does.
+   */
   readonly keeper?: Pick<StreamKeeper, "start" | "stop" | "nudge">;
 };
 
@@ -85,7 +87,9 @@ const CELLS_OUTSTANDING_MAX = 1_000;
 /** More than a thousand small messages a second: an ack for each would double the traffic. */
 const CELLS_ACK_EVERY = 16;
 const LEDGER_OUTSTANDING_MAX = 20_000;
-/** Longer than an ack ever takes; one under way when the stream's leader dies does not come at all. */
+/**
+ * Longer than an ack ever takes; one under way when the stream's leader dies does not come at all.
+ */
 const EVENT_ACK_TIMEOUT_MS = 1_000;
 
 export class Runtime {
@@ -334,7 +338,9 @@ export class Runtime {
     });
   }
 
-  /** An event tells the delivery's actor what it may have missed; where it has not, nothing changes. */
+  /**
+   * An event tells the delivery's actor what it may have missed; where it has not, nothing changes.
+   */
   #hint(event: DeliveryEvent): void {
     const id = event.delivery_id;
     if (!isDeliveryId(id)) return;

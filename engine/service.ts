@@ -1,5 +1,6 @@
 /**
- * The life of a process of ours, the same for gateways and nodes: settings, start, readiness, an orderly end, exit code.
+ * The life of a process of ours, the same for gateways and nodes: settings, start, readiness, an
+ * orderly end, exit code.
  *
  *   starting --started--> ready --told to end--> stopping --done--> exit 0
  *      |  told to end: what was opened is closed, exit 0             |  deadline: exit 1
@@ -16,16 +17,27 @@ import type { Log } from "./io/log.ts";
 import { Output } from "./io/output.ts";
 import type { EndRequests } from "./io/signals.ts";
 
-/** 0: ended in order. 1: it could not start, or something broke. 2: the settings cannot be used; starting again will not help. */
+/**
+ * 0: ended in order. 1: it could not start, or something broke. 2: the settings cannot be used;
+ * starting again will not help.
+ */
 export const EXIT = { ok: 0, failed: 1, settings: 2 } as const;
-/** Closing what a start had opened may take so long, milliseconds; the rest is cut off with the process. */
+/**
+ * Closing what a start had opened may take so long, milliseconds; the rest is cut off with the
+ * process.
+ */
 const CLOSE_DEADLINE_MS = 3_000;
 
 /** What a start is given. */
 export type Opening = {
-  /** Aborted when the process is told to end. A start that waits for somebody may leave off then. */
+  /**
+   * Aborted when the process is told to end. A start that waits for somebody may leave off then.
+   */
   readonly ending: AbortSignal;
-  /** Notes how what was just opened is closed: last opened, first closed, once, when the start comes to nothing. */
+  /**
+   * Notes how what was just opened is closed: last opened, first closed, once, when the start comes
+   * to nothing.
+   */
   readonly opened: (close: () => Promise<unknown> | void) => void;
 };
 
@@ -60,7 +72,10 @@ export function readConfigOrExit(env: Environment, role: "gateway" | "node"): Co
   }
 }
 
-/** Runs a service until it is told to end, and ends the process. Resolves when it has asked for the exit. */
+/**
+ * Runs a service until it is told to end, and ends the process. Resolves when it has asked for the
+ * exit.
+ */
 export async function runService(options: ServiceOptions): Promise<void> {
   const { name, log, requests, stopDeadlineMs } = options;
   const exit = options.exit ?? ((code: number) => process.exit(code));
@@ -121,7 +136,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
   clearTimeout(late);
 }
 
-/** Tells whoever started this process over a channel. It may be gone by now, which is no reason to fail. */
+/**
+ * Tells whoever started this process over a channel. It may be gone by now, which is no reason to
+ * fail.
+ */
 function sayReady(): void {
   process.send?.({ ready: true }, () => undefined);
 }

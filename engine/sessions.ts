@@ -1,6 +1,7 @@
 /**
- * Frames from courier actors to their apps' sessions: gathered for each gateway within one turn of the event loop and
- * sent as one message. Lost when the gateway is gone: the courier's next session shows live offers again.
+ * Frames from courier actors to their apps' sessions: gathered for each gateway within one turn of
+ * the event loop and sent as one message. Lost when the gateway is gone: the courier's next session
+ * shows live offers again.
  */
 import { encodeSessionPosts } from "../proto/messages.ts";
 import type { SessionPost } from "../proto/messages.ts";

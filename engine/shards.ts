@@ -1,8 +1,8 @@
 /**
  * Which shard a thing lives in, and which node should own a shard. Both are pure functions of their
- * arguments, the same in every process and for ever: the shard of a pickup is part of the delivery's id, and
- * couriers are found by theirs. Changing a hash or SHARD_RESOLUTION means a new cluster; the vectors in the test
- * pin both.
+ * arguments, the same in every process and for ever: the shard of a pickup is part of the
+ * delivery's id, and couriers are found by theirs. Changing a hash or SHARD_RESOLUTION means a new
+ * cluster; the vectors in the test pin both.
  */
 import { cellOf, shardCell } from "../actors/geo.ts";
 import type { LngLat } from "../proto/geo.ts";
@@ -15,9 +15,9 @@ import type { Kind } from "../proto/posts.ts";
 const CELL_PATTERN = /^8[0-9a-f]{14}$/;
 
 /**
- * FNV-1a with 32 bits (Fowler, Noll, Vo) over UTF-16 units, followed by the finalizer of MurmurHash3
- * (A. Appleby), because the low bits of FNV alone are poor on names that differ only at their end.
- * All our keys are ASCII, for which units and bytes are the same.
+ * FNV-1a with 32 bits (Fowler, Noll, Vo) over UTF-16 units, followed by the finalizer of
+ * MurmurHash3 (A. Appleby), because the low bits of FNV alone are poor on names that differ only at
+ * their end. All our keys are ASCII, for which units and bytes are the same.
  */
 export function hash32(text: string): number {
   let hash = 0x811c9dc5;
@@ -27,7 +27,10 @@ export function hash32(text: string): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** Spreads evenly over `shards` without the division's bias mattering (2^32 is far above SHARDS_MAX). */
+/**
+ * Spreads evenly over `shards` without the division's bias mattering (2^32 is far above
+ * SHARDS_MAX).
+ */
 const toShard = (hash: number, shards: number): ShardId => (hash % shards) as ShardId;
 
 /** The shard of a cell and of every delivery picked up in it. Throws on what is not a cell. */
@@ -38,8 +41,8 @@ export const shardOfCell = (
 ): ShardId => toShard(hash32(shardCell(cell, resolution)), shards);
 
 /**
- * The shard of a pickup. By way of its cell, because a point may lie in a cell without lying in that cell's
- * parent: H3 cells do not tile their parents exactly.
+ * The shard of a pickup. By way of its cell, because a point may lie in a cell without lying in
+ * that cell's parent: H3 cells do not tile their parents exactly.
  */
 export const shardOfPoint = (
   point: LngLat,
@@ -73,9 +76,9 @@ export function shardOfActor(
 }
 
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1998): all nodes, the one that should own the shard first, the next two
- * its standbys. Every process computes the same, in whatever order it knows the nodes; when a node goes or
- * comes, only its own shards move.
+ * Rendezvous hashing (Thaler and Ravishankar, 1998): all nodes, the one that should own the shard
+ * first, the next two its standbys. Every process computes the same, in whatever order it knows the
+ * nodes; when a node goes or comes, only its own shards move.
  */
 export function rank(shard: ShardId, nodes: readonly string[]): string[] {
   return nodes

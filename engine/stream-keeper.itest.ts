@@ -1,6 +1,7 @@
 /**
- * Streams that are lost or changed while everything runs: on a real server that loses its disk, on one that somebody
- * edits, and on one whose disk is full (a limit on the size of its files, which fails writes in the same way).
+ * Streams that are lost or changed while everything runs: on a real server that loses its disk, on
+ * one that somebody edits, and on one whose disk is full (a limit on the size of its files, which
+ * fails writes in the same way).
  */
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";

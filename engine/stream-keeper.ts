@@ -1,15 +1,18 @@
 /**
- * Streams are made sure of for as long as a process runs, not only at its start: a server comes back with an empty disk,
- * somebody deletes or changes a stream, a disk fills up. Looks come at an interval, sooner after a reconnect or a failed
- * publish, never two at once and never closer together than a bound. Where shard 0 is owned a look makes what is missing;
- * elsewhere it only looks.
+ * Streams are made sure of for as long as a process runs, not only at its start: a server comes
+ * back with an empty disk, somebody deletes or changes a stream, a disk fills up. Looks come at an
+ * interval, sooner after a reconnect or a failed publish, never two at once and never closer
+ * together than a bound. Where shard 0 is owned a look makes what is missing; elsewhere it only
+ * looks.
  */
 import { STREAMS_GAP_MS, STREAMS_LOOK_MS, STREAMS_RETRY_MAX_MS } from "../proto/limits.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { backOffMs } from "./io/clock.ts";
 import type { CancelTimer, Clock } from "./io/clock.ts";
 
-/** What is wrong with which stream, in words; empty when all are there, as asked, and take messages. */
+/**
+ * What is wrong with which stream, in words; empty when all are there, as asked, and take messages.
+ */
 export type StreamTroubles = ReadonlyMap<StreamKey, string>;
 
 export type StreamKeeperPorts = {
@@ -46,7 +49,10 @@ export class StreamKeeper {
     this.#arm(0);
   }
 
-  /** Ends after the look under way; what was found is forgotten, since another process looks from now on. */
+  /**
+   * Ends after the look under way; what was found is forgotten, since another process looks from
+   * now on.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel();

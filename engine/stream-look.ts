@@ -1,8 +1,9 @@
 /**
- * One look at the streams, for `stream-keeper.ts`: whether each is there and as asked, and whether it takes messages. A
- * stream on a disk that was full stays switched off when there is room again, and says so to nobody: publishes to it get
- * no answer at all (nats-server 2.15.1). What tells is a call that must write and cannot change anything: deleting a
- * message whose number no stream ever reaches.
+ * One look at the streams, for `stream-keeper.ts`: whether each is there and as asked, and whether
+ * it takes messages. A stream on a disk that was full stays switched off when there is room again,
+ * and says so to nobody: publishes to it get no answer at all (nats-server 2.15.1). What tells is a
+ * call that must write and cannot change anything: deleting a message whose number no stream ever
+ * reaches.
  */
 import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -33,7 +34,9 @@ export type StreamLookOptions = Pick<Config, "natsPrefix" | "natsReplicas" | "st
   readonly onMade?: (stream: string) => void;
 };
 
-/** Resolves to what is wrong with which stream. Rejects while JetStream as a whole does not answer. */
+/**
+ * Resolves to what is wrong with which stream. Rejects while JetStream as a whole does not answer.
+ */
 export async function lookAtStreams(options: StreamLookOptions): Promise<StreamTroubles> {
   const { nc, natsPrefix, natsReplicas, streamBytes, makes } = options;
   const api = await jetstreamManager(nc, { checkAPI: false, timeout: STREAMS_CALL_TIMEOUT_MS });

@@ -1,8 +1,9 @@
 /**
- * Publishing to a stream without waiting: for replicas and explanations, whose loss costs little. The acks come
- * back to one inbox and are only counted; when too many are outstanding the stream is not keeping up, or is away,
- * and what comes next is dropped and counted instead of piling up. Where messages are many and small, an ack is asked for
- * only with one of several: it speaks for those before it.
+ * Publishing to a stream without waiting: for replicas and explanations, whose loss costs little.
+ * The acks come back to one inbox and are only counted; when too many are outstanding the stream is
+ * not keeping up, or is away, and what comes next is dropped and counted instead of piling up.
+ * Where messages are many and small, an ack is asked for only with one of several: it speaks for
+ * those before it.
  */
 import { refusalIn } from "./event-publisher.ts";
 import type { Millis } from "../proto/ids.ts";

@@ -1,8 +1,8 @@
 /**
- * The gate of the streams: makes or updates CELLS, LEDGER, EVENTS and INTAKE as `proto/subjects.ts` says, and refuses to
- * start when the server's echo differs from what was asked. An older server accepts settings that it does not
- * know and drops them silently (a stream without its limits, ids that are not deduplicated), which nobody would
- * notice before the day it matters.
+ * The gate of the streams: makes or updates CELLS, LEDGER, EVENTS and INTAKE as `proto/subjects.ts`
+ * says, and refuses to start when the server's echo differs from what was asked. An older server
+ * accepts settings that it does not know and drops them silently (a stream without its limits, ids
+ * that are not deduplicated), which nobody would notice before the day it matters.
  */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { JetStreamAccountStats, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
@@ -74,7 +74,10 @@ export function wantedStream(
   };
 }
 
-/** Settings of the server's own that somebody may have changed by hand, and that would spoil a stream of ours. */
+/**
+ * Settings of the server's own that somebody may have changed by hand, and that would spoil a
+ * stream of ours.
+ */
 const UNTOUCHED = {
   sealed: false,
   no_ack: false,
@@ -84,7 +87,10 @@ const UNTOUCHED = {
   max_consumers: -1,
 } as const satisfies Partial<StreamConfig>;
 
-/** Where the echo is not what was asked for. A setting that the server does not name has its default. */
+/**
+ * Where the echo is not what was asked for. A setting that the server does not name has its
+ * default.
+ */
 export function differences(wanted: WantedStream, echoed: StreamConfig): StreamDifference[] {
   const echoOf = (field: string): unknown => echoed[field as keyof StreamConfig];
   const untouched = Object.entries(UNTOUCHED).filter(([field]) => echoOf(field) !== undefined);
@@ -102,7 +108,10 @@ export function differences(wanted: WantedStream, echoed: StreamConfig): StreamD
 export class StreamStorageError extends Error {
   override readonly name = "StreamStorageError";
 
-  /** `reservedBytes`: what all streams of this account have set aside in that storage; null when it is unknown. */
+  /**
+   * `reservedBytes`: what all streams of this account have set aside in that storage; null when it
+   * is unknown.
+   */
   constructor(
     key: StreamKey,
     wanted: WantedStream,
@@ -124,7 +133,10 @@ export class StreamStorageError extends Error {
 
 const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`;
 
-/** Codes by which a server says that its storage, its memory, the account's share or its peers do not suffice. */
+/**
+ * Codes by which a server says that its storage, its memory, the account's share or its peers do
+ * not suffice.
+ */
 const NO_ROOM: ReadonlySet<number> = new Set([10_002, 10_005, 10_023, 10_028, 10_047]);
 
 /** The part of the JetStream manager that the gate needs. */
@@ -134,9 +146,9 @@ export type StreamsApi = {
 };
 
 /**
- * Makes sure of all streams. Throws StreamMismatchError, StreamStorageError, or the client's error when the server refuses outright
- * (a stream of that name with another storage, say). Transient refusals during an election are not retried
- * here: the node's start does that, by `isTransient`.
+ * Makes sure of all streams. Throws StreamMismatchError, StreamStorageError, or the client's error
+ * when the server refuses outright (a stream of that name with another storage, say). Transient
+ * refusals during an election are not retried here: the node's start does that, by `isTransient`.
  */
 export async function ensureStreams(
   api: StreamsApi,
@@ -152,8 +164,8 @@ export async function ensureStreams(
 }
 
 /**
- * Makes sure of one stream and resolves to what of it still differs. Rejects with StreamStorageError or the client's
- * error. `onMade` is called when it was not there.
+ * Makes sure of one stream and resolves to what of it still differs. Rejects with
+ * StreamStorageError or the client's error. `onMade` is called when it was not there.
  */
 export async function ensureStream(
   api: StreamsApi,

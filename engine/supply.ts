@@ -1,11 +1,13 @@
 /**
- * Tells waiting deliveries of couriers who became free, so that the backlog is woken and not polled. It knows which cells
- * of this node have a backlog and since when; a courier who becomes free, has room for one more offer, or moves to
- * another cell while free, is announced to the few of them within reach whose oldest delivery has waited longest. A
- * cell that is passed over loses nothing: the next courier, or the delivery's own look around, comes to it.
+ * Tells waiting deliveries of couriers who became free, so that the backlog is woken and not
+ * polled. It knows which cells of this node have a backlog and since when; a courier who becomes
+ * free, has room for one more offer, or moves to another cell while free, is announced to the few
+ * of them within reach whose oldest delivery has waited longest. A cell that is passed over loses
+ * nothing: the next courier, or the delivery's own look around, comes to it.
  *
- * A delivery that found nobody is not yet in the backlog while that is being recorded. Couriers who became free in
- * this gap are remembered for a moment and announced to a cell when its backlog changes, once to each.
+ * A delivery that found nobody is not yet in the backlog while that is being recorded. Couriers who
+ * became free in this gap are remembered for a moment and announced to a cell when its backlog
+ * changes, once to each.
  */
 import { cellCentre, distanceM } from "../actors/geo.ts";
 import type { LngLat } from "../proto/geo.ts";
@@ -42,8 +44,8 @@ const isFree = (record: CourierRecord): boolean =>
   record.online && record.slots > 0 && record.at > 0 && !isRobot(record.courier);
 
 /**
- * An offer that ended makes room for the next, also beside others: a courier with room for three who declines one
- * after the other is never full, and a long backlog would hear of him once.
+ * An offer that ended makes room for the next, also beside others: a courier with room for three
+ * who declines one after the other is never full, and a long backlog would hear of him once.
  */
 const hasMoreRoom = (before: CourierRecord | null, after: CourierRecord): boolean =>
   before === null || !isFree(before) || after.slots > before.slots;
@@ -86,7 +88,10 @@ export class Supply {
     for (const { cell } of this.#oldestWithinReach(after)) this.#tell(cell, freed);
   }
 
-  /** Whoever is free is told of as if he had just become it: what was looked for meanwhile could not find him. */
+  /**
+   * Whoever is free is told of as if he had just become it: what was looked for meanwhile could not
+   * find him.
+   */
   onReachableAgain(forEach: (fn: (record: CourierRecord) => void) => void): void {
     if (this.#backlogs.size > 0) forEach((record) => this.onRecord(null, record, true));
   }

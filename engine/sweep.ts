@@ -1,7 +1,8 @@
 /**
- * The sweep, which makes "NATS may lose any message" true: once a second every due delivery of the owned shards is read
- * from Postgres and given to its actor, which resumes or ignores it. It also loads anew what a throwing step has
- * parked, not too often: a bug that always strikes must not become a busy loop.
+ * The sweep, which makes "NATS may lose any message" true: once a second every due delivery of the
+ * owned shards is read from Postgres and given to its actor, which resumes or ignores it. It also
+ * loads anew what a throwing step has parked, not too often: a bug that always strikes must not
+ * become a busy loop.
  */
 import type { DeliveryId, Millis, ShardId } from "../proto/ids.ts";
 import { SWEEP_MAX_ROWS } from "../proto/limits.ts";
@@ -20,7 +21,9 @@ export type SweepPorts = {
   readonly resume: (delivery: DeliveryId, snapshot: DeliverySnapshot) => void;
   /** Actors that are parked at present. */
   readonly parked: () => readonly ActorKey[];
-  /** What is durable of an actor, as the message that it begins with; null when there is nothing. */
+  /**
+   * What is durable of an actor, as the message that it begins with; null when there is nothing.
+   */
   readonly load: (key: ActorKey) => Promise<HostMessage | null>;
   readonly revive: (key: ActorKey, message: HostMessage) => void;
   readonly onResumed: (deliveries: number) => void;
@@ -42,7 +45,10 @@ export class Sweep {
     this.#revivedAt = ports.clock.now();
   }
 
-  /** One sweep, for `repeat`: resolves to the pause before the next one, milliseconds. Never rejects. */
+  /**
+   * One sweep, for `repeat`: resolves to the pause before the next one, milliseconds. Never
+   * rejects.
+   */
   async once(): Promise<number> {
     const { clock, intervalMs, onFailed } = this.#ports;
     try {
@@ -57,7 +63,9 @@ export class Sweep {
     }
   }
 
-  /** A full answer is no reason to hurry: when so much is due, it is the database that is behind. */
+  /**
+   * A full answer is no reason to hurry: when so much is due, it is the database that is behind.
+   */
   async #resumeDue(): Promise<void> {
     const { clock, store, owned, resume, onResumed } = this.#ports;
     const shards = owned();

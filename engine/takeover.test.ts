@@ -4,7 +4,10 @@ import { VirtualClock } from "./io/virtual-clock.ts";
 import type { Runtime } from "./runtime.ts";
 import { handOver, takeShards } from "./takeover.ts";
 
-/** A runtime of shards 1 to 3 that are restless as long as they stand in `restless`, and what was done to it. */
+/**
+ * A runtime of shards 1 to 3 that are restless as long as they stand in `restless`, and what was
+ * done to it.
+ */
 function drive(...restless: number[]) {
   const clock = new VirtualClock();
   const busy = new Set(restless);

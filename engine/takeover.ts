@@ -1,11 +1,13 @@
 /**
- * What happens when shards come to this node and when they go. Coming: compare-and-set in Postgres, listen, load the
- * couriers and the open deliveries, tell the gateways. The cells are there already, because every node follows
- * them. Messages that come before the rows are loaded load their own. Going: stop listening, finish, flush, release; the
- * beat that follows tells the successor.
+ * What happens when shards come to this node and when they go. Coming: compare-and-set in Postgres,
+ * listen, load the couriers and the open deliveries, tell the gateways. The cells are there
+ * already, because every node follows them. Messages that come before the rows are loaded load
+ * their own. Going: stop listening, finish, flush, release; the beat that follows tells the
+ * successor.
  *
- *  T1  A shard that was taken is served, however often the loading must be tried: nobody else would do it.
- *  T2  What this node was told before it let go is done, or its row says that it is due.
+ * T1  A shard that was taken is served, however often the loading must be tried: nobody else would
+ *     do it.
+ * T2  What this node was told before it let go is done, or its row says that it is due.
  */
 import type { Millis, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -84,7 +86,10 @@ async function loadCouriers(runtime: Runtime, shards: readonly ShardId[]): Promi
   return count;
 }
 
-/** Couriers who are on shift in the cells but not in the store: their word of leaving was lost. They are loaded, and say so. */
+/**
+ * Couriers who are on shift in the cells but not in the store: their word of leaving was lost. They
+ * are loaded, and say so.
+ */
 function wakeGhosts(
   runtime: Runtime,
   shards: ReadonlySet<ShardId>,
@@ -119,8 +124,8 @@ export function announce(runtime: Runtime, shards: readonly ShardId[]): void {
 }
 
 /**
- * Gives these shards up in order, each as soon as it is quiet: nobody listens on it meanwhile, and one that is busy
- * keeps no other back. Never rejects.
+ * Gives these shards up in order, each as soon as it is quiet: nobody listens on it meanwhile, and
+ * one that is busy keeps no other back. Never rejects.
  */
 export async function handOver(runtime: Runtime, shards: readonly ShardId[]): Promise<void> {
   const { log, clock } = runtime.options;
@@ -145,8 +150,8 @@ export function flush(runtime: Runtime): void {
 }
 
 /**
- * After this the server knows what we listen on, and no message comes on a subject that we do not. A server that went away
- * is not waited for.
+ * After this the server knows what we listen on, and no message comes on a subject that we do not.
+ * A server that went away is not waited for.
  */
 async function flushBus(runtime: Runtime): Promise<void> {
   const { clock, log } = runtime.options;
@@ -163,8 +168,8 @@ async function flushBus(runtime: Runtime): Promise<void> {
 }
 
 /**
- * Gives each shard to `onQuiet` once nothing is under way in it, all that are left at the deadline; then it resolves to
- * false. Polls, because quiet is the absence of events.
+ * Gives each shard to `onQuiet` once nothing is under way in it, all that are left at the deadline;
+ * then it resolves to false. Polls, because quiet is the absence of events.
  */
 async function whenQuiet(
   runtime: Runtime,

@@ -1,7 +1,7 @@
 /**
- * What Postgres learns of positions, in bulk: the last-known ones of couriers who moved, twice a minute, and the track
- * history every few seconds. While Postgres is away history is kept up to a bound and then dropped from its old
- * end, counted; last-known positions only wait.
+ * What Postgres learns of positions, in bulk: the last-known ones of couriers who moved, twice a
+ * minute, and the track history every few seconds. While Postgres is away history is kept up to a
+ * bound and then dropped from its old end, counted; last-known positions only wait.
  */
 import type { CourierId } from "../proto/ids.ts";
 import type { CourierRecord } from "../proto/messages.ts";
@@ -57,7 +57,10 @@ export class Tracks {
     }
   }
 
-  /** Appends the history gathered since the last time. Never rejects; what could not be written is kept. */
+  /**
+   * Appends the history gathered since the last time. Never rejects; what could not be written is
+   * kept.
+   */
   async appendHistory(): Promise<void> {
     while (this.#history.length > 0) {
       const rows = this.#history.slice(0, ROWS_PER_STATEMENT_MAX);

@@ -1,9 +1,10 @@
 /**
- * Which requests a gateway still takes when there is too much to do: reads are refused first, then creates, accepts and
- * statuses last, because somebody stands at a door with a parcel. Pure: pressure and time in, level out.
+ * Which requests a gateway still takes when there is too much to do: reads are refused first, then
+ * creates, accepts and statuses last, because somebody stands at a door with a parcel. Pure:
+ * pressure and time in, level out.
  *
- * The level rises at once, as many steps as the pressure asks for, and falls one step at a time after a while of calm, so
- * that it does not swing with each request that was refused.
+ * The level rises at once, as many steps as the pressure asks for, and falls one step at a time
+ * after a while of calm, so that it does not swing with each request that was refused.
  */
 import type { Millis } from "../proto/ids.ts";
 

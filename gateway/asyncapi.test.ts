@@ -1,4 +1,7 @@
-/** The AsyncAPI description against the specification's own schema, and against the tables it is made from. */
+/**
+ * The AsyncAPI description against the specification's own schema, and against the tables it is
+ * made from.
+ */
 import { createRequire } from "node:module";
 import { Ajv } from "ajv";
 import { expect, test } from "vitest";

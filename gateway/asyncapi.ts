@@ -1,7 +1,8 @@
 /**
- * The AsyncAPI 3 description of what is not REST: the frames of the socket, the requests of partners over NATS, the events
- * that they follow. Generated from the tables that encode, check and answer, so it cannot say anything else than
- * what is done. It describes us: we receive requests and client frames, we send answers, events and server frames.
+ * The AsyncAPI 3 description of what is not REST: the frames of the socket, the requests of
+ * partners over NATS, the events that they follow. Generated from the tables that encode, check and
+ * answer, so it cannot say anything else than what is done. It describes us: we receive requests
+ * and client frames, we send answers, events and server frames.
  */
 import { z } from "zod";
 import type { Table } from "../proto/codec.ts";
@@ -77,7 +78,10 @@ export function describeAsync(prefix: string, publicUrl: string, version: string
   });
 }
 
-/** Named schemas come with each schema that uses them; here they stand once, where AsyncAPI looks for them. */
+/**
+ * Named schemas come with each schema that uses them; here they stand once, where AsyncAPI looks
+ * for them.
+ */
 function hoisted(document: Json): Json {
   const schemas: Record<string, unknown> = {};
   const text = JSON.stringify(document).replaceAll('"#/definitions/', '"#/components/schemas/');

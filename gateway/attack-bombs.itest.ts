@@ -1,6 +1,6 @@
 /**
- * Attacks 11 and 14 on a gateway in a process of its own: frames that grow when they are unpacked, and bytes that are no
- * WebSocket, sent past any library. Refused at once, the memory flat.
+ * Attacks 11 and 14 on a gateway in a process of its own: frames that grow when they are unpacked,
+ * and bytes that are no WebSocket, sent past any library. Refused at once, the memory flat.
  */
 import { randomBytes } from "node:crypto";
 import net from "node:net";
@@ -109,7 +109,9 @@ const frame = (first: number, payload: Uint8Array | string): Buffer => {
   return Buffer.concat([Buffer.from([first, 0x80 | bytes.length, 0, 0, 0, 0]), bytes]);
 };
 
-/** Sends it, and resolves once the other side has cut the connection or answered with a close frame. */
+/**
+ * Sends it, and resolves once the other side has cut the connection or answered with a close frame.
+ */
 async function expectCut(bytes: Uint8Array, what: string): Promise<void> {
   const socket = await upgraded();
   let isCut = false;
@@ -155,7 +157,8 @@ it("attack 14: a million empty fragments, and frames without a mask, cost nothin
   await t.expectAlive();
   const ms = performance.now() - began;
   socket.destroy();
-  // The library reads a frame without a mask as one with a mask of what follows: noise, and no more than that.
+  // The library reads a frame without a mask as one with a mask of what follows: noise, and no more
+  // than that.
   for (let i = 0; i < 20; i++) {
     const bare = await upgraded();
     bare.write(Buffer.concat([Buffer.from([0x82, 100]), randomBytes(2_000)]));

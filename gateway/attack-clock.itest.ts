@@ -1,6 +1,7 @@
 /**
- * Attack 37 on a gateway and a node in processes of their own: the clock of their machine is set back and forward, by
- * seconds and by an hour, while a courier carries, a customer follows and offers stand open.
+ * Attack 37 on a gateway and a node in processes of their own: the clock of their machine is set
+ * back and forward, by seconds and by an hour, while a courier carries, a customer follows and
+ * offers stand open.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { seen } from "./testing/attacked-process.ts";

@@ -1,6 +1,6 @@
 /**
- * Attacks on who may do what, on a whole system, a gateway and a node in processes of their own, through real sockets.
- * The number is that of the list in docs/threat-model.md.
+ * Attacks on who may do what, on a whole system, a gateway and a node in processes of their own,
+ * through real sockets. The number is that of the list in docs/threat-model.md.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";

@@ -1,7 +1,8 @@
 /**
- * Attacks and bad inputs: whatever arrives at the door, the answer is a problem with a code or a coded close, the
- * database is as before, the process lives on. Bodies and queries are broken field by field, in the shapes that the
- * schemas themselves describe, so that a new field is attacked from the day it exists.
+ * Attacks and bad inputs: whatever arrives at the door, the answer is a problem with a code or a
+ * coded close, the database is as before, the process lives on. Bodies and queries are broken field
+ * by field, in the shapes that the schemas themselves describe, so that a new field is attacked
+ * from the day it exists.
  */
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -109,7 +110,10 @@ const QUERIES: Readonly<Record<string, QueryCase>> = {
   ],
   listWebhookMessages: ["/v1/webhooks/whk_1/messages", "operator", {}, ["state"]],
 };
-/** Paths with a variable segment. A path is `METHOD /path`, and the body is one that would do something. */
+/**
+ * Paths with a variable segment. A path is `METHOD /path`, and the body is one that would do
+ * something.
+ */
 const PATHS: Readonly<Record<string, readonly [path: string, role: Role, body?: Json]>> = {
   getDelivery: ["GET /v1/deliveries/@", "customer"],
   changeDelivery: ["PATCH /v1/deliveries/@", "customer", DETAILS],
@@ -166,7 +170,8 @@ describe("broken bodies", () => {
       await t.unchanged(async () => {
         for (const [pointer, raw] of tries) {
           const text = withRaw(valid, pointer, raw);
-          // A misfit of one rule may fit by chance ("12345" is a name), null takes a detail away; other aliens fit nowhere.
+          // A misfit of one rule may fit by chance ("12345" is a name), null takes a detail away;
+          // other aliens fit nowhere.
           const mayFit = raw === "null" || !ALIENS.includes(raw);
           if (mayFit && schema.safeParse(JSON.parse(text)).success) continue;
           const url = path.replace("@", t.delivery);

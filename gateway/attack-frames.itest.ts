@@ -1,6 +1,7 @@
 /**
- * Each field of each frame of the table, wrong in type, range, encoding and size: a coded error or close, the database as
- * before, the process alive. A new frame or field is attacked from the day it exists.
+ * Each field of each frame of the table, wrong in type, range, encoding and size: a coded error or
+ * close, the database as before, the process alive. A new frame or field is attacked from the day
+ * it exists.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { packValue } from "../proto/codec.ts";
@@ -41,7 +42,9 @@ const validFrames = (): { readonly [T in ClientFrame["type"]]: ClientFrame & { t
   };
 };
 
-/** Values of all kinds; of those that a field's own codec takes, each is left out for that field. */
+/**
+ * Values of all kinds; of those that a field's own codec takes, each is left out for that field.
+ */
 const ALIENS: readonly unknown[] = [
   ...[null, true, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, -(2 ** 63), 1e300],
   ...["", "\0", "\ud800", "x".repeat(9_000), "del_", "37.7", "PICKED_UP"],

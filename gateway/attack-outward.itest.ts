@@ -1,6 +1,6 @@
 /**
- * Attacks 29 to 31 and 33 beyond what their doors' own suites try: a partner on a NATS server with accounts, and webhooks
- * whose names and addresses lie.
+ * Attacks 29 to 31 and 33 beyond what their doors' own suites try: a partner on a NATS server with
+ * accounts, and webhooks whose names and addresses lie.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,6 +1,7 @@
 /**
- * Attack 36 on a gateway and a node in processes of their own whose links to NATS and to Postgres run through a proxy:
- * servers that are not dead but late, and servers that say nothing any more, until the link heals.
+ * Attack 36 on a gateway and a node in processes of their own whose links to NATS and to Postgres
+ * run through a proxy: servers that are not dead but late, and servers that say nothing any more,
+ * until the link heals.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { Link } from "../scripts/faults/proxy.ts";
@@ -14,9 +15,15 @@ import type { Client, RestAnswer } from "./testing/clients.ts";
 import { BODY, HERE } from "./testing/gateway.ts";
 
 const TEST_MS = 150_000;
-/** For what comes after a heal: connections that hung are given up by timeouts, on a machine that is busy. */
+/**
+ * For what comes after a heal: connections that hung are given up by timeouts, on a machine that is
+ * busy.
+ */
 const WAIT_MS = 40_000;
-/** No answer may take longer than the sum of what the product waits for in its course, and a busy machine's share. */
+/**
+ * No answer may take longer than the sum of what the product waits for in its course, and a busy
+ * machine's share.
+ */
 const ANSWER_MAX_MS = 15_000;
 const START_DELAY_MS = 300;
 const LATE = { delayMs: 2_000 };
@@ -52,7 +59,8 @@ beforeAll(async () => {
   const bend = async (databaseUrl: string): Promise<Record<string, string>> => {
     const [postgres, postgresUrl] = await linkTo(databaseUrl);
     links.postgres = postgres;
-    // Slow from the start: each of the questions of a start comes later, and it gets there all the same.
+    // Slow from the start: each of the questions of a start comes later, and it gets there all the
+    // same.
     for (const link of [nats, postgres]) link.set({ delayMs: START_DELAY_MS });
     setTimeout(() => [nats, postgres].forEach((link) => link.heal()), 10_000).unref();
     return { HEXDISPATCH_POSTGRES_URL: postgresUrl, HEXDISPATCH_NATS_URL: natsUrl };
@@ -120,7 +128,10 @@ async function timed(work: Promise<RestAnswer>): Promise<Timed> {
 
 const create = () => t.rest.post("/v1/deliveries", t.tokens.customer, BODY);
 
-/** A create and a read at once: each is done, or says with a code when to come back. The slowest of them, ms. */
+/**
+ * A create and a read at once: each is done, or says with a code when to come back. The slowest of
+ * them, ms.
+ */
 async function askedMs(what: string, tally: Map<number, number>): Promise<number> {
   const read = t.rest.get(`/v1/deliveries/${t.delivery}`, t.tokens.customer);
   const live = fetch(`http://127.0.0.1:${t.adminPort}/livez`).then(({ status }) => status);

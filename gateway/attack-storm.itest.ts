@@ -1,6 +1,7 @@
 /**
- * Attacks 22 and 38 on a node and gateways that share a port, all in processes of their own: five thousand sockets in ten
- * seconds, a gateway killed under them, and a gateway ended in order while creates pour in.
+ * Attacks 22 and 38 on a node and gateways that share a port, all in processes of their own: five
+ * thousand sockets in ten seconds, a gateway killed under them, and a gateway ended in order while
+ * creates pour in.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
@@ -173,8 +174,8 @@ it(
       perTenth.set(tenth, (perTenth.get(tenth) ?? 0) + 1);
     }
     expect(lost.length).toBeGreaterThan(SOCKETS / 10);
-    // Spread out as they were told to. Who came while few were there was told a shorter time than who came last, so the
-    // beginning is dense; never most of them within a tenth of a second.
+    // Spread out as they were told to. Who came while few were there was told a shorter time than
+    // who came last, so the beginning is dense; never most of them within a tenth of a second.
     const peak = Math.max(...perTenth.values());
     expect(peak).toBeLessThan((lost.length * 2) / 3);
     let open = 0;

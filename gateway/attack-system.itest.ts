@@ -1,6 +1,6 @@
 /**
- * Attacks on a whole system, a gateway and a node in processes of their own, through real sockets. The number is that of
- * the list in docs/threat-model.md.
+ * Attacks on a whole system, a gateway and a node in processes of their own, through real sockets.
+ * The number is that of the list in docs/threat-model.md.
  */
 import net from "node:net";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 /**
- * Attacks on the wire: HTTP that is not, tokens made by hand, frames that are bombs, lies, noise or too many. The
- * answer is a refusal or a coded close, the database is as before, the process lives on.
+ * Attacks on the wire: HTTP that is not, tokens made by hand, frames that are bombs, lies, noise or
+ * too many. The answer is a refusal or a coded close, the database is as before, the process lives
+ * on.
  */
 import net from "node:net";
 import fc from "fast-check";
@@ -167,7 +168,9 @@ describe("broken frames", () => {
   const many = (byte: number[], size: number): number[] =>
     Array.from({ length: size }, (_, i) => byte[i % byte.length] as number);
 
-  /** Sends it as a verified courier, and says whether the door answered or closed within its rules. */
+  /**
+   * Sends it as a verified courier, and says whether the door answered or closed within its rules.
+   */
   async function attack(data: Uint8Array | string): Promise<void> {
     const client = await t.connect(t.tokens.courier);
     client.sendRaw(data);

@@ -1,4 +1,7 @@
-/** Tokens of two issuers, for two roles, under two keys: which of them is believed, and for how long. */
+/**
+ * Tokens of two issuers, for two roles, under two keys: which of them is believed, and for how
+ * long.
+ */
 import { SignJWT } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";

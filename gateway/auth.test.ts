@@ -1,4 +1,7 @@
-/** Which tokens are let in: every claim with every type of JSON, and the signatures, issuers and times around them. */
+/**
+ * Which tokens are let in: every claim with every type of JSON, and the signatures, issuers and
+ * times around them.
+ */
 import { SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
@@ -47,7 +50,9 @@ const VALUES = (good: unknown): readonly unknown[] => [
   ...[[], [good], [[good]], {}, { toString: "x" }, { 0: good }, String(good), `${String(good)} `],
 ];
 
-/** Values of a claim, besides the good one, with which a token is let in. All others are refused. */
+/**
+ * Values of a claim, besides the good one, with which a token is let in. All others are refused.
+ */
 const LET_IN: Readonly<Record<string, (value: unknown) => boolean>> = {
   iss: (v) => v === TOKEN_ISSUER,
   aud: (v) => v === audienceOf("courier"),

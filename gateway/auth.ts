@@ -1,11 +1,13 @@
 /**
- * From a credential to a principal: who calls, in which role, until when. Two kinds of credential: a JWT for customers,
- * couriers, partners and operators, and the secret of a tracking link, which stands for one delivery.
+ * From a credential to a principal: who calls, in which role, until when. Two kinds of credential:
+ * a JWT for customers, couriers, partners and operators, and the secret of a tracking link, which
+ * stands for one delivery.
  *
- * It refuses every algorithm but one, foreign issuers, audiences and types, tokens without an end, and subjects that are
- * no ids. Key material comes from the configuration alone: one key, and while keys are exchanged the one before; headers
- * like `jku` are never followed. What was verified is remembered until it expires, because a verification costs as
- * much as the rest of a request; what was revoked since is refused all the same.
+ * It refuses every algorithm but one, foreign issuers, audiences and types, tokens without an end,
+ * and subjects that are no ids. Key material comes from the configuration alone: one key, and while
+ * keys are exchanged the one before; headers like `jku` are never followed. What was verified is
+ * remembered until it expires, because a verification costs as much as the rest of a request; what
+ * was revoked since is refused all the same.
  */
 import { createHash } from "node:crypto";
 import { errors as joseErrors, jwtVerify } from "jose";
@@ -24,7 +26,10 @@ import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId 
 import type { TokenRole } from "./token.ts";
 
 export type Auth = {
-  /** The principal of a credential. Rejects with `unauthorized`, `token_expired`, or `unavailable` (tracking links only). */
+  /**
+   * The principal of a credential. Rejects with `unauthorized`, `token_expired`, or `unavailable`
+   * (tracking links only).
+   */
   readonly verify: (credential: string) => Promise<Principal>;
 };
 
@@ -33,7 +38,10 @@ const LINKS_MAX = 10_000;
 /** How long the row behind a link is believed: an ended delivery stays readable so much longer. */
 const LINK_CACHE_MS = 5_000;
 const CLOCK_TOLERANCE_S = TOKEN_CLOCK_SKEW_MS / 1_000;
-/** What a revocation can name (`revocationBody`). A token that could not be revoked by its id is not let in. */
+/**
+ * What a revocation can name (`revocationBody`). A token that could not be revoked by its id is not
+ * let in.
+ */
 const TOKEN_ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 /** 128 random bits in base64url. */
 export const TRACKING_SECRET_PATTERN = /^[A-Za-z0-9_-]{22}$/;
@@ -104,7 +112,10 @@ function secretsOf([current, previous]: AuthParts["keys"]): Secrets {
   return { current: keyBytes(current), byId };
 }
 
-/** The key that the header names; the current one where it names none. Throws for a name that is not known. */
+/**
+ * The key that the header names; the current one where it names none. Throws for a name that is not
+ * known.
+ */
 function secretOf({ current, byId }: Secrets, kid: unknown): Uint8Array {
   if (kid === undefined) return current;
   const secret = typeof kid === "string" ? byId.get(kid) : undefined;
@@ -135,8 +146,8 @@ async function verifyJwt(token: string, secrets: Secrets, now: Millis): Promise<
 }
 
 /**
- * The claims that count, each of its own type (RFC 7519, 4.1): the library looks at their values and lets a number pass as
- * a subject, an object as an id. Throws `unauthorized`.
+ * The claims that count, each of its own type (RFC 7519, 4.1): the library looks at their values
+ * and lets a number pass as a subject, an object as an id. Throws `unauthorized`.
  */
 function principalOf(payload: JWTPayload, now: Millis): Principal {
   const { aud, sub, exp, iat, jti } = payload as Readonly<Record<string, unknown>>;
@@ -150,7 +161,8 @@ function principalOf(payload: JWTPayload, now: Millis): Principal {
   const saidAt = (iat ?? 0) * 1_000;
   // From further ahead than clocks differ: a revocation made now would not hit it.
   if (saidAt > now + TOKEN_CLOCK_SKEW_MS) throw new DispatchError("unauthorized");
-  // Seen before it was made: the clock of its maker is ahead, and it is no younger than this sight of it.
+  // Seen before it was made: the clock of its maker is ahead, and it is no younger than this sight
+  // of it.
   const issuedAt = Math.min(saidAt, now);
   const expiresAt = endOf(exp, iat === undefined ? null : issuedAt);
   if (expiresAt <= now - TOKEN_CLOCK_SKEW_MS) throw new DispatchError("token_expired");
@@ -163,11 +175,16 @@ function principalOf(payload: JWTPayload, now: Millis): Principal {
   return { role, subject: sub, ...times };
 }
 
-/** Seconds since 1970; a fraction is allowed (RFC 7519, NumericDate), and however far ahead an end may be. */
+/**
+ * Seconds since 1970; a fraction is allowed (RFC 7519, NumericDate), and however far ahead an end
+ * may be.
+ */
 const isSeconds = (value: unknown): value is number =>
   typeof value === "number" && Number.isFinite(value) && value >= 0;
 
-/** The token's own end, or the greatest age: a token must not outlive the revocation that ended it. */
+/**
+ * The token's own end, or the greatest age: a token must not outlive the revocation that ended it.
+ */
 function endOf(expS: number, issuedAt: Millis | null): Millis {
   const oldestAt = issuedAt === null ? Infinity : issuedAt + TOKEN_LIFE_MAX_MS;
   return Math.min(expS * 1_000, oldestAt, Number.MAX_SAFE_INTEGER);

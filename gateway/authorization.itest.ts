@@ -1,6 +1,7 @@
 /**
- * The authorization matrix, asked of the doors: every relation, every action, every status, over REST, where there is a
- * frame for it over the socket, and for partners over NATS; each on a delivery of its own. And the policy function itself says the same.
+ * The authorization matrix, asked of the doors: every relation, every action, every status, over
+ * REST, where there is a frame for it over the socket, and for partners over NATS; each on a
+ * delivery of its own. And the policy function itself says the same.
  */
 import { randomBytes } from "node:crypto";
 import type postgres from "postgres";
@@ -133,7 +134,10 @@ const PARTNER_ACTIONS: Readonly<Partial<Record<Action, PartnerAction>>> = {
   cancel: "cancel",
 };
 
-/** The status that stands in the answer's header; only partners have this door, and their name is in the subject. */
+/**
+ * The status that stands in the answer's header; only partners have this door, and their name is in
+ * the subject.
+ */
 async function byNats(action: Action, { id, relation }: Made): Promise<string> {
   const [, name] = SUBJECTS[relation] as readonly [string, string];
   const subject = t.subjects.partnerRequest(name, PARTNER_ACTIONS[action] as PartnerAction);

@@ -1,9 +1,11 @@
 /**
- * Whether Postgres takes writes, known without waiting for a command to fail: a small question on a connection of its
- * own, several times a second, and once a second a row that is committed (a full disk is met in no other way). While it is not, commands are refused at once instead of after seconds of retries, and those
- * under way are given up. Only the probe opens and closes it; a command that failed merely makes it ask at once, because a
- * statement may also be given up for reasons of its own. A probe that is late while commands are answered says that the
- * machine is busy, not that Postgres is away.
+ * Whether Postgres takes writes, known without waiting for a command to fail: a small question on a
+ * connection of its own, several times a second, and once a second a row that is committed (a full
+ * disk is met in no other way). While it is not, commands are refused at once instead of after
+ * seconds of retries, and those under way are given up. Only the probe opens and closes it; a
+ * command that failed merely makes it ask at once, because a statement may also be given up for
+ * reasons of its own. A probe that is late while commands are answered says that the machine is
+ * busy, not that Postgres is away.
  */
 import type { CancelTimer, Clock } from "../engine/io/clock.ts";
 import { isOutage } from "../engine/io/verdict.ts";
@@ -13,7 +15,10 @@ import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS, PROBE_WRITE_EVERY_MS } from "../proto
 
 export type CircuitPorts = {
   readonly clock: Clock;
-  /** Resolves when Postgres takes writes, rejects when it does not. `write` commits a row, `look` does not. */
+  /**
+   * Resolves when Postgres takes writes, rejects when it does not. `write` commits a row, `look`
+   * does not.
+   */
   readonly probe: (what: ProbeKind) => Promise<void>;
   readonly onChange: (isOpen: boolean) => void;
 };
@@ -56,8 +61,8 @@ export class Circuit {
   }
 
   /**
-   * Runs a command, or rejects with `unavailable` at once while Postgres is away and as soon as it is found to be away:
-   * not done, or unknown.
+   * Runs a command, or rejects with `unavailable` at once while Postgres is away and as soon as it
+   * is found to be away: not done, or unknown.
    */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isOpen) throw away();

@@ -1,7 +1,8 @@
 /**
- * The street map behind the tracking page: tiles cut out of a PMTiles archive of the city folder, and the two scripts of
- * MapLibre that draw them, all served by us. Everything is gzipped once and kept within a bound; names carry what the bytes
- * depend on, so that a browser may keep them for ever.
+ * The street map behind the tracking page: tiles cut out of a PMTiles archive of the city folder,
+ * and the two scripts of MapLibre that draw them, all served by us. Everything is gzipped once and
+ * kept within a bound; names carry what the bytes depend on, so that a browser may keep them for
+ * ever.
  */
 import { createHash } from "node:crypto";
 import { open, readFile, readdir } from "node:fs/promises";
@@ -33,7 +34,10 @@ export type MapFacts = {
 };
 export type CityMap = {
   readonly facts: MapFacts;
-  /** A script or a tile by the name it has on the page; null: there is none. Rejects when the archive cannot be read. */
+  /**
+   * A script or a tile by the name it has on the page; null: there is none. Rejects when the
+   * archive cannot be read.
+   */
   readonly file: (name: string) => Promise<MapFile | null>;
   readonly close: () => Promise<void>;
 };
@@ -41,14 +45,20 @@ export type CityMap = {
 const TILE_NAME = /^([\w-]{10})-(\d{1,2})-(\d{1,8})-(\d{1,8})\.mvt$/;
 const SCRIPTS = { script: "maplibre-gl-csp.js", worker: "maplibre-gl-csp-worker.js" } as const;
 
-/** The names under which a page asks for the scripts; `{z}-{x}-{y}` of a tile are filled in by the library. */
+/**
+ * The names under which a page asks for the scripts; `{z}-{x}-{y}` of a tile are filled in by the
+ * library.
+ */
 export const mapNames = ({ tag, version }: Pick<MapFacts, "tag" | "version">) => ({
   script: `map-${version}.js`,
   worker: `worker-${version}.js`,
   tiles: `${tag}-{z}-{x}-{y}.mvt`,
 });
 
-/** The first archive of the folder in path order, opened; null when there is none. Rejects when it is no vector map. */
+/**
+ * The first archive of the folder in path order, opened; null when there is none. Rejects when it
+ * is no vector map.
+ */
 export async function openCityMap(dir: string | null): Promise<CityMap | null> {
   const path = dir === null ? null : await findArchive(dir, CITY_FOLDER_DEPTH_MAX);
   if (path === null) return null;

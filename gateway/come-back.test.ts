@@ -21,7 +21,10 @@ function gatewayWith(role: "customer" | "courier" = "customer") {
   return { all, comeBack, join, toldMs, sent: () => sent };
 }
 
-/** How many would come back in the busiest second, were each to draw a moment within what it was told. */
+/**
+ * How many would come back in the busiest second, were each to draw a moment within what it was
+ * told.
+ */
 function busiestSecond(told: readonly number[]): number {
   let worst = 0;
   for (let from = 0; from < COME_BACK_WITHIN_MAX_MS; from += 250) {

@@ -1,8 +1,8 @@
 /**
- * What sockets are told of their way back, should this gateway die and say nothing: come at a random moment within so
- * long, so that no more come in a second than a gateway can welcome. That grows with the number of sockets, and whoever
- * came when there were few was told little: he is told again. Otherwise most of ten thousand would come in the first
- * two seconds.
+ * What sockets are told of their way back, should this gateway die and say nothing: come at a
+ * random moment within so long, so that no more come in a second than a gateway can welcome. That
+ * grows with the number of sockets, and whoever came when there were few was told little: he is
+ * told again. Otherwise most of ten thousand would come in the first two seconds.
  */
 import type { SessionId } from "../proto/ids.ts";
 import {
@@ -13,7 +13,10 @@ import {
 import type { Connection } from "./connection.ts";
 import type { Principal } from "./principal.ts";
 
-/** Told again once it should be so much longer, by the factor and by as much as anybody would notice. */
+/**
+ * Told again once it should be so much longer, by the factor and by as much as anybody would
+ * notice.
+ */
 const LONGER_BY = 1.5;
 const LONGER_BY_MIN_MS = 250;
 /** Sockets told again at one look around: each is a write to the kernel. */

@@ -1,8 +1,9 @@
 /**
- * What a principal can make happen to a delivery or a courier: accept, decline, status, cancel, shift. REST and the
- * WebSocket call the very same functions, so both doors have the same rules and codes. The store decides and commits;
- * afterwards the actors are told, which may be lost and is repeated by the relay (decision 0003). A courier is
- * who its token says: the caller passes the subject, never an id from a body.
+ * What a principal can make happen to a delivery or a courier: accept, decline, status, cancel,
+ * shift. REST and the WebSocket call the very same functions, so both doors have the same rules and
+ * codes. The store decides and commits; afterwards the actors are told, which may be lost and is
+ * repeated by the relay (decision 0003). A courier is who its token says: the caller passes the
+ * subject, never an id from a body.
  */
 import type { ChangeOutcome, DeliveryRow } from "../engine/store/port.ts";
 import { shardOfCourier } from "../engine/shards.ts";
@@ -26,7 +27,10 @@ export type Canceler =
   | { readonly role: "operator" };
 
 export type Commands = {
-  /** The delivery, now the courier's. Rejects with the store's refusal (`delivery_taken`, `courier_busy`, ...). */
+  /**
+   * The delivery, now the courier's. Rejects with the store's refusal (`delivery_taken`,
+   * `courier_busy`, ...).
+   */
   readonly accept: (courier: CourierId, delivery: DeliveryId) => Promise<DeliveryRow>;
   /** Rejects with `not_offered`, `not_found` or `unavailable`. */
   readonly decline: (

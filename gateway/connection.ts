@@ -1,7 +1,7 @@
 /**
- * One socket of a gateway: what is known of it, and how a verified one is written to. There are tens of thousands of
- * them, so each is two flat objects: no closures, and no timer of its own (`gateway/connections.ts` looks at all
- * deadlines together).
+ * One socket of a gateway: what is known of it, and how a verified one is written to. There are
+ * tens of thousands of them, so each is two flat objects: no closures, and no timer of its own
+ * (`gateway/connections.ts` looks at all deadlines together).
  */
 import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../proto/frames.ts";

@@ -1,7 +1,7 @@
 /**
- * The sockets of this gateway: runs the session machine of each, welcomes who is verified, keeps one session for each
- * courier, and writes the frames that nodes send to sessions. Every rule about when a session ends is in
- * `gateway/session.ts`; what frames do is in `gateway/frame-service.ts`.
+ * The sockets of this gateway: runs the session machine of each, welcomes who is verified, keeps
+ * one session for each courier, and writes the frames that nodes send to sessions. Every rule about
+ * when a session ends is in `gateway/session.ts`; what frames do is in `gateway/frame-service.ts`.
  */
 import { shardOfCourier } from "../engine/shards.ts";
 import { newSessionId } from "../engine/ids.ts";
@@ -34,7 +34,10 @@ import type { SocketCaps } from "./socket-caps.ts";
 import { assignmentView } from "./views.ts";
 
 const ASSIGNMENTS_MAX = 64;
-/** How often all deadlines are looked at: so late a session may end. A timer for each would cost more than the rest of it. */
+/**
+ * How often all deadlines are looked at: so late a session may end. A timer for each would cost
+ * more than the rest of it.
+ */
 const DEADLINES_MS = 500;
 
 export type ConnectionParts = {
@@ -139,8 +142,8 @@ export class Connections implements ConnectionHome {
   }
 
   /**
-   * Says goodbye to all and closes them in batches, so that they do not all come back at one moment. Each is served until
-   * its own turn.
+   * Says goodbye to all and closes them in batches, so that they do not all come back at one
+   * moment. Each is served until its own turn.
    */
   async drain(batch: number, pauseMs: number): Promise<void> {
     this.#isDraining = true;
@@ -327,7 +330,10 @@ export class Connections implements ConnectionHome {
     this.#parts.mail.tellCourier(courier, { type: "closed", session: connection.id });
   }
 
-  /** Frames from nodes, each for one session. Those for sessions that have ended are nobody's any more. */
+  /**
+   * Frames from nodes, each for one session. Those for sessions that have ended are nobody's any
+   * more.
+   */
   #deliver(data: Uint8Array): void {
     const posts = decodeSessionPosts(data);
     if (posts === null) {
@@ -349,7 +355,10 @@ export class Connections implements ConnectionHome {
     }
   }
 
-  /** From the receipt of the create to here, by the offer's ordinal: the first, the second, or a later one. */
+  /**
+   * From the receipt of the create to here, by the offer's ordinal: the first, the second, or a
+   * later one.
+   */
   #measure(receivedAtUs: number, ordinal: number): void {
     const delayS = Math.max(0, nowUs() - receivedAtUs) / 1_000_000;
     this.#deps.metrics.offerDelay.observe({ ordinal: String(Math.min(ordinal, 10)) }, delayS);

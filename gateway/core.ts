@@ -1,6 +1,7 @@
 /**
- * A gateway without its listener: the parts behind both doors, wired together over given ports. `gateway/gateway.ts` puts a
- * listener in front of it, the simulator sockets and requests of its own.
+ * A gateway without its listener: the parts behind both doors, wired together over given ports.
+ * `gateway/gateway.ts` puts a listener in front of it, the simulator sockets and requests of its
+ * own.
  */
 import { COME_BACK_SOCKETS_PER_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
@@ -38,7 +39,10 @@ import type { SecretBox } from "./secret-box.ts";
 import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
-/** A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a pause between two. */
+/**
+ * A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a
+ * pause between two.
+ */
 const DRAIN_PAUSE_MS = 100;
 const DRAIN_BATCH_SOCKETS = (COME_BACK_SOCKETS_PER_S * DRAIN_PAUSE_MS) / 1_000;
 
@@ -47,7 +51,10 @@ export type Core = {
   readonly door: HttpDoor;
   /** The OpenAPI page; made at the first call. */
   readonly description: () => PackedPage;
-  /** Says goodbye to the sockets and hands on what is collected. The listener takes no new ones any more. */
+  /**
+   * Says goodbye to the sockets and hands on what is collected. The listener takes no new ones any
+   * more.
+   */
   readonly drain: () => Promise<void>;
   /** Ends what is done again and again; after `drain`. */
   readonly stop: () => void;
@@ -149,7 +156,10 @@ const sealedOutward = (outward: Outward | null | undefined, box: SecretBox): Out
       }
     : null;
 
-/** Nodes that took shards, and all of them after NATS was away, are told who is here and what is needed. */
+/**
+ * Nodes that took shards, and all of them after NATS was away, are told who is here and what is
+ * needed.
+ */
 function announceToNodes(
   { bus, subjects, log, config }: Deps,
   connections: Connections,

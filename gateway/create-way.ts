@@ -1,7 +1,7 @@
 /**
- * Which way a create goes: to Postgres, or while that is away to the intake, where a worker commits it later. Each of
- * the two may fail without saying whether it was done; the other then takes the very same command, with the same id, and
- * so changes nothing the second time.
+ * Which way a create goes: to Postgres, or while that is away to the intake, where a worker commits
+ * it later. Each of the two may fail without saying whether it was done; the other then takes the
+ * very same command, with the same id, and so changes nothing the second time.
  */
 import { isOutage } from "../engine/io/verdict.ts";
 import type { CreateCommand } from "../engine/store/port.ts";
@@ -10,8 +10,8 @@ import type { CreateAnswer } from "./create.ts";
 import type { IntakeDoor } from "./intake.ts";
 
 /**
- * So long after Postgres came back a key is looked for in the intake first: its create may lie there still, and has an
- * answer. Meanwhile creates go straight to Postgres and may overtake those.
+ * So long after Postgres came back a key is looked for in the intake first: its create may lie
+ * there still, and has an answer. Meanwhile creates go straight to Postgres and may overtake those.
  */
 const CATCH_UP_MS = 300_000;
 
@@ -22,9 +22,14 @@ export type CreateWays = {
   readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
 };
 
-/** Rejects with `unavailable` when neither has it for certain, and with what `place` and `put` refuse. */
+/**
+ * Rejects with `unavailable` when neither has it for certain, and with what `place` and `put`
+ * refuse.
+ */
 export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays["place"] {
-  /** When the intake is away as well, Postgres may be back, or was only slow to answer the circuit. */
+  /**
+   * When the intake is away as well, Postgres may be back, or was only slow to answer the circuit.
+   */
   const takeIn = async (command: CreateCommand): Promise<CreateAnswer> => {
     try {
       return await intake.put(command);

@@ -1,7 +1,8 @@
 /**
- * A create, from a checked body to the commit: addresses become points, points are held against the served area, the
- * pickup gives the shard and the shard the id. Durable first: the actors are told only after the commit, and if that
- * telling is lost, the sweep finds the delivery. The answer is stored with the key in the same statement (D4).
+ * A create, from a checked body to the commit: addresses become points, points are held against the
+ * served area, the pickup gives the shard and the shard the id. Durable first: the actors are told
+ * only after the commit, and if that telling is lost, the sweep finds the delivery. The answer is
+ * stored with the key in the same statement (D4).
  *
  * While Postgres is away the create goes another way (`create-way.ts`).
  */
@@ -63,7 +64,10 @@ export type CreateParts = {
   readonly outlook: Pick<Outlook, "expect">;
 };
 
-/** The use case. Rejects with a DispatchError that has a pointer, or `idempotency_mismatch`, or `unavailable`. */
+/**
+ * The use case. Rejects with a DispatchError that has a pointer, or `idempotency_mismatch`, or
+ * `unavailable`.
+ */
 export function createCreate(parts: CreateParts): Create {
   const { deps, mail, intake, circuit } = parts;
   const { store, clock } = deps;
@@ -83,14 +87,18 @@ export function createCreate(parts: CreateParts): Create {
     const { command, names } = commandOf(parts, request, clock.now());
     const answer = await run(command);
     const body = answer.body as AnswerBody;
-    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer. The id of the answer says
-    // which of the names was given: while signing keys are exchanged, a replay may be of the one before.
+    // The link is a secret: it is made of the key again, and lies nowhere in the stored answer. The
+    // id of the answer says which of the names was given: while signing keys are exchanged, a
+    // replay may be of the one before.
     const { secret } = names.find(({ id }) => id === body.delivery_id) ?? names[0];
     return { ...answer, body: { ...body, tracking_url: `${deps.config.publicUrl}/t/${secret}` } };
   };
 }
 
-/** The command, under the first of the names that the delivery may have; the secret is only in the answer. */
+/**
+ * The command, under the first of the names that the delivery may have; the secret is only in the
+ * answer.
+ */
 function commandOf(
   { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
   request: CreateRequest,
@@ -166,8 +174,9 @@ function keyedNames(
 const secretText = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
 
 /**
- * What is made of a key in place of chance: every attempt with that key and body, at any gateway, names the same delivery
- * and the same tracking link (decision 0007). Without the signing key nobody can make either.
+ * What is made of a key in place of chance: every attempt with that key and body, at any gateway,
+ * names the same delivery and the same tracking link (decision 0007). Without the signing key
+ * nobody can make either.
  */
 function keyDigests(authKey: string, { principal, key, fingerprint }: IdempotencyKey) {
   const digest = (what: string): Uint8Array =>
@@ -245,7 +254,10 @@ function stopOf(
 const codeOf = (result: Extract<GeocodeResult, { found: false }>): ErrorCode =>
   result.reason === "no_city_data" ? "city_not_loaded" : "address_not_found";
 
-/** The scenario of a test; null when it is none. Whoever's name says that it only tests cannot ask for more. */
+/**
+ * The scenario of a test; null when it is none. Whoever's name says that it only tests cannot ask
+ * for more.
+ */
 export function testOf(
   owner: PrincipalId,
   body: Pick<CreateBody, "test" | "test_scenario">,

@@ -1,6 +1,7 @@
 /**
- * The opaque cursor of a list: where the last page ended. It carries nothing that the caller has not seen, and the
- * query is always restricted to what the caller may see, so it is checked but not signed.
+ * The opaque cursor of a list: where the last page ended. It carries nothing that the caller has
+ * not seen, and the query is always restricted to what the caller may see, so it is checked but not
+ * signed.
  */
 import { isDeliveryId } from "../proto/ids.ts";
 import type { DeliveryId, Millis } from "../proto/ids.ts";

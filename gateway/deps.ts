@@ -1,6 +1,6 @@
 /**
- * What the parts of a gateway share, made once in `gateway/gateway.ts` and handed down: ports and settings, no state
- * of its own.
+ * What the parts of a gateway share, made once in `gateway/gateway.ts` and handed down: ports and
+ * settings, no state of its own.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Config, WebhookTargets } from "../engine/config.ts";
@@ -46,7 +46,10 @@ export type Outward = {
   readonly store: PartnerStore;
   readonly webhookTargets: WebhookTargets;
   readonly notifier: Notifier | null;
-  /** Seals anew what is not under the current signing key; see `webhooks/sealed.ts`. Set by `createCore`. */
+  /**
+   * Seals anew what is not under the current signing key; see `webhooks/sealed.ts`. Set by
+   * `createCore`.
+   */
   readonly reseal?: () => Promise<readonly string[]>;
 };
 
@@ -75,8 +78,14 @@ export type Deps = {
   readonly travel: TravelTime;
   /** Streets for the tracking page; without them it draws a plan. */
   readonly map?: CityMap | null;
-  /** Doors and messages beyond our own clients: partners on NATS, webhooks, notices. Absent: none of them. */
+  /**
+   * Doors and messages beyond our own clients: partners on NATS, webhooks, notices. Absent: none of
+   * them.
+   */
   readonly outward?: Outward | null;
-  /** The decisions about one delivery, oldest first. Rejects with `unavailable` while the ledger is away. */
+  /**
+   * The decisions about one delivery, oldest first. Rejects with `unavailable` while the ledger is
+   * away.
+   */
   readonly ledger: (delivery: DeliveryId) => Promise<readonly LedgerEntry[]>;
 };

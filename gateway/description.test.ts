@@ -1,6 +1,7 @@
 /**
- * The descriptions against the public parsers that other people's tools are built on: AsyncAPI's own, and Redocly's for
- * OpenAPI. Each is shown a broken document, too, so that its silence means something.
+ * The descriptions against the public parsers that other people's tools are built on: AsyncAPI's
+ * own, and Redocly's for OpenAPI. Each is shown a broken document, too, so that its silence means
+ * something.
  */
 import { Parser } from "@asyncapi/parser";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
@@ -17,7 +18,9 @@ const openapi = JSON.parse(describe(routes, "https://example.com", "1.2.3")) as 
 const asyncapi = describeAsync("hd", "https://example.com", "1.2.3") as any;
 
 const parser = new Parser();
-/** What the parser calls an error or a warning; its hints (tags, a licence) are matters of taste. */
+/**
+ * What the parser calls an error or a warning; its hints (tags, a licence) are matters of taste.
+ */
 async function asyncProblems(document: unknown): Promise<string[]> {
   const { diagnostics } = await parser.parse(JSON.stringify(document));
   return diagnostics

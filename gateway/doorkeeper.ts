@@ -1,7 +1,7 @@
 /**
- * The admission at the doors of a gateway: measures the pressure, asks `admission.ts`, refuses with `overloaded` and a
- * Retry-After, and counts what it refused. Pings are not its business: they are bounded for each session, and a ping
- * that is not acknowledged is sent again.
+ * The admission at the doors of a gateway: measures the pressure, asks `admission.ts`, refuses with
+ * `overloaded` and a Retry-After, and counts what it refused. Pings are not its business: they are
+ * bounded for each session, and a ping that is not acknowledged is sent again.
  */
 import type { CancelTimer, Clock } from "../engine/io/clock.ts";
 import { DispatchError } from "../proto/errors.ts";
@@ -18,7 +18,10 @@ export type DoorkeeperPorts = {
 };
 
 const SAMPLE_MS = 100;
-/** The part of a new sample in the smoothed lag: one pause of a second is no overload, a second of pauses is. */
+/**
+ * The part of a new sample in the smoothed lag: one pause of a second is no overload, a second of
+ * pauses is.
+ */
 const SAMPLE_WEIGHT = 0.2;
 
 export class Doorkeeper {

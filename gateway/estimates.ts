@@ -1,7 +1,7 @@
 /**
- * When a parcel will be in the courier's bag and when handed over: promised at the create from the outlook of the fleet,
- * and computed anew from the courier's position and its other stops as soon as there is a courier. Every estimate is a
- * whole second, and none lies in the past.
+ * When a parcel will be in the courier's bag and when handed over: promised at the create from the
+ * outlook of the fleet, and computed anew from the courier's position and its other stops as soon
+ * as there is a courier. Every estimate is a whole second, and none lies in the past.
  */
 import { visits } from "../engine/geo/route.ts";
 import type { Errand, Visit } from "../engine/geo/route.ts";
@@ -13,7 +13,10 @@ import type { Status } from "../proto/status.ts";
 import { ASSIGNMENT_S } from "./outlook.ts";
 import type { Outlook, Trip } from "./outlook.ts";
 
-/** Without an outlook the courier is expected this far from the pickup (straight line): between the reach of wave 1 and 2. */
+/**
+ * Without an outlook the courier is expected this far from the pickup (straight line): between the
+ * reach of wave 1 and 2.
+ */
 export const APPROACH_M = 1_200;
 /** The vehicle of an unknown courier. */
 const VEHICLE_EXPECTED: Vehicle = "bike";
@@ -95,6 +98,9 @@ export function current(
 
 const wholeSecond = (at: Millis): Millis => Math.ceil(at / 1000) * 1000;
 
-/** A moment that has passed becomes the end of this minute, so that it changes (and the ETag with it) once a minute. */
+/**
+ * A moment that has passed becomes the end of this minute, so that it changes (and the ETag with
+ * it) once a minute.
+ */
 const notPast = (at: Millis, now: Millis): Millis =>
   at > now ? wholeSecond(at) : Math.ceil((now + 1) / 60_000) * 60_000;

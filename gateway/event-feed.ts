@@ -1,8 +1,9 @@
 /**
- * A worker's place in the EVENTS stream: a durable consumer that all gateways pull from, so that each event is with one
- * of them and the place is kept when they all die. Whatever goes wrong, a server that went silent included, it is asked
- * anew, four times a second: the consumer has copies on several servers, and only its new leader can answer. Now and then
- * it is made sure of, which the leader of all JetStream must answer, who may be in an election of its own.
+ * A worker's place in the EVENTS stream: a durable consumer that all gateways pull from, so that
+ * each event is with one of them and the place is kept when they all die. Whatever goes wrong, a
+ * server that went silent included, it is asked anew, four times a second: the consumer has copies
+ * on several servers, and only its new leader can answer. Now and then it is made sure of, which
+ * the leader of all JetStream must answer, who may be in an election of its own.
  */
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
@@ -40,7 +41,10 @@ export type FeedOptions = {
 };
 
 const BATCH_EVENTS = 500;
-/** So long the first event of a batch waits for others: what looks outwards need not be quick, and each batch costs a statement. */
+/**
+ * So long the first event of a batch waits for others: what looks outwards need not be quick, and
+ * each batch costs a statement.
+ */
 const GATHER_MS = 50;
 /** The server gives a sign of life twice in this time. */
 const PULL_MS = 2_000;
@@ -115,7 +119,8 @@ export class EventFeed {
       max_messages: BATCH_EVENTS,
       expires: PULL_MS,
       abort_on_missing_resource: true,
-      // Else the client asks for the consumer's state after a reconnect, and goes deaf where nobody answers.
+      // Else the client asks for the consumer's state after a reconnect, and goes deaf where nobody
+      // answers.
       bind: true,
     });
     this.#wake = () => messages.stop();

@@ -1,4 +1,7 @@
-/** Positions to followers: once a second, the newest, encoded once, and nothing to who does not read. */
+/**
+ * Positions to followers: once a second, the newest, encoded once, and nothing to who does not
+ * read.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import type { DeliveryRow, Position } from "../engine/store/port.ts";

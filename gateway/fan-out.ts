@@ -1,14 +1,17 @@
 /**
- * Positions to their followers. A courier's move is noted for the followers of what it carries and for nobody else; each
- * of them gets one frame with all that moved for it, on average at most once in POSITIONS_MS. A frame is encoded once for all who
- * follow the same delivery alone, which is nearly everybody.
+ * Positions to their followers. A courier's move is noted for the followers of what it carries and
+ * for nobody else; each of them gets one frame with all that moved for it, on average at most once
+ * in POSITIONS_MS. A frame is encoded once for all who follow the same delivery alone, which is
+ * nearly everybody.
  *
- * Time is cut into slices. Who was not sent anything lately is sent in the next slice; who was, in the slice that
- * begins its next turn. One slice sends only a share of all that wait, so that many couriers who move at one moment
- * (a node reports them together) do not hold up everything else that this process does: the rest follows in the next
- * slices, the longest waiting first. Nobody waits twice, so the queue is never longer than there are followers.
+ * Time is cut into slices. Who was not sent anything lately is sent in the next slice; who was, in
+ * the slice that begins its next turn. One slice sends only a share of all that wait, so that many
+ * couriers who move at one moment (a node reports them together) do not hold up everything else
+ * that this process does: the rest follows in the next slices, the longest waiting first. Nobody
+ * waits twice, so the queue is never longer than there are followers.
  *
- * For one delivery an older position never follows a newer one, and none is sent that the policy does not allow (D6).
+ * For one delivery an older position never follows a newer one, and none is sent that the policy
+ * does not allow (D6).
  */
 import type { Clock } from "../engine/io/clock.ts";
 import { serverFrames } from "../proto/frames.ts";
@@ -21,8 +24,9 @@ import type { Whereabouts } from "./whereabouts.ts";
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;
 /**
- * A frame may come so much before its turn, and turns are a little less than a period apart, in slices: a courier who
- * moves once in a period, give or take, is shown without a wait, and whoever had to wait once waits less each time.
+ * A frame may come so much before its turn, and turns are a little less than a period apart, in
+ * slices: a courier who moves once in a period, give or take, is shown without a wait, and whoever
+ * had to wait once waits less each time.
  */
 const EARLY_SLICES = 10;
 const TURN_SLICES = 48;
@@ -37,7 +41,10 @@ const AGE_MAX_MS = 2_147_483_647;
 
 type PositionItem = ServerFrameOf<"positions">["positions"][number];
 type Encoded = { readonly at: Millis; readonly bytes: Uint8Array };
-/** The frames of one slice, by delivery: the age in them is right for so long. Null: there is no position. */
+/**
+ * The frames of one slice, by delivery: the age in them is right for so long. Null: there is no
+ * position.
+ */
 type Frames = Map<Followed, Encoded | null>;
 
 export type FanOutParts = {

@@ -1,5 +1,6 @@
 /**
- * Following put together: what is followed here, whose positions that needs, and how they reach the followers.
+ * Following put together: what is followed here, whose positions that needs, and how they reach the
+ * followers.
  */
 import type { Deps } from "./deps.ts";
 import { FanOut } from "./fan-out.ts";

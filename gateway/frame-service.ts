@@ -1,6 +1,7 @@
 /**
- * What the frames of a verified session do. Requests (with a `ref`) are answered by `ok` or `error`; the functions behind
- * them are those of REST. A courier is who its token says: frames carry no courier id.
+ * What the frames of a verified session do. Requests (with a `ref`) are answered by `ok` or
+ * `error`; the functions behind them are those of REST. A courier is who its token says: frames
+ * carry no courier id.
  */
 import { DispatchError, ERRORS } from "../proto/errors.ts";
 import { serverFrames } from "../proto/frames.ts";
@@ -124,7 +125,9 @@ async function serve(parts: FrameParts, link: Link, frame: ClientFrame): Promise
   return act(parts, link, frame);
 }
 
-/** The rejection is the answer. The synchronous part runs at once, so that pings keep their order. */
+/**
+ * The rejection is the answer. The synchronous part runs at once, so that pings keep their order.
+ */
 async function act(parts: FrameParts, link: Link, frame: ClientFrame): Promise<void> {
   switch (frame.type) {
     case "ping":

@@ -1,6 +1,7 @@
 /**
- * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no environment and ends no
- * process (`gateway/main.ts` does), so that a test can have one on any free port.
+ * One gateway put together from its ports: the REST door, the sockets, the fan-out. It reads no
+ * environment and ends no process (`gateway/main.ts` does), so that a test can have one on any free
+ * port.
  */
 import { BlockList, isIPv6 } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
@@ -27,11 +28,16 @@ export type Gateway = {
   readonly connections: Connections;
   /** From now on every answer of the public port ends its connection; nothing else changes. */
   readonly drain: () => void;
-  /** Stops listening, says goodbye to the sockets, hands on what is collected. May be asked twice. */
+  /**
+   * Stops listening, says goodbye to the sockets, hands on what is collected. May be asked twice.
+   */
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is taken. */
+/**
+ * Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is
+ * taken.
+ */
 export async function startGateway(
   deps: Deps,
   version: string,
@@ -111,7 +117,10 @@ function admitSocket(
   return refusal(new DispatchError(code), config.publicUrl);
 }
 
-/** The subprotocol says version and codec; a page of another origin may not open sockets in a user's name. */
+/**
+ * The subprotocol says version and codec; a page of another origin may not open sockets in a user's
+ * name.
+ */
 function upgrade(headers: Headers, publicUrl: string): UpgradeAnswer {
   const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
   if (!isOwnOrigin(headers, publicUrl)) {

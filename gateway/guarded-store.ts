@@ -1,6 +1,6 @@
 /**
- * The store behind the circuit: what a gateway asks of Postgres is refused at once while Postgres is away. What only nodes
- * ask passes through as it is; a gateway does not ask it.
+ * The store behind the circuit: what a gateway asks of Postgres is refused at once while Postgres
+ * is away. What only nodes ask passes through as it is; a gateway does not ask it.
  */
 import type { Store } from "../engine/store/port.ts";
 import type { Circuit } from "./circuit.ts";
@@ -37,7 +37,10 @@ export function guardedStore(store: Store, circuit: Pick<Circuit, "run">): Store
   };
 }
 
-/** The same of partners and webhooks, as operations ask; what sends webhooks has patience of its own. */
+/**
+ * The same of partners and webhooks, as operations ask; what sends webhooks has patience of its
+ * own.
+ */
 export function guardedOutward(outward: Outward, circuit: Pick<Circuit, "run">): Outward {
   const guard = guardOf(circuit);
   const { store } = outward;

@@ -1,5 +1,6 @@
 /**
- * Who may come in, and how often: credentials, revocations, caps and rates of one gateway, made from its settings.
+ * Who may come in, and how often: credentials, revocations, caps and rates of one gateway, made
+ * from its settings.
  */
 import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import type { DoorLimits } from "../engine/door-limits.ts";

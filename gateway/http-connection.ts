@@ -1,11 +1,12 @@
 /**
- * One connection to the public port while it speaks HTTP: its requests in their order, one at a time, and its end. `node:http`
- * parses; this decides what is answered when, so that
+ * One connection to the public port while it speaks HTTP: its requests in their order, one at a
+ * time, and its end. `node:http` parses; this decides what is answered when, so that
  *
- * - answers stand in the order of their requests, each begins when the one before it has been taken, and no more requests
- *   are read than a few that wait: a reader who takes nothing costs the memory of one answer;
- * - after the answer that ends the connection nothing of what follows is run, and what the client still sends is read
- *   and thrown away for a moment, so that no reset overtakes that answer;
+ * - answers stand in the order of their requests, each begins when the one before it has been
+ *   taken, and no more requests are read than a few that wait: a reader who takes nothing costs the
+ *   memory of one answer;
+ * - after the answer that ends the connection nothing of what follows is run, and what the client
+ *   still sends is read and thrown away for a moment, so that no reset overtakes that answer;
  * - bytes that are no HTTP are answered like any other mistake, after the answers that are owed.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -55,7 +56,9 @@ export class HttpConnection implements ExchangeHome {
   #isOver = false;
   /** The next answer is the last. */
   #mustClose = false;
-  /** What is done when nothing is in work any more: an upgrade, or the answer to what was no HTTP. */
+  /**
+   * What is done when nothing is in work any more: an upgrade, or the answer to what was no HTTP.
+   */
   #afterwards: (() => void) | null = null;
   #restBytes = 0;
   #ignored = 0;
@@ -107,7 +110,9 @@ export class HttpConnection implements ExchangeHome {
     return readHead(raw);
   }
 
-  /** Runs it when everything that came before is answered; never, when the connection ends before. */
+  /**
+   * Runs it when everything that came before is answered; never, when the connection ends before.
+   */
   afterwards(run: () => void): void {
     if (this.#isOver) this.socket.destroy();
     else if (this.#turns.length === 0) run();
@@ -137,7 +142,9 @@ export class HttpConnection implements ExchangeHome {
     this.linger();
   }
 
-  /** Ends our side, and reads what the client still sends until it ends its own, or for LINGER_MS. */
+  /**
+   * Ends our side, and reads what the client still sends until it ends its own, or for LINGER_MS.
+   */
   linger(): void {
     const { socket } = this;
     this.#isOver = true;
@@ -209,7 +216,8 @@ export class HttpConnection implements ExchangeHome {
   }
 
   /**
-   * Reads no more for now. In a microtask: what node:http does after this event would take the pause back.
+   * Reads no more for now. In a microtask: what node:http does after this event would take the
+   * pause back.
    */
   #hold(): void {
     if (this.#isHeld) return;
@@ -219,7 +227,9 @@ export class HttpConnection implements ExchangeHome {
     });
   }
 
-  /** There are too many that wait: those of this connection that were not begun are not answered. */
+  /**
+   * There are too many that wait: those of this connection that were not begun are not answered.
+   */
   #shed(): void {
     this.#mustClose = true;
     this.#afterwards = () => this.socket.destroySoon();

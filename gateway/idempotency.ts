@@ -1,10 +1,11 @@
 /**
- * Idempotency-Key on every POST (D4, decision 0006): the same key and body give the same answer, marked as a replay; the
- * same key with another body is refused; while the first still runs, the second is told so. Keys belong to a principal.
+ * Idempotency-Key on every POST (D4, decision 0006): the same key and body give the same answer,
+ * marked as a replay; the same key with another body is refused; while the first still runs, the
+ * second is told so. Keys belong to a principal.
  *
- * Kept are answers of commands that ran: success, and a refusal that the command itself decided (409). Never kept are
- * failed validation, missing permission and our own failures, so that they can be mended and repeated. A secret in an
- * answer is kept sealed.
+ * Kept are answers of commands that ran: success, and a refusal that the command itself decided
+ * (409). Never kept are failed validation, missing permission and our own failures, so that they
+ * can be mended and repeated. A secret in an answer is kept sealed.
  */
 import { createHash } from "node:crypto";
 import type { Log } from "../engine/io/log.ts";
@@ -25,8 +26,8 @@ const KEY_PATTERN = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const KEPT_STATUSES: ReadonlySet<number> = new Set([200, 201, 202, 204, 409]);
 
 /**
- * The key of a request, or null when it has none. `route` is the method and path, without the version prefix, so
- * that one key cannot stand for two calls. Throws when the header is not usable.
+ * The key of a request, or null when it has none. `route` is the method and path, without the
+ * version prefix, so that one key cannot stand for two calls. Throws when the header is not usable.
  */
 export function keyOf(
   header: string | undefined,
@@ -92,7 +93,9 @@ export class Idempotency {
     }
   }
 
-  /** For commands that are idempotent by nature: the stored answer, or `work` and its answer kept. */
+  /**
+   * For commands that are idempotent by nature: the stored answer, or `work` and its answer kept.
+   */
   async kept(key: IdempotencyKey | null, work: () => Promise<KeptAnswer>): Promise<Replayable> {
     if (key === null) return { ...(await work()), isReplay: false };
     const stored = await this.#store.storedAnswer(key);
@@ -117,7 +120,10 @@ export class Idempotency {
     return { ...body, secret: this.#box.open(body.secret, contextOf(key)) };
   }
 
-  /** The command is committed: when only its answer cannot be kept, a repetition gives the same answer by nature. */
+  /**
+   * The command is committed: when only its answer cannot be kept, a repetition gives the same
+   * answer by nature.
+   */
   async #keep(key: IdempotencyKey, answer: KeptAnswer): Promise<void> {
     try {
       await this.#store.keepAnswer(key, answer.status, this.#sealed(key, answer.body));

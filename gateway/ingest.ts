@@ -1,10 +1,11 @@
 /**
- * Pings from the door to the couriers' shards: rate-limited for each courier, collected for PING_BATCH_MS, and sent as one
- * message for each shard, so that thousands of pings a second cost tens of messages. Form was checked by the codec
- * or schema; whether a position is believed (sequence, age, speed) is the courier actor's business.
+ * Pings from the door to the couriers' shards: rate-limited for each courier, collected for
+ * PING_BATCH_MS, and sent as one message for each shard, so that thousands of pings a second cost
+ * tens of messages. Form was checked by the codec or schema; whether a position is believed
+ * (sequence, age, speed) is the courier actor's business.
  *
- * A ping is acknowledged when it was handed to NATS. While NATS is away pings are neither kept nor acknowledged: the
- * app keeps them, and the next one heals the position.
+ * A ping is acknowledged when it was handed to NATS. While NATS is away pings are neither kept nor
+ * acknowledged: the app keeps them, and the next one heals the position.
  */
 import type { Clock } from "../engine/io/clock.ts";
 import { shardOfCourier } from "../engine/shards.ts";
@@ -57,7 +58,10 @@ export class Ingest {
     this.#onAcked = onAcked;
   }
 
-  /** Takes one ping. 0 when it was taken; otherwise it was refused and may come again after so many seconds. */
+  /**
+   * Takes one ping. 0 when it was taken; otherwise it was refused and may come again after so many
+   * seconds.
+   */
   take(report: PingReport): number {
     const waitS = this.#limit.take(report.courier, report.receivedAt);
     if (waitS > 0) return this.#refused(1, waitS);
@@ -65,7 +69,10 @@ export class Ingest {
     return 0;
   }
 
-  /** Takes what an app kept while offline, oldest first; all or nothing. Only the newest moves the position. */
+  /**
+   * Takes what an app kept while offline, oldest first; all or nothing. Only the newest moves the
+   * position.
+   */
   takeAll(
     courier: CourierId,
     session: SessionId,

@@ -1,7 +1,8 @@
 /**
- * Postgres goes away and comes back under a gateway: creates are taken by the intake and matched later, in order; keys
- * keep their one answer; accepts and statuses are refused quickly and succeed when they are repeated; followers stay. The
- * Postgres is a private one, so that it can be killed and frozen; the worker is the node's own.
+ * Postgres goes away and comes back under a gateway: creates are taken by the intake and matched
+ * later, in order; keys keep their one answer; accepts and statuses are refused quickly and succeed
+ * when they are repeated; followers stay. The Postgres is a private one, so that it can be killed
+ * and frozen; the worker is the node's own.
  */
 import { execFileSync } from "node:child_process";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -37,7 +38,10 @@ const prefix = testPrefix();
 const told: DeliveryId[] = [];
 const buried: string[] = [];
 let workers: Intake[] = [];
-/** Creates that the gateway gave to its store, and whether the next one's answer is lost before or after the commit. */
+/**
+ * Creates that the gateway gave to its store, and whether the next one's answer is lost before or
+ * after the commit.
+ */
 let createsAsked = 0;
 let lose: "before" | "after" | null = null;
 
@@ -140,7 +144,8 @@ describe("Postgres is killed", () => {
     expect(new Set(taken.map(({ status }) => status))).toEqual(new Set([202]));
     const ids = [first, ...taken].map(({ body }) => body.delivery_id);
     expect(new Set(ids).size).toBe(22);
-    // Committed before, asked again now: what was promised then cannot be read, but it is the same delivery and link.
+    // Committed before, asked again now: what was promised then cannot be read, but it is the same
+    // delivery and link.
     const repeated = await post(customer, BODY, "before");
     expect([repeated.status, repeated.body.delivery_id, repeated.body.tracking_url]).toEqual([
       202,

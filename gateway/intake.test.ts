@@ -1,5 +1,6 @@
 /**
- * The door to the intake over a bus that a test answers for: what a stream says, and what becomes of the request.
+ * The door to the intake over a bus that a test answers for: what a stream says, and what becomes
+ * of the request.
  */
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";

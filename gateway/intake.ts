@@ -1,7 +1,8 @@
 /**
- * The door to the INTAKE stream: where creates go while Postgres is away. A create is answered 202 when the stream has
- * acknowledged it, and its id in the stream is its idempotency key, so that the stream itself says whether the key came
- * before; then the answer of that time is read back, from the stream's leader, and given again (D4).
+ * The door to the INTAKE stream: where creates go while Postgres is away. A create is answered 202
+ * when the stream has acknowledged it, and its id in the stream is its idempotency key, so that the
+ * stream itself says whether the key came before; then the answer of that time is read back, from
+ * the stream's leader, and given again (D4).
  */
 import { createHash } from "node:crypto";
 import { EventPublisher, StreamRefusal, ackOf, isUnderWay } from "../engine/event-publisher.ts";
@@ -19,7 +20,10 @@ import type { Principal } from "./principal.ts";
 const ACCEPTED = 202;
 const MISSING = 404;
 
-/** The answer of the first request with that key, for a later one. Throws `idempotency_mismatch` for another body. */
+/**
+ * The answer of the first request with that key, for a later one. Throws `idempotency_mismatch` for
+ * another body.
+ */
 export function replayOf(command: CreateCommand, answer: StoredAnswer): CreateAnswer {
   const { fingerprint, status, body } = answer;
   if (fingerprint !== command.idempotency?.fingerprint) {
@@ -52,8 +56,8 @@ export class IntakeDoor {
   }
 
   /**
-   * Takes a create in. Rejects with `idempotency_mismatch`, and with `unavailable` when NATS is away too: then it is not
-   * there, or unknown, and the same key leads to the same delivery.
+   * Takes a create in. Rejects with `idempotency_mismatch`, and with `unavailable` when NATS is
+   * away too: then it is not there, or unknown, and the same key leads to the same delivery.
    */
   async put(command: CreateCommand): Promise<CreateAnswer> {
     const accepted = { ...command, answer: { ...command.answer, status: ACCEPTED } };
@@ -68,8 +72,9 @@ export class IntakeDoor {
   }
 
   /**
-   * The answer that a create got which lies in the intake, or has been there within a day; null when there is none. A
-   * stream that did not answer is left alone for a moment, because every create would wait for its silence.
+   * The answer that a create got which lies in the intake, or has been there within a day; null
+   * when there is none. A stream that did not answer is left alone for a moment, because every
+   * create would wait for its silence.
    */
   async find(owner: PrincipalId, delivery: DeliveryId): Promise<CreateAnswer | null> {
     const { clock } = this.#deps;
@@ -84,8 +89,9 @@ export class IntakeDoor {
   }
 
   /**
-   * Called when the database has no such delivery: who was answered 202, and an operator, is not told so, but to ask
-   * again, because it is on its way. Rejects with `unavailable` then, and when the stream cannot say whether it is.
+   * Called when the database has no such delivery: who was answered 202, and an operator, is not
+   * told so, but to ask again, because it is on its way. Rejects with `unavailable` then, and when
+   * the stream cannot say whether it is.
    */
   async refuseIfTaken(asker: Asker, delivery: DeliveryId): Promise<void> {
     const subject = subjectFor(this.#deps.subjects, asker, delivery);
@@ -133,7 +139,9 @@ export class IntakeDoor {
     return new Promise((resolve) => void this.#deps.clock.after(INTAKE_UNDER_WAY_MS, resolve));
   }
 
-  /** Null when there is no such message. Rejects with `unavailable` when the stream does not answer. */
+  /**
+   * Null when there is no such message. Rejects with `unavailable` when the stream does not answer.
+   */
   async #read(
     which: { readonly seq: number } | { readonly last_by_subj: string },
   ): Promise<CreateCommand | null> {

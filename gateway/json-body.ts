@@ -1,8 +1,10 @@
 /**
- * From the bytes of a request body to a plain JSON value, or the refusal. It owns the order of the checks: encoding, media
- * type, UTF-8, JSON. Whether the value fits a route is the schema's business.
+ * From the bytes of a request body to a plain JSON value, or the refusal. It owns the order of the
+ * checks: encoding, media type, UTF-8, JSON. Whether the value fits a route is the schema's
+ * business.
  *
- * A key that stands twice in one object: the last one wins, as everywhere in JavaScript (documented in the OpenAPI page).
+ * A key that stands twice in one object: the last one wins, as everywhere in JavaScript (documented
+ * in the OpenAPI page).
  */
 import { isUtf8 } from "node:buffer";
 import { DispatchError } from "../proto/errors.ts";
@@ -10,7 +12,10 @@ import type { Headers } from "./listener.ts";
 
 /** Others that end in `+json` mean something of their own, which nobody here would do. */
 const JSON_TYPE = /^application\/json[ \t]*/i;
-/** One parameter, a token or a quoted text, or none between two semicolons (RFC 9110, 5.6.6); matched in turn. */
+/**
+ * One parameter, a token or a quoted text, or none between two semicolons (RFC 9110, 5.6.6);
+ * matched in turn.
+ */
 const PARAMETER =
   /;[ \t]*(?:([\w!#$%&'*+.^`|~-]+)=(?:([\w!#$%&'*+.^`|~-]+)|"((?:[^"\\]|\\.)*)"))?[ \t]*/y;
 const UTF8_NAMES: ReadonlySet<string> = new Set(["utf-8", "utf8"]);
@@ -35,7 +40,9 @@ export function parseJsonBody(headers: Headers, bytes: Uint8Array): unknown {
   }
 }
 
-/** Whether the media type is JSON in UTF-8. Of its parameters only the charset says something to us. */
+/**
+ * Whether the media type is JSON in UTF-8. Of its parameters only the charset says something to us.
+ */
 function isJson(text: string): boolean {
   const type = text.trim();
   const start = JSON_TYPE.exec(type);

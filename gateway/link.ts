@@ -1,6 +1,7 @@
 /**
- * A verified connection as the parts behind it see it: who it is and how to write to it. What may not be lost
- * ends the connection when it is dropped, so that the client comes back and asks again; positions may be skipped.
+ * A verified connection as the parts behind it see it: who it is and how to write to it. What may
+ * not be lost ends the connection when it is dropped, so that the client comes back and asks again;
+ * positions may be skipped.
  */
 import type { SessionId } from "../proto/ids.ts";
 import type { ServerFrame } from "../proto/frames.ts";

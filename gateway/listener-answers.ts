@@ -1,6 +1,6 @@
 /**
- * What a listener answers by itself, before or beside any route: refusals of what it could not understand and of what
- * broke. They look like every other problem of ours.
+ * What a listener answers by itself, before or beside any route: refusals of what it could not
+ * understand and of what broke. They look like every other problem of ours.
  */
 import { STATUS_CODES } from "node:http";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
@@ -30,7 +30,10 @@ export function refusalAnswer(
   return { status: ERRORS[code].status, headers, body: JSON.stringify(problem) };
 }
 
-/** The bytes of an answer that ends its connection, for a socket on which no library answers any more. */
+/**
+ * The bytes of an answer that ends its connection, for a socket on which no library answers any
+ * more.
+ */
 export function lastAnswer({ status, headers, body }: PlainAnswer): string {
   const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Status"}`];
   for (const name in headers) lines.push(`${name}: ${headers[name] ?? ""}`);

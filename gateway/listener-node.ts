@@ -1,9 +1,11 @@
 /**
- * The public listener on `node:http` and `ws`: the default. It puts the library's bounds where ours are, counts connections by
- * address before any header, and hands requests to `http-connection.ts` and upgrades to `node-sockets.ts`.
+ * The public listener on `node:http` and `ws`: the default. It puts the library's bounds where ours
+ * are, counts connections by address before any header, and hands requests to `http-connection.ts`
+ * and upgrades to `node-sockets.ts`.
  *
- * What the library would answer by itself (bad bytes, bad versions, late or large heads) is answered here, as a problem
- * of ours. Its own checks of Host and Expect are off: `request-head.ts` makes them for both listeners.
+ * What the library would answer by itself (bad bytes, bad versions, late or large heads) is
+ * answered here, as a problem of ours. Its own checks of Host and Expect are off: `request-head.ts`
+ * makes them for both listeners.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
@@ -37,7 +39,10 @@ const PARSER_ERRORS: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: "request_timeout",
 };
 
-/** Listens. Rejects when the port is taken, the address is not ours, or a port cannot be shared here. */
+/**
+ * Listens. Rejects when the port is taken, the address is not ours, or a port cannot be shared
+ * here.
+ */
 export async function listen(options: ListenerOptions): Promise<Listener> {
   if (options.isShared && !canShare(process.versions.node)) {
     throw new Error(
@@ -113,7 +118,8 @@ class NodeListener implements Listener {
   }
 
   stopListening(): void {
-    // Of http's own close connections at rest would be cut, and a request may be on its way on one of them.
+    // Of http's own close connections at rest would be cut, and a request may be on its way on one
+    // of them.
     if (this.#server.listening) NetServer.prototype.close.call(this.#server);
   }
 
@@ -182,7 +188,9 @@ class NodeListener implements Listener {
     });
   }
 
-  /** Beyond this nothing could be opened for the connections that are there, nor for the admin door. */
+  /**
+   * Beyond this nothing could be opened for the connections that are there, nor for the admin door.
+   */
   #isFull(): boolean {
     const { connectionsMax: most = 0 } = this.#options;
     return most > 0 && this.#connections.size >= most;
@@ -236,8 +244,8 @@ class NodeListener implements Listener {
   }
 
   /**
-   * An upgrade to anything else, or elsewhere, is ignored (RFC 9110, 7.8): the same request without the field that asks for
-   * it goes through the parser again, and what came behind it.
+   * An upgrade to anything else, or elsewhere, is ignored (RFC 9110, 7.8): the same request without
+   * the field that asks for it goes through the parser again, and what came behind it.
    */
   #withoutUpgrade(request: IncomingMessage, socket: Socket, rest: Buffer): void {
     const { method, url, httpVersion, rawHeaders } = request;

@@ -1,14 +1,16 @@
 /**
- * The public listener on uWebSockets.js: the one file that touches it, loaded only when it is chosen.
+ * The public listener on uWebSockets.js: the one file that touches it, loaded only when it is
+ * chosen.
  *
- * It owns the rules of that library, so that nobody else has to know them: a request is dead after the synchronous
- * part of its handler (everything is copied first), a response is dead after an abort or an end, chunks and messages
- * are detached after the callback, and a throw inside any callback ends the process, so each one is caught here and a
- * request answered with 500.
+ * It owns the rules of that library, so that nobody else has to know them: a request is dead after
+ * the synchronous part of its handler (everything is copied first), a response is dead after an
+ * abort or an end, chunks and messages are detached after the callback, and a throw inside any
+ * callback ends the process, so each one is caught here and a request answered with 500.
  *
- * Its build has known faults, which is why it is not the default (docs/decisions/0012-front-door.md): a request line in two
- * segments and HTTP/1.0 are refused with pages of its own, and what follows a chunked body may be taken for a request. So a
- * chunked request ends its connection, and it belongs behind a proxy that normalises requests.
+ * Its build has known faults, which is why it is not the default
+ * (docs/decisions/0012-front-door.md): a request line in two segments and HTTP/1.0 are refused with
+ * pages of its own, and what follows a chunked body may be taken for a request. So a chunked
+ * request ends its connection, and it belongs behind a proxy that normalises requests.
  */
 import { STATUS_CODES } from "node:http";
 import * as uws from "uWebSockets.js";
@@ -61,8 +63,8 @@ export function listen(options: ListenerOptions): Promise<Listener> {
         },
       });
     };
-    // The types lack the form with host and options. The library shares a port (SO_REUSEPORT) unless told not to;
-    // exclusive, or two gateways would share it unseen.
+    // The types lack the form with host and options. The library shares a port (SO_REUSEPORT)
+    // unless told not to; exclusive, or two gateways would share it unseen.
     const exclusive = (uws as unknown as { LIBUS_LISTEN_EXCLUSIVE_PORT: number })
       .LIBUS_LISTEN_EXCLUSIVE_PORT;
     type ListenWithFlags = {
@@ -74,7 +76,10 @@ export function listen(options: ListenerOptions): Promise<Listener> {
   });
 }
 
-/** The library reports each connection as it opens and as it closes, and one that became a socket only as it opens. */
+/**
+ * The library reports each connection as it opens and as it closes, and one that became a socket
+ * only as it opens.
+ */
 function countConnection(house: House, res: uws.HttpResponse, change: number | bigint): void {
   house.connections += change > 0 ? 1 : -1;
   const { connectionsMax = 0, onRefused } = house;
@@ -127,7 +132,8 @@ class Exchange implements HttpExchange {
     this.path = path;
     this.query = query;
     this.headers = headers;
-    // After such a head, and behind a chunked body, the library may take anything for the next request.
+    // After such a head, and behind a chunked body, the library may take anything for the next
+    // request.
     this.#closes = isRefusal(head) || headers["transfer-encoding"] !== undefined;
     this.remoteAddress = addressOf(house, res, headers);
   }
@@ -138,7 +144,8 @@ class Exchange implements HttpExchange {
     return new Promise((resolve, reject) => {
       const chunks: Uint8Array[] = [];
       let size = 0;
-      // After an abort nobody can be answered; the promise still ends, so that nothing waits for ever.
+      // After an abort nobody can be answered; the promise still ends, so that nothing waits for
+      // ever.
       this.#onAbort = () => reject(new DispatchError("bad_request", "The request was cut off."));
       this.#res.onData((chunk, isLast) => {
         size += chunk.byteLength;
@@ -178,7 +185,8 @@ class Exchange implements HttpExchange {
   #end(status: number, body: Body | null, closes: boolean): void {
     const res = this.#res;
     if (BODYLESS.has(status)) {
-      // Without arguments: the library takes any, undefined as well, for a length and waits for that many bytes.
+      // Without arguments: the library takes any, undefined as well, for a length and waits for
+      // that many bytes.
       res.endWithoutBody();
       if (closes) res.close();
     } else if (this.method === "HEAD") {

@@ -1,5 +1,6 @@
 /**
- * The adapter by itself: whatever a handler does, the process lives and the client gets an answer or a close.
+ * The adapter by itself: whatever a handler does, the process lives and the client gets an answer
+ * or a close.
  */
 import net from "node:net";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";

@@ -1,9 +1,11 @@
 /**
- * The contract of a public listener: HTTP exchanges and WebSockets, whichever library is underneath. Routes, roles and
- * frames are unknown here; whatever a handler does, the process lives and the client gets an answer or a close.
+ * The contract of a public listener: HTTP exchanges and WebSockets, whichever library is
+ * underneath. Routes, roles and frames are unknown here; whatever a handler does, the process lives
+ * and the client gets an answer or a close.
  *
- * Two implementations keep it: `listener-node.ts` (node:http and ws, the default) and `listener-uws.ts` (uWebSockets.js,
- * for the cheapest fan-out behind a proxy that normalises requests). docs/decisions/0012-front-door.md says why.
+ * Two implementations keep it: `listener-node.ts` (node:http and ws, the default) and
+ * `listener-uws.ts` (uWebSockets.js, for the cheapest fan-out behind a proxy that normalises
+ * requests). docs/decisions/0012-front-door.md says why.
  */
 import type { AddressOf } from "../engine/client-address.ts";
 import type { Headers } from "./request-head.ts";
@@ -22,9 +24,14 @@ export type HttpExchange = {
   readonly remoteAddress: string;
   /** When it arrived, microseconds since 1970. */
   readonly receivedAtUs: number;
-  /** The whole body. Must be called before the first await; rejects with `payload_too_large` above the cap. */
+  /**
+   * The whole body. Must be called before the first await; rejects with `payload_too_large` above
+   * the cap.
+   */
   readBody(capBytes: number): Promise<Uint8Array>;
-  /** Answers, once: later calls and calls after an abort do nothing. Gives whether it was written. */
+  /**
+   * Answers, once: later calls and calls after an abort do nothing. Gives whether it was written.
+   */
   respond(status: number, headers: Readonly<Record<string, string>>, body: Body | null): boolean;
 };
 export type Body = string | Uint8Array;
@@ -58,18 +65,29 @@ export type ListenerOptions = {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Several processes listen on this port, and the kernel deals connections out among them; never with port 0. */
+  /**
+   * Several processes listen on this port, and the kernel deals connections out among them; never
+   * with port 0.
+   */
   readonly isShared: boolean;
   readonly socketPaths: readonly string[];
   readonly frameMaxBytes: number;
   readonly bufferMaxBytes: number;
-  /** Seconds without any traffic after which a socket is closed; 8 to 960. Pings are sent before that. */
+  /**
+   * Seconds without any traffic after which a socket is closed; 8 to 960. Pings are sent before
+   * that.
+   */
   readonly idleS: number;
   /** From the peer's address and X-Forwarded-For to whose address counts. */
   readonly addressOf?: AddressOf;
-  /** Open connections of one peer's address, whatever they carry; 0: no cap. Not for the machine itself and proxies. */
+  /**
+   * Open connections of one peer's address, whatever they carry; 0: no cap. Not for the machine
+   * itself and proxies.
+   */
   readonly connectionsPerAddressMax?: number;
-  /** Open connections in all, sockets included, beyond which new ones are closed at once; 0: no cap. */
+  /**
+   * Open connections in all, sockets included, beyond which new ones are closed at once; 0: no cap.
+   */
   readonly connectionsMax?: number;
   /** Called for each of those. */
   readonly onRefused?: () => void;
@@ -86,7 +104,10 @@ export type ListenerOptions = {
 
 export type Listener = {
   readonly port: number;
-  /** From now on every answer ends its connection, so that clients find another gateway; nothing else changes. */
+  /**
+   * From now on every answer ends its connection, so that clients find another gateway; nothing
+   * else changes.
+   */
   drain(): void;
   /** No new connections; those that are open live on. */
   stopListening(): void;

@@ -1,7 +1,8 @@
 /**
- * Messages from this gateway to actors, by the shard that their id says. `tell` may be lost and says so in its name's
- * contract: what it reports is already committed, and the relay and the sweep repeat it (decision 0003). `ask` is for what
- * is not in the database: it is answered, or fails visibly.
+ * Messages from this gateway to actors, by the shard that their id says. `tell` may be lost and
+ * says so in its name's contract: what it reports is already committed, and the relay and the sweep
+ * repeat it (decision 0003). `ask` is for what is not in the database: it is answered, or fails
+ * visibly.
  */
 import { BusError } from "../engine/io/nats.ts";
 import { shardOfCourier } from "../engine/shards.ts";
@@ -21,9 +22,15 @@ export type Mail = {
   readonly tellCourier: (id: CourierId, msg: ToCourier) => void;
   /** Several messages for one shard in one. False when NATS is away. */
   readonly tellShard: (shard: ShardId, posts: readonly Posted[]) => boolean;
-  /** Rejects with the code of the actor's answer, or `unavailable` when there is none within 2.5 s: longer than a takeover. */
+  /**
+   * Rejects with the code of the actor's answer, or `unavailable` when there is none within 2.5 s:
+   * longer than a takeover.
+   */
   readonly ask: (post: Posted, shard: ShardId) => Promise<StreamMessageOf<"answer">>;
-  /** The record of a courier at its owner; `unknown`: the owner has none; `unreachable`: nobody answered in time. */
+  /**
+   * The record of a courier at its owner; `unknown`: the owner has none; `unreachable`: nobody
+   * answered in time.
+   */
   readonly where: (courier: CourierId) => Promise<CourierRecord | "unknown" | "unreachable">;
   /** The records of all couriers, from whichever nodes answer in time. */
   readonly fleet: () => Promise<readonly CourierRecord[]>;

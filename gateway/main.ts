@@ -1,6 +1,7 @@
 /**
- * The entry of the gateway's process. It catches signals before it loads anything else, which takes the better part of a
- * second and more on a busy machine: as process 1 of a container a signal that nobody listens to is lost.
+ * The entry of the gateway's process. It catches signals before it loads anything else, which takes
+ * the better part of a second and more on a busy machine: as process 1 of a container a signal that
+ * nobody listens to is lost.
  */
 import { catchSignals } from "../engine/io/signals.ts";
 

@@ -1,6 +1,7 @@
 /**
- * One request on `node:http` and the way to answer it. It owns the reading of the body up to a cap, the one answer, and
- * what an answer says about its connection; whose turn it is on the connection is `http-connection.ts`.
+ * One request on `node:http` and the way to answer it. It owns the reading of the body up to a cap,
+ * the one answer, and what an answer says about its connection; whose turn it is on the connection
+ * is `http-connection.ts`.
  */
 import { STATUS_CODES } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -117,7 +118,10 @@ export class NodeExchange implements HttpExchange {
     this.breakOff(new DispatchError("bad_request", "The request was cut off."));
   }
 
-  /** A body that nobody reads is taken off the wire when it is short; a long one ends the connection. */
+  /**
+   * A body that nobody reads is taken off the wire when it is short; a long one ends the
+   * connection.
+   */
   #endsConnection(): boolean {
     if (this.#home.mustClose() || this.#broken !== null) return true;
     if (this.request.complete) return false;

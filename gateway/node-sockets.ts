@@ -1,6 +1,7 @@
 /**
- * The WebSockets of the listener on Node, spoken by the package `ws`: upgrades, back-pressure, idleness, closes. There are
- * tens of thousands of them, so the handlers are shared functions, and one timer looks at all of them.
+ * The WebSockets of the listener on Node, spoken by the package `ws`: upgrades, back-pressure,
+ * idleness, closes. There are tens of thousands of them, so the handlers are shared functions, and
+ * one timer looks at all of them.
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * The OpenAPI 3.1 description, generated from the table of routes and from the schemas that check the requests. What
- * is described here is therefore what is enforced. Made once at the start.
+ * The OpenAPI 3.1 description, generated from the table of routes and from the schemas that check
+ * the requests. What is described here is therefore what is enforced. Made once at the start.
  */
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from "@asteasolutions/zod-to-openapi";
 import type { RouteConfig } from "@asteasolutions/zod-to-openapi";

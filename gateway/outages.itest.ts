@@ -1,8 +1,9 @@
 /**
- * A real Postgres refuses in all the ways that operators know, under a gateway and the worker of the intake. Whatever it
- * is: clients get 201, 202 or 503 with Retry-After at REST and `unavailable` on the socket; what was acknowledged is there
- * afterwards, once; nothing is buried; and the gateway takes creates again by itself. The Postgres is a private one; the
- * role is no superuser and owns its tables.
+ * A real Postgres refuses in all the ways that operators know, under a gateway and the worker of
+ * the intake. Whatever it is: clients get 201, 202 or 503 with Retry-After at REST and
+ * `unavailable` on the socket; what was acknowledged is there afterwards, once; nothing is buried;
+ * and the gateway takes creates again by itself. The Postgres is a private one; the role is no
+ * superuser and owns its tables.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -1,7 +1,8 @@
 /**
- * What a new delivery may expect of the fleet as it stands: the couriers who would be asked, with what they carry
- * already, or the backlog where nobody is free. It reads the fleet every few seconds and answers from memory; a create
- * never waits for it, and without a fresh reading there is no outlook (`estimates.ts` then takes an average courier).
+ * What a new delivery may expect of the fleet as it stands: the couriers who would be asked, with
+ * what they carry already, or the backlog where nobody is free. It reads the fleet every few
+ * seconds and answers from memory; a create never waits for it, and without a fresh reading there
+ * is no outlook (`estimates.ts` then takes an average courier).
  */
 import { distanceM } from "../actors/geo.ts";
 import { visits } from "../engine/geo/route.ts";
@@ -16,7 +17,10 @@ import type { CourierId, Millis } from "../proto/ids.ts";
 import { FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../proto/limits.ts";
 import type { Deps } from "./deps.ts";
 
-/** From the create to the accept where nothing is known: people need 15 to 30 s, and not everybody takes the first offer. */
+/**
+ * From the create to the accept where nothing is known: people need 15 to 30 s, and not everybody
+ * takes the first offer.
+ */
 export const ASSIGNMENT_S = 60;
 /** So many searches say how long one takes at present. */
 const SEARCHES_MIN = 10;
@@ -41,13 +45,19 @@ export type Expectation =
 type Reading = {
   readonly at: Millis;
   readonly fleet: Fleet;
-  /** Where the couriers are, and whether they may take more: flat, since each create looks at all of them. */
+  /**
+   * Where the couriers are, and whether they may take more: flat, since each create looks at all of
+   * them.
+   */
   readonly lng: Float64Array;
   readonly lat: Float64Array;
   readonly free: Uint8Array;
   readonly carried: ReadonlyMap<CourierId, readonly Errand[]>;
   readonly searchS: number;
-  /** Of each courier, in the fleet's order, what it has left to do; reckoned when it is first needed. */
+  /**
+   * Of each courier, in the fleet's order, what it has left to do; reckoned when it is first
+   * needed.
+   */
   left: readonly Left[] | null;
 };
 /** Seconds until each errand is done, added up, and how many they are. */
@@ -167,7 +177,10 @@ export class Outlook {
   }
 }
 
-/** The median of the present deliveries; what waited for a free courier says nothing of those who find one. */
+/**
+ * The median of the present deliveries; what waited for a free courier says nothing of those who
+ * find one.
+ */
 function usualSearchS({ deliveries }: Fleet): number {
   if (deliveries.length < SEARCHES_MIN) return ASSIGNMENT_S;
   const sorted = deliveries.map(({ searchS }) => searchS).toSorted((a, b) => a - b);
@@ -175,8 +188,9 @@ function usualSearchS({ deliveries }: Fleet): number {
 }
 
 /**
- * Everybody within reach is busy. Places become free at the rate places / time that one is taken; what is left of that
- * time is half of it on average. So long until everybody who waits, and this one, has had a place.
+ * Everybody within reach is busy. Places become free at the rate places / time that one is taken;
+ * what is left of that time is half of it on average. So long until everybody who waits, and this
+ * one, has had a place.
  */
 function expectBacklog(
   travel: TravelTime,
@@ -216,5 +230,8 @@ const leftOf = (travel: TravelTime, { fleet, carried }: Reading): Left[] =>
 
 const squareOf = (metres: number): number => (metres / METRES_PER_DEGREE) ** 2;
 
-/** Distances are those of a plane, in degrees of latitude, squared: good enough within a city, and quick. */
+/**
+ * Distances are those of a plane, in degrees of latitude, squared: good enough within a city, and
+ * quick.
+ */
 const cosineOf = ({ lat }: LngLat): number => Math.cos((lat * Math.PI) / 180);

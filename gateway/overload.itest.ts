@@ -1,6 +1,7 @@
 /**
- * A store that does not get on, seen through real sockets: reads are refused, then creates, accepts last; each refusal says
- * when to come back and is counted; and all that was taken is answered in the end.
+ * A store that does not get on, seen through real sockets: reads are refused, then creates, accepts
+ * last; each refusal says when to come back and is counted; and all that was taken is answered in
+ * the end.
  */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { PostgresStore } from "../engine/store/postgres-store.ts";

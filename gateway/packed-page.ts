@@ -1,6 +1,6 @@
 /**
- * A page that is the same for everybody, made and packed once: all answers share its bytes, so that a thousand of them
- * under way cost no more memory than one.
+ * A page that is the same for everybody, made and packed once: all answers share its bytes, so that
+ * a thousand of them under way cost no more memory than one.
  */
 import { gzipSync } from "node:zlib";
 import type { Headers } from "./request-head.ts";

@@ -1,9 +1,11 @@
 /**
- * The status events of a delivery between two versions: what a follower missed while it was away, or what passed faster
- * than the row was read. The latest come from memory, older ones from the EVENTS stream, in the order of their numbers.
- * Each event has the next number (D5), so it is known whether all are there; if they are not, the follower is told so and
- * gets none of them, never a part. It refuses to hurt the stream: few reads at once, others wait for a moment, and what was
- * read for one follower is kept for the next. An event that is committed may not be in the stream yet: it is looked for again.
+ * The status events of a delivery between two versions: what a follower missed while it was away,
+ * or what passed faster than the row was read. The latest come from memory, older ones from the
+ * EVENTS stream, in the order of their numbers. Each event has the next number (D5), so it is known
+ * whether all are there; if they are not, the follower is told so and gets none of them, never a
+ * part. It refuses to hurt the stream: few reads at once, others wait for a moment, and what was
+ * read for one follower is kept for the next. An event that is committed may not be in the stream
+ * yet: it is looked for again.
  */
 import type { DeliveryEvent } from "../proto/events.ts";
 import type { DeliveryId } from "../proto/ids.ts";
@@ -32,7 +34,10 @@ export class PassedEvents {
     this.#deps = deps;
   }
 
-  /** What lies strictly between `known` and `current`; null when the follower knew nothing before. Never rejects. */
+  /**
+   * What lies strictly between `known` and `current`; null when the follower knew nothing before.
+   * Never rejects.
+   */
   async between(followed: Followed, known: number | null, current: number): Promise<Passed | null> {
     if (known === null) return null;
     if (known > current) return LOST; // It has seen what our database does not have.
@@ -54,7 +59,9 @@ export class PassedEvents {
     }
   }
 
-  /** Reads the stream, and keeps what it has for whoever comes next. Null when it cannot be read. */
+  /**
+   * Reads the stream, and keeps what it has for whoever comes next. Null when it cannot be read.
+   */
   async #load(followed: Followed, current: number): Promise<readonly DeliveryEvent[] | null> {
     this.#reading++;
     try {

@@ -1,6 +1,7 @@
 /**
- * How often a courier's app should ping, from what passes through its connection: often where somebody waits for it to
- * arrive, less while it has something to answer or to carry, seldom else. Pure; `gateway/connections.ts` tells the app.
+ * How often a courier's app should ping, from what passes through its connection: often where
+ * somebody waits for it to arrive, less while it has something to answer or to carry, seldom else.
+ * Pure; `gateway/connections.ts` tells the app.
  *
  *   near      expected within PING_NEAR_M of where it is
  *   carrying  it carries something
@@ -80,7 +81,10 @@ function afterFrame(advice: PingAdvice, frame: ClientFrame | ServerFrame): PingA
   }
 }
 
-/** Taken at its word: should the report be refused, only the interval is wrong until the next connection. */
+/**
+ * Taken at its word: should the report be refused, only the interval is wrong until the next
+ * connection.
+ */
 function reported(advice: PingAdvice, delivery: string, status: string): PingAdvice {
   const stops = advice.carried.get(delivery);
   if (stops === undefined) return advice;

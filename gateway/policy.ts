@@ -1,8 +1,9 @@
 /**
- * Who may do what with a delivery: one function, asked by REST, the WebSocket, NATS and tracking links alike. Its first half is which role
- * may try at all (`forbidden` where not), its second whose delivery it is. What a principal may not read does not exist
- * for it, so a refused read is `not_found`, never `forbidden`. What changes a delivery is decided once more by the
- * store, in the statement that changes it; docs/authorization.md has the whole table, tried at the doors.
+ * Who may do what with a delivery: one function, asked by REST, the WebSocket, NATS and tracking
+ * links alike. Its first half is which role may try at all (`forbidden` where not), its second
+ * whose delivery it is. What a principal may not read does not exist for it, so a refused read is
+ * `not_found`, never `forbidden`. What changes a delivery is decided once more by the store, in the
+ * statement that changes it; docs/authorization.md has the whole table, tried at the doors.
  */
 import type { DeliveryRow } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
@@ -42,7 +43,10 @@ const hasRole = ({ role }: Principal, action: Action): boolean =>
 export const isCarried = (status: Status): boolean =>
   status === "assigned" || status === "picked_up";
 
-/** Whether the tracking link of a delivery opens it: from its assignment until an hour after its end. */
+/**
+ * Whether the tracking link of a delivery opens it: from its assignment until an hour after its
+ * end.
+ */
 export const isTrackable = (row: Spans, now: Millis): boolean =>
   row.assignedAt !== null && (row.endedAt === null || now < row.endedAt + LINK_AFTER_END_MS);
 
@@ -55,7 +59,10 @@ type Spans = Pick<DeliveryRow, "assignedAt" | "endedAt">;
 /** What the decision needs of a row. */
 export type Subject = Pick<DeliveryRow, "id" | "owner" | "courierId" | "status"> & Spans;
 
-/** Whether `principal` may do `action` with the delivery. Whether its status allows it is the store's business. */
+/**
+ * Whether `principal` may do `action` with the delivery. Whether its status allows it is the
+ * store's business.
+ */
 export function allowed(principal: Principal, action: Action, row: Subject, now: Millis): boolean {
   if (!hasRole(principal, action)) return false;
   if (action === "position" && !isCarried(row.status)) return false;
@@ -66,14 +73,18 @@ export function allowed(principal: Principal, action: Action, row: Subject, now:
     case "partner":
       return row.owner === principal.subject;
     case "courier":
-      // Any courier may take what waits, and refuse what it was offered; who comes too late is told so.
+      // Any courier may take what waits, and refuse what it was offered; who comes too late is told
+      // so.
       return action === "accept" || action === "decline" || row.courierId === principal.subject;
     case "tracking":
       return row.id === principal.subject && isTrackable(row, now);
   }
 }
 
-/** The row, if `principal` may do `action` with it. Throws `not_found` for what is absent and for what is foreign. */
+/**
+ * The row, if `principal` may do `action` with it. Throws `not_found` for what is absent and for
+ * what is foreign.
+ */
 export function permitted(
   principal: Principal,
   action: Action,

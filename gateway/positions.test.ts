@@ -1,4 +1,6 @@
-/** Positions that nodes push: each newest one reaches the followers, whoever asked for it meanwhile. */
+/**
+ * Positions that nodes push: each newest one reaches the followers, whoever asked for it meanwhile.
+ */
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import type { BusMessage } from "../engine/io/nats.ts";
@@ -45,7 +47,8 @@ describe("a position that a node pushes", () => {
     expect(moved).toEqual([COURIER]);
   });
 
-  // Found by `npm run sim -- --seed 80 --all`: watchers of the courier missed one ping in a row with the one before (L3).
+  // Found by `npm run sim -- --seed 80 --all`: watchers of the courier missed one ping in a row
+  // with the one before (L3).
   it("reaches the followers also when somebody asked for it a moment before", async () => {
     const { owner, whereabouts, moved, push } = gateway();
     owner.at = T0 + 5;

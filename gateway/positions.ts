@@ -1,6 +1,7 @@
 /**
- * Which couriers' positions this gateway needs, and taking them in. Needs are leases at the couriers' shards, renewed, so
- * that a node that restarts or a gateway that dies heals by itself; a courier whom nobody entitled follows is in none.
+ * Which couriers' positions this gateway needs, and taking them in. Needs are leases at the
+ * couriers' shards, renewed, so that a node that restarts or a gateway that dies heals by itself; a
+ * courier whom nobody entitled follows is in none.
  */
 import { shardOfCourier } from "../engine/shards.ts";
 import type { CourierId, Epoch, ShardId } from "../proto/ids.ts";
@@ -93,7 +94,10 @@ export class Leases {
   }
 }
 
-/** Takes in the positions that nodes send. Calls `onMoved` for each courier whose newest one this is. */
+/**
+ * Takes in the positions that nodes send. Calls `onMoved` for each courier whose newest one this
+ * is.
+ */
 export class Positions {
   readonly #deps: FanOutDeps;
   readonly #whereabouts: Pick<Whereabouts, "learn">;

@@ -1,5 +1,6 @@
 /**
- * Who calls, as every part behind the doors sees it: made by `auth.ts` out of a checked credential and by nothing else.
+ * Who calls, as every part behind the doors sees it: made by `auth.ts` out of a checked credential
+ * and by nothing else.
  */
 import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 
@@ -14,7 +15,10 @@ export type Principal = (
   /** A tracking link: its subject is the one delivery that it may read. */
   | { readonly role: "tracking"; readonly subject: DeliveryId; readonly expiresAt: Millis }
 ) & {
-  /** When the credential was made, and its name: what a revocation goes by. Without the first it is as old as can be. */
+  /**
+   * When the credential was made, and its name: what a revocation goes by. Without the first it is
+   * as old as can be.
+   */
   readonly issuedAt?: Millis;
   readonly jti?: string;
 };

@@ -1,4 +1,7 @@
-/** The circuit's question to a database that answers and takes no writes, in each way in which that happens. */
+/**
+ * The circuit's question to a database that answers and takes no writes, in each way in which that
+ * happens.
+ */
 import type postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { migrate } from "../engine/store/migrate.ts";

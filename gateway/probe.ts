@@ -1,7 +1,8 @@
 /**
- * The circuit's question to Postgres, on a connection of its own, so that whether it takes writes is asked behind nobody
- * else's statement. A server that only reads was perhaps reached by whoever connected meanwhile, and who only reads is
- * never told: then the sessions of all pools are replaced.
+ * The circuit's question to Postgres, on a connection of its own, so that whether it takes writes
+ * is asked behind nobody else's statement. A server that only reads was perhaps reached by whoever
+ * connected meanwhile, and who only reads is never told: then the sessions of all pools are
+ * replaced.
  */
 import { systemClock } from "../engine/io/clock.ts";
 import { openDatabase } from "../engine/io/postgres.ts";
@@ -51,7 +52,10 @@ export function openProbe(
         (error: unknown) => void (failure = asError(error)),
       )
       .finally(() => (underWay = null)));
-  /** A disk that is busy for a second is no outage: while writes were taken, this one is not waited for to its end. */
+  /**
+   * A disk that is busy for a second is no outage: while writes were taken, this one is not waited
+   * for to its end.
+   */
   const commits = async (): Promise<void> => {
     const ended = write();
     const soon = new Promise<void>((resolve) => void systemClock.after(COMMIT_WAIT_MS, resolve));

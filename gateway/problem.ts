@@ -1,7 +1,8 @@
 /**
- * Errors as RFC 9457 problem details. Every refusal of the REST door is made here, so that all have the same shape: a
- * stable `code` of the error table, a text for people, a JSON pointer for each bad field, Retry-After where a retry
- * makes sense. What went wrong inside never leaves: an unknown error becomes `internal` and goes to the log.
+ * Errors as RFC 9457 problem details. Every refusal of the REST door is made here, so that all have
+ * the same shape: a stable `code` of the error table, a text for people, a JSON pointer for each
+ * bad field, Retry-After where a retry makes sense. What went wrong inside never leaves: an unknown
+ * error becomes `internal` and goes to the log.
  */
 import type { z } from "zod";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
@@ -18,7 +19,9 @@ export type Problem = {
   readonly errors?: readonly FieldError[];
 };
 export const PROBLEM_TYPE = "application/problem+json";
-/** On every answer: nothing of it may be kept, framed, guessed at, or lead on to where it came from. */
+/**
+ * On every answer: nothing of it may be kept, framed, guessed at, or lead on to where it came from.
+ */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
   "cache-control": "no-store",
@@ -31,7 +34,10 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 /** Two years, as preload lists ask for. */
 const HSTS = { "strict-transport-security": "max-age=63072000" };
 
-/** The same, and where our public address is https: never come by http again. Plain http may not say so (RFC 6797, 7.2). */
+/**
+ * The same, and where our public address is https: never come by http again. Plain http may not say
+ * so (RFC 6797, 7.2).
+ */
 export const securityHeadersFor = (publicUrl: string): Readonly<Record<string, string>> =>
   publicUrl.startsWith("https:") ? { ...SECURITY_HEADERS, ...HSTS } : SECURITY_HEADERS;
 const FIELD_ERRORS_MAX = 32;
@@ -63,7 +69,10 @@ export function problemHeaders(error: DispatchError): Record<string, string> {
 
 const CAUSES_MAX = 8;
 
-/** Operating errors as they are, also where they are the cause; everything else is a bug, hidden behind `internal`. */
+/**
+ * Operating errors as they are, also where they are the cause; everything else is a bug, hidden
+ * behind `internal`.
+ */
 export function asDispatchError(error: unknown): DispatchError {
   let one = error;
   for (let depth = 0; depth < CAUSES_MAX && one instanceof Error; depth++) {

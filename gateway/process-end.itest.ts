@@ -1,6 +1,7 @@
 /**
- * How gateways and nodes end, as processes: during their start (as process 1 too, where the kernel drops signals that
- * nobody listens to), in a drain, with settings that cannot be used; and how a gateway lives at its limit of open files.
+ * How gateways and nodes end, as processes: during their start (as process 1 too, where the kernel
+ * drops signals that nobody listens to), in a drain, with settings that cannot be used; and how a
+ * gateway lives at its limit of open files.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -101,7 +102,10 @@ async function launchAsFirst(file: string, env: Readonly<Record<string, string>>
     : launch(script(file), env);
 }
 
-/** A port behind which somebody takes connections and never says a word; resolves `met` at the first. */
+/**
+ * A port behind which somebody takes connections and never says a word; resolves `met` at the
+ * first.
+ */
 async function silentServer(): Promise<{ readonly port: number; readonly met: Promise<unknown> }> {
   const server = createServer((socket) => {
     held.push(socket);
@@ -211,7 +215,8 @@ describe("a gateway at its limit of open files, and in its drain", () => {
       expect([onKept.statusCode, onKept.headers.connection]).toEqual([200, "close"]);
       expect((await ask(port, "/openapi.json")).statusCode).toBe(200);
       expect(await status("/livez")).toBe(200);
-      // A later one cuts the waiting short. Sent until it counts: within a second it is still the first request.
+      // A later one cuts the waiting short. Sent until it counts: within a second it is still the
+      // first request.
       await until(() => {
         if (one.child.exitCode === null) process.kill(one.pid(), "SIGTERM");
         return one.child.exitCode !== null;

@@ -1,6 +1,6 @@
 /**
- * The gateway as a process, on servers of its own: it starts, says so, lives through the loss of NATS and of Postgres,
- * and ends in order.
+ * The gateway as a process, on servers of its own: it starts, says so, lives through the loss of
+ * NATS and of Postgres, and ends in order.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

@@ -1,8 +1,8 @@
 /**
- * The gateway as a process: settings from the environment, the ports opened, the gateway and its admin listener
- * started, and an orderly end: not ready any more, every answer asks its connection to go elsewhere, then no new
- * connections, goodbye to the sockets, everything handed on, exit. Signals and exit codes are those of every process of
- * ours (`engine/service.ts`).
+ * The gateway as a process: settings from the environment, the ports opened, the gateway and its
+ * admin listener started, and an orderly end: not ready any more, every answer asks its connection
+ * to go elsewhere, then no new connections, goodbye to the sockets, everything handed on, exit.
+ * Signals and exit codes are those of every process of ours (`engine/service.ts`).
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { printable } from "../engine/config.ts";

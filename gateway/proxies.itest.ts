@@ -1,4 +1,7 @@
-/** The real nginx and HAProxy in front of a gateway: with their defaults, by the shipped files, over TLS, on IPv6. */
+/**
+ * The real nginx and HAProxy in front of a gateway: with their defaults, by the shipped files, over
+ * TLS, on IPv6.
+ */
 import { request as requestTls } from "node:https";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeAuthority } from "../scripts/testing/certificates.ts";

@@ -1,6 +1,7 @@
 /**
- * Token buckets: each name may do `ratePerS` things a second, and `burst` at once after a rest. The number of names
- * is bounded; who has not been seen for longest starts anew, which can only be to its favour.
+ * Token buckets: each name may do `ratePerS` things a second, and `burst` at once after a rest. The
+ * number of names is bounded; who has not been seen for longest starts anew, which can only be to
+ * its favour.
  */
 import { LRUCache } from "lru-cache";
 import type { Millis } from "../proto/ids.ts";
@@ -14,7 +15,10 @@ export type Bucket = { tokens: number; at: Millis };
 
 export type BucketRate = { readonly ratePerS: number; readonly burst: number };
 
-/** Refused credentials from one address: guessing tracking links is pointless, and shall also be slow. */
+/**
+ * Refused credentials from one address: guessing tracking links is pointless, and shall also be
+ * slow.
+ */
 export const REFUSALS_RATE: BucketRate = { ratePerS: 5, burst: 50 };
 
 /** The rate of a setting; 0 is no limit. */
@@ -55,8 +59,8 @@ export class RateLimit {
   }
 
   /**
-   * For what shows its cost only afterwards: takes a token also where there is none. Of many at once that all found the
-   * last one, each is paid for.
+   * For what shows its cost only afterwards: takes a token also where there is none. Of many at
+   * once that all found the last one, each is paid for.
    */
   charge(name: string, now: Millis): void {
     const bucket = this.#bucketOf(name, now);
@@ -102,8 +106,9 @@ export class RateLimit {
 export type RateHeaders = Record<string, string>;
 
 /**
- * What the IETF's RateLimit draft lets an answer say: the quota `q` of a window of `w` seconds, what remains of it, and in
- * how many seconds it is whole again. The nearer of several limits is said, which is the one asked last.
+ * What the IETF's RateLimit draft lets an answer say: the quota `q` of a window of `w` seconds,
+ * what remains of it, and in how many seconds it is whole again. The nearer of several limits is
+ * said, which is the one asked last.
  */
 export function rateHeaders(
   policy: string,

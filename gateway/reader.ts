@@ -1,6 +1,7 @@
 /**
- * A delivery as somebody may see it now: the row, the courier's position if the policy allows it, and estimates
- * computed from both. The same function feeds REST and the WebSocket, so that polling and pushing show one state.
+ * A delivery as somebody may see it now: the row, the courier's position if the policy allows it,
+ * and estimates computed from both. The same function feeds REST and the WebSocket, so that polling
+ * and pushing show one state.
  */
 import { createHash } from "node:crypto";
 import type { TravelTime } from "../engine/geo/travel-time.ts";
@@ -57,7 +58,10 @@ export class Reader {
     return this.#viewAt(row, principal, position);
   }
 
-  /** When the parcel of a carried delivery arrives, by what is known here; 0 when nothing is. Cheaper than a view. */
+  /**
+   * When the parcel of a carried delivery arrives, by what is known here; 0 when nothing is.
+   * Cheaper than a view.
+   */
   arrivalNow(row: DeliveryRow): Millis {
     const { courierId } = row;
     const position = courierId === null ? null : this.#whereabouts.latest(courierId);
@@ -88,7 +92,10 @@ export class Reader {
   }
 }
 
-/** A strong ETag of the content. The age of the position is left out: it changes by itself, the position does not. */
+/**
+ * A strong ETag of the content. The age of the position is left out: it changes by itself, the
+ * position does not.
+ */
 export function etagOf(view: DeliveryView): string {
   const still =
     view.courier_location === null

@@ -1,12 +1,16 @@
 /**
- * What a request line and its header fields mean, after a library has parsed them: the path and query behind each form of
- * the target (RFC 9112, 3.2), one value for each field, and what is refused because two readers could understand it in two
- * ways. Pure; both listeners use it. It parses no bytes.
+ * What a request line and its header fields mean, after a library has parsed them: the path and
+ * query behind each form of the target (RFC 9112, 3.2), one value for each field, and what is
+ * refused because two readers could understand it in two ways. Pure; both listeners use it. It
+ * parses no bytes.
  */
 import type { ErrorCode } from "../proto/errors.ts";
 import { HEADER_FIELDS_MAX } from "../proto/limits.ts";
 
-/** Header fields by lower-case name. Lists that came in several lines are joined; of others the first line counts. */
+/**
+ * Header fields by lower-case name. Lists that came in several lines are joined; of others the
+ * first line counts.
+ */
 export type Headers = Readonly<Record<string, string | undefined>>;
 
 export type RawHead = {
@@ -22,7 +26,10 @@ export type Refusal = { readonly code: ErrorCode; readonly detail?: string };
 
 export const isRefusal = (head: Head | Refusal): head is Refusal => "code" in head;
 
-/** Twice one of these: the request says two things, and a proxy in front may have believed the other. */
+/**
+ * Twice one of these: the request says two things, and a proxy in front may have believed the
+ * other.
+ */
 const SINGLE: ReadonlySet<string> = new Set([
   "host",
   "content-length",
@@ -35,7 +42,10 @@ const SINGLE: ReadonlySet<string> = new Set([
   "sec-websocket-key",
   "sec-websocket-version",
 ]);
-/** A list may come in several lines (RFC 9110, 5.3). A proxy adds a line of its own below the client's. */
+/**
+ * A list may come in several lines (RFC 9110, 5.3). A proxy adds a line of its own below the
+ * client's.
+ */
 const LISTS: ReadonlySet<string> = new Set([
   "x-forwarded-for",
   "forwarded",

@@ -1,5 +1,6 @@
 /**
- * Creating deliveries over REST, and Idempotency-Key on every POST, against a real database and NATS.
+ * Creating deliveries over REST, and Idempotency-Key on every POST, against a real database and
+ * NATS.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as answers from "./schemas-answers.ts";

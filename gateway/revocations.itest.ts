@@ -1,4 +1,7 @@
-/** Revocations by position: every reader sees every row, however many share a moment and whichever commits first. */
+/**
+ * Revocations by position: every reader sees every row, however many share a moment and whichever
+ * commits first.
+ */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { testPrefix, testDatabase } from "../scripts/testing/services.ts";

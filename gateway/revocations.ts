@@ -1,15 +1,19 @@
 /**
- * Revoked credentials: a table in Postgres, read by every gateway every two seconds and at once when somebody says that
- * there is news. It names principals (`courier:cur_1`) or single tokens (`token:` and their `jti`), with the time
- * before which credentials count no more. A principal who signs in again has a newer token and is let in.
+ * Revoked credentials: a table in Postgres, read by every gateway every two seconds and at once
+ * when somebody says that there is news. It names principals (`courier:cur_1`) or single tokens
+ * (`token:` and their `jti`), with the time before which credentials count no more. A principal who
+ * signs in again has a newer token and is let in.
  *
- * The table is read by position, page after page until nothing is left, so that a mass revocation reaches every gateway
- * whole (`engine/store/access.ts`). A token made by a clock that is ahead counts as made when it was first seen here, and
- * one from more than TOKEN_CLOCK_SKEW_MS ahead is refused (`gateway/auth.ts`). What is left: a token made less than so
- * long before the revocation, by a clock that is ahead, and shown to this gateway only after it. Covering it as well would
- * shut out everybody who signs in again at once, who are most after a mass revocation; it takes a second revocation.
+ * The table is read by position, page after page until nothing is left, so that a mass revocation
+ * reaches every gateway whole (`engine/store/access.ts`). A token made by a clock that is ahead
+ * counts as made when it was first seen here, and one from more than TOKEN_CLOCK_SKEW_MS ahead is
+ * refused (`gateway/auth.ts`). What is left: a token made less than so long before the revocation,
+ * by a clock that is ahead, and shown to this gateway only after it. Covering it as well would shut
+ * out everybody who signs in again at once, who are most after a mass revocation; it takes a second
+ * revocation.
  *
- * Known revocations stand while Postgres is away; those made meanwhile elsewhere come when it is back.
+ * Known revocations stand while Postgres is away; those made meanwhile elsewhere come when it is
+ * back.
  */
 import { repeat } from "../engine/io/clock.ts";
 import { errorFields } from "../engine/io/log.ts";
@@ -77,7 +81,10 @@ export class Revocations {
     return principal.jti !== undefined && this.#notBefore.has(`token:${principal.jti}`);
   }
 
-  /** Durable when it resolves, and known to this gateway; the others hear of it. Rejects with `unavailable`. */
+  /**
+   * Durable when it resolves, and known to this gateway; the others hear of it. Rejects with
+   * `unavailable`.
+   */
   async revoke(what: Revoked): Promise<void> {
     if (this.#deps.access === undefined) throw new DispatchError("unavailable");
     const subject = keyOf(what);
@@ -89,8 +96,8 @@ export class Revocations {
   }
 
   /**
-   * Takes in all that became visible before this call. Never rejects. However many calls come during a reading, one more
-   * follows it.
+   * Takes in all that became visible before this call. Never rejects. However many calls come
+   * during a reading, one more follows it.
    */
   read(): Promise<void> {
     if (this.#reading === null) return this.#begin();
@@ -125,7 +132,10 @@ export class Revocations {
     }
   }
 
-  /** Whether anything is new. What a reading learned before it failed stays; the next one begins where it did. */
+  /**
+   * Whether anything is new. What a reading learned before it failed stays; the next one begins
+   * where it did.
+   */
   async #readPages(): Promise<boolean> {
     const { access, clock } = this.#deps;
     if (access === undefined) return false;

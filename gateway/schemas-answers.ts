@@ -1,6 +1,7 @@
 /**
- * What answers look like: the schemas behind the answers of the OpenAPI page. The tests hold every answer of the
- * running gateway against them; the gateway itself does not check what it has just made.
+ * What answers look like: the schemas behind the answers of the OpenAPI page. The tests hold every
+ * answer of the running gateway against them; the gateway itself does not check what it has just
+ * made.
  */
 import { z } from "zod";
 import { ERRORS } from "../proto/errors.ts";

@@ -1,7 +1,8 @@
 /**
- * What requests may contain: one schema for each body and query, built once. The same schemas check requests
- * (`operations/run.ts`) and describe them (`gateway/openapi.ts`), so the description cannot drift from the check.
- * Objects are strict: a key that is not listed is refused, `__proto__` and `constructor` included.
+ * What requests may contain: one schema for each body and query, built once. The same schemas check
+ * requests (`operations/run.ts`) and describe them (`gateway/openapi.ts`), so the description
+ * cannot drift from the check. Objects are strict: a key that is not listed is refused, `__proto__`
+ * and `constructor` included.
  *
  * What texts may hold is one rule for all doors (`proto/text.ts`).
  */
@@ -65,7 +66,10 @@ export const point = z.strictObject({ lat, lng });
 type Stops = { readonly [field in Stop | `${Stop}_address`]?: unknown };
 type Stop = "origin" | "destination";
 
-/** A stop is given as a point, an address or both. Checked even when other fields are bad, to name all at once. */
+/**
+ * A stop is given as a point, an address or both. Checked even when other fields are bad, to name
+ * all at once.
+ */
 const eitherForm = (stop: Stop) =>
   [
     (body: Stops) => body[stop] !== undefined || body[`${stop}_address`] !== undefined,
@@ -116,7 +120,10 @@ const deliveryId = z
   .regex(DELIVERY_ID_PATTERN)
   .meta({ example: "del_00a0mn3k2v8q4x7z1c5b9d" });
 export const partnerGetBody = z.strictObject({ delivery_id: deliveryId });
-/** What may change before the pickup; null takes it away. The address is for people: the point stays. */
+/**
+ * What may change before the pickup; null takes it away. The address is for people: the point
+ * stays.
+ */
 const detailsShape = {
   notes: notes.unwrap().nullable().optional(),
   recipient_phone: recipientPhone.unwrap().nullable().optional(),
@@ -160,7 +167,10 @@ export const courierBody = z.strictObject({
   vehicle,
   capacity: z.int().min(1).max(COURIER_CAPACITY_MAX_DELIVERIES).meta({ example: 2 }),
 });
-/** Either a principal or a token, each whole. The values are compared with what tokens hold, and nothing else. */
+/**
+ * Either a principal or a token, each whole. The values are compared with what tokens hold, and
+ * nothing else.
+ */
 export const revocationBody = z
   .strictObject({
     role: z.enum(ROLES).optional().meta({ example: "courier" }),

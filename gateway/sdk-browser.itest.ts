@@ -1,7 +1,7 @@
 /**
- * The SDK in a real browser: both clients, bundled for a page of our own origin whose policy allows no `eval`, carry a
- * delivery from the create to the door over the page's own WebSocket and `fetch`. Skipped, visibly, where there is no
- * Chromium.
+ * The SDK in a real browser: both clients, bundled for a page of our own origin whose policy allows
+ * no `eval`, carry a delivery from the create to the door over the page's own WebSocket and
+ * `fetch`. Skipped, visibly, where there is no Chromium.
  */
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -47,7 +47,8 @@ describe.skipIf(chromium === null)(
     it("creates, follows, accepts and delivers, over the page's own WebSocket", async () => {
       const { t, customer, alice, bob, create } = people;
       const { page } = browser;
-      // A page of our origin: its policy forbids `eval` and every other address. Before the assignment it loads itself anew.
+      // A page of our origin: its policy forbids `eval` and every other address. Before the
+      // assignment it loads itself anew.
       const { delivery_id: other, tracking_url: link } = await create();
       expect((await t.rest.post(`/v1/deliveries/${other}/accept`, bob)).status).toBe(200);
       await page.open(`${t.url}${new URL(link).pathname}`);

@@ -1,6 +1,7 @@
 /**
- * The types of the SDK and the schemas that the doors check and describe with are the same, in both directions: a field
- * that is added, renamed or made optional in one of them alone does not compile (`npm run typecheck`).
+ * The types of the SDK and the schemas that the doors check and describe with are the same, in both
+ * directions: a field that is added, renamed or made optional in one of them alone does not compile
+ * (`npm run typecheck`).
  */
 import { expectTypeOf, test } from "vitest";
 import type { z } from "zod";

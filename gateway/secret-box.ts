@@ -1,11 +1,11 @@
 /**
- * Secrets at rest: what must be read again (a webhook's secret signs) and so cannot be a hash is kept sealed, by
- * AES-256-GCM under a key that is derived from the signing key of the settings (HKDF, RFC 5869). Whoever reads the
- * database or a dump of it reads no secret. The context, such as the row's id, is authenticated: a sealed text that
- * was moved to another row does not open.
+ * Secrets at rest: what must be read again (a webhook's secret signs) and so cannot be a hash is
+ * kept sealed, by AES-256-GCM under a key that is derived from the signing key of the settings
+ * (HKDF, RFC 5869). Whoever reads the database or a dump of it reads no secret. The context, such
+ * as the row's id, is authenticated: a sealed text that was moved to another row does not open.
  *
- * While signing keys are exchanged, both open and the current one seals; `webhooks/sealed.ts` seals anew what is under
- * the key before. A text that was never sealed opens as it is: rows of before.
+ * While signing keys are exchanged, both open and the current one seals; `webhooks/sealed.ts` seals
+ * anew what is under the key before. A text that was never sealed opens as it is: rows of before.
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import { systemRandom } from "../engine/io/random.ts";

@@ -1,6 +1,7 @@
 /**
- * Who is let in, how often, and until when: revocation across gateways, the exchange of keys, caps on sockets, the rate
- * headers, the addresses behind a proxy, and the headers that every answer has.
+ * Who is let in, how often, and until when: revocation across gateways, the exchange of keys, caps
+ * on sockets, the rate headers, the addresses behind a proxy, and the headers that every answer
+ * has.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";

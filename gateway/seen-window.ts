@@ -1,14 +1,16 @@
 /**
- * How much is under way to one reader: frames of positions that it has not said to have seen. The kernel takes thousands
- * of messages before the socket library notices that nobody reads, so what was written says nothing about what was
- * read; only the reader's own `seen` does. A reader who stands still is sent nothing more after a few frames, and the
- * newest as soon as it is back. Both sides count from the first frame of the connection.
+ * How much is under way to one reader: frames of positions that it has not said to have seen. The
+ * kernel takes thousands of messages before the socket library notices that nobody reads, so what
+ * was written says nothing about what was read; only the reader's own `seen` does. A reader who
+ * stands still is sent nothing more after a few frames, and the newest as soon as it is back. Both
+ * sides count from the first frame of the connection.
  *
- *  W1 Never more than UNSEEN_MAX_FRAMES are unseen.
- *  W2 A `seen` that is owed (protocol: with every eighth frame, and with one that comes late enough after the last `seen`)
- *     and does not come closes the window sooner, so that rare positions do not pile up either.
- *  W3 A reader that owes nothing is never waited for: with rare frames and a slow clock one goes out all the same, after
- *     UNSEEN_PROBE_MS, until W1.
+ * W1 Never more than UNSEEN_MAX_FRAMES are unseen.
+ * W2 A `seen` that is owed (protocol: with every eighth frame, and with one that comes late enough
+ *    after the last `seen`) and does not come closes the window sooner, so that rare positions do
+ *    not pile up either.
+ * W3 A reader that owes nothing is never waited for: with rare frames and a slow clock one goes out
+ *    all the same, after UNSEEN_PROBE_MS, until W1.
  */
 import type { Millis } from "../proto/ids.ts";
 import {
@@ -45,7 +47,10 @@ export class SeenWindow {
     if (isOwed) this.#owedAt = now;
   }
 
-  /** The reader says how many it has seen. What is older than known, or was never sent, changes nothing. */
+  /**
+   * The reader says how many it has seen. What is older than known, or was never sent, changes
+   * nothing.
+   */
   seen(frames: number, now: Millis): void {
     if (frames <= this.#seen || frames > this.#sent) return;
     this.#seen = frames;

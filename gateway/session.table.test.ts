@@ -1,5 +1,6 @@
 /**
- * The whole table of the session machine: each state against each message. `same` is the very same object.
+ * The whole table of the session machine: each state against each message. `same` is the very same
+ * object.
  */
 import { describe, expect, it } from "vitest";
 import type { ClientFrame } from "../proto/frames.ts";

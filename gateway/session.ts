@@ -1,14 +1,15 @@
 /**
- * One WebSocket connection as a pure machine: what it may do, when it must end, with which code. No socket, no
- * clock, no promise: `gateway/connections.ts` runs it.
+ * One WebSocket connection as a pure machine: what it may do, when it must end, with which code. No
+ * socket, no clock, no promise: `gateway/connections.ts` runs it.
  *
  *   awaiting_hello --hello--> verifying --verified--> ready --stop--> draining
  *         |                       |                     |                |
  *         +------- any reason to close (CLOSE_CODES) ---+----------------+--> closed
  *
- * Rules: the hello comes first and in time (S1); nothing is served before the credential is verified (S2); nothing is
- * served after it expired (S3); a session that entered leaves exactly once (S4); unreadable and too many frames
- * end a session, after warnings (S5); closed is closed, whatever still arrives (S6).
+ * Rules: the hello comes first and in time (S1); nothing is served before the credential is
+ * verified (S2); nothing is served after it expired (S3); a session that entered leaves exactly
+ * once (S4); unreadable and too many frames end a session, after warnings (S5); closed is closed,
+ * whatever still arrives (S6).
  */
 import type { CloseReason, ErrorCode } from "../proto/errors.ts";
 import { ERRORS } from "../proto/errors.ts";
@@ -81,7 +82,9 @@ export function deadline(s: Session): Millis | null {
   return s.at === "ready" ? s.principal.expiresAt : s.until;
 }
 
-/** Total over state and message. What comes late changes nothing: the very same state comes back. */
+/**
+ * Total over state and message. What comes late changes nothing: the very same state comes back.
+ */
 export function step(s: Session, msg: SessionMsg, now: Millis): SessionStep {
   if (s.at === "closed") return [s];
   if (msg.type === "gone") return leave(s);

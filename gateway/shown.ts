@@ -1,4 +1,7 @@
-/** What the followers of a delivery are shown: one view for each audience, and its frame once somebody needs it. */
+/**
+ * What the followers of a delivery are shown: one view for each audience, and its frame once
+ * somebody needs it.
+ */
 import type { Millis } from "../proto/ids.ts";
 import type { DeliveryView } from "../proto/views.ts";
 

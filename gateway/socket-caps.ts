@@ -1,7 +1,8 @@
 /**
- * How many sockets one address and one principal may have open at a gateway, and all together. Beyond it an address is
- * refused before the upgrade and a principal at its hello; both may come back later. Who sits on this very machine has
- * no cap by address: a proxy in front is told by its setting (`engine/client-address.ts`), a test or a bench is one address.
+ * How many sockets one address and one principal may have open at a gateway, and all together.
+ * Beyond it an address is refused before the upgrade and a principal at its hello; both may come
+ * back later. Who sits on this very machine has no cap by address: a proxy in front is told by its
+ * setting (`engine/client-address.ts`), a test or a bench is one address.
  */
 import { isLoopback } from "../engine/client-address.ts";
 import type { Millis } from "../proto/ids.ts";
@@ -17,7 +18,10 @@ export type SocketLimits = {
   readonly welcomesPerCourierPerS: number;
 };
 
-/** At once after a rest, in seconds of the rate: a phone in a tunnel comes back often, a loop more often. */
+/**
+ * At once after a rest, in seconds of the rate: a phone in a tunnel comes back often, a loop more
+ * often.
+ */
 const WELCOMES_BURST_S = 10;
 
 export class SocketCaps {
@@ -52,7 +56,10 @@ export class SocketCaps {
     change(this.#byAddress, address, -1);
   }
 
-  /** Too many of its sockets are open, or a courier comes back again and again: each welcome is two reads and a message. */
+  /**
+   * Too many of its sockets are open, or a courier comes back again and again: each welcome is two
+   * reads and a message.
+   */
   refuses(principal: Principal, now: Millis): boolean {
     const isCourier = principal.role === "courier" && this.#limits.welcomesPerCourierPerS > 0;
     if (isCourier && this.#welcomes.take(principal.subject, now) > 0) return true;

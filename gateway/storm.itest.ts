@@ -1,6 +1,7 @@
 /**
- * A gateway dies with its sockets: they all come back, spread out and not at one moment, and nobody misses a status that
- * happened meanwhile. Two gateways in processes of their own share the port; the clients are those of the SDK.
+ * A gateway dies with its sockets: they all come back, spread out and not at one moment, and nobody
+ * misses a status that happened meanwhile. Two gateways in processes of their own share the port;
+ * the clients are those of the SDK.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

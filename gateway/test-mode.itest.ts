@@ -1,6 +1,7 @@
 /**
- * Test mode through the doors, with two nodes behind them, one of which is killed: every scenario ends as it should, its
- * events say that they are of a test, and nobody outside it hears of any of it. Robots are ten times as fast here.
+ * Test mode through the doors, with two nodes behind them, one of which is killed: every scenario
+ * ends as it should, its events say that they are of a test, and nobody outside it hears of any of
+ * it. Robots are ten times as fast here.
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -175,7 +176,8 @@ describe("test mode", () => {
     expect(told.every((event) => event.test && event.header === "true")).toBe(true);
     const fleet = (await t.rest.get("/v1/couriers", operator)).body.couriers;
     expect(fleet.map(({ id }: { id: string }) => id)).toEqual(["cur_1"]);
-    // Customers were told nothing, and the courier was offered nothing; what comes next is the first of both.
+    // Customers were told nothing, and the courier was offered nothing; what comes next is the
+    // first of both.
     const real = (await t.rest.post("/v1/deliveries", customer, BODY)).body.delivery_id as string;
     const offer = await person.next("offer");
     expect(offer.delivery).toBe(real);

@@ -1,8 +1,8 @@
 /**
- * The tracking page in a real browser at the size of a phone: what it shows while a delivery lives, on streets and on the
- * plan, that it asks nobody but us, and that it ends. Chromium is fetched where there is none; skipped,
- * visibly, where that cannot be.
- * HEXDISPATCH_PICTURES names a folder for screenshots; HEXDISPATCH_CITY_DIR a folder with a real map for them.
+ * The tracking page in a real browser at the size of a phone: what it shows while a delivery lives,
+ * on streets and on the plan, that it asks nobody but us, and that it ends. Chromium is fetched
+ * where there is none; skipped, visibly, where that cannot be. HEXDISPATCH_PICTURES names a folder
+ * for screenshots; HEXDISPATCH_CITY_DIR a folder with a real map for them.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -56,7 +56,10 @@ function stand(t: People["t"], { lng, lat }: (typeof SPOTS)[number], no: number)
   t.nodes.records.set(courier, { courier, no, at: Date.now(), lng, lat, ...facts } as never);
 }
 
-/** Nothing left for anybody but us, nothing said where it came from, and the browser has no complaint. */
+/**
+ * Nothing left for anybody but us, nothing said where it came from, and the browser has no
+ * complaint.
+ */
 function expectQuiet({ page }: Browser, url: string): void {
   expect(page.complaints).toEqual([]);
   expect(page.requests.filter((one) => !one.startsWith(`${url}/`) && one !== "data:,")).toEqual([]);

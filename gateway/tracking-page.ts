@@ -1,8 +1,8 @@
 /**
- * The page behind a tracking link: pickup, dropoff and courier on a map of the operator's own or on a plan, the status, the
- * time of arrival, the courier's first name. It polls the REST door (ETag) with the link's secret, which it reads off its
- * own address, so that nothing secret stands in the page. No third party is asked for anything, and the policy below lets
- * nothing else in.
+ * The page behind a tracking link: pickup, dropoff and courier on a map of the operator's own or on
+ * a plan, the status, the time of arrival, the courier's first name. It polls the REST door (ETag)
+ * with the link's secret, which it reads off its own address, so that nothing secret stands in the
+ * page. No third party is asked for anything, and the policy below lets nothing else in.
  */
 import { createHash } from "node:crypto";
 import type { DeliveryId } from "../proto/ids.ts";

@@ -1,4 +1,6 @@
-/** What the tracking page does with answers of gateways of which one knows less than another (D6). */
+/**
+ * What the tracking page does with answers of gateways of which one knows less than another (D6).
+ */
 import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { TRACKING_SCRIPT } from "./tracking-script.ts";

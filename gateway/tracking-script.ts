@@ -1,7 +1,8 @@
 /**
- * The script of the tracking page, as it goes to the browser: plain, small, without a library. It is a text here and not
- * a module, because its hash stands in the page's policy and no build step may touch it. It polls, tells, and draws a
- * plan without streets; `gateway/tracking-map-script.ts` puts a map in the plan's place where there is one.
+ * The script of the tracking page, as it goes to the browser: plain, small, without a library. It
+ * is a text here and not a module, because its hash stands in the page's policy and no build step
+ * may touch it. It polls, tells, and draws a plan without streets; `gateway/tracking-map-script.ts`
+ * puts a map in the plan's place where there is one.
  */
 export const TRACKING_SCRIPT = `
 const PAUSE_MS = 3000, LONG_PAUSE_MS = 30000, OLD_S = 60;
@@ -137,8 +138,9 @@ function end(text) {
   shown = null;
 }
 /*
- * Several gateways answer, and one may know less than the one before. Nothing older follows anything newer: an older state
- * is dropped, and an older position, or none, leaves the one that is shown.
+ * Several gateways answer, and one may know less than the one before. Nothing older follows
+ * anything newer: an older state is dropped, and an older position, or none, leaves the one that is
+ * shown.
  */
 function newest(d) {
   if (!shown) return d;
@@ -182,7 +184,10 @@ void poll();
 loadMap();
 `;
 
-/** Looks whether the link has opened, and then shows what is behind it. The address itself is all it asks for. */
+/**
+ * Looks whether the link has opened, and then shows what is behind it. The address itself is all it
+ * asks for.
+ */
 export const WAITING_SCRIPT = `
 "use strict";
 const again = () => setTimeout(look, (document.hidden ? 30000 : 4000) * (0.8 + 0.4 * Math.random()));

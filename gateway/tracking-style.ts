@@ -1,6 +1,7 @@
 /**
- * The style of the tracking page, light and dark: on a phone a picture with a card below it, on a wide screen the card at the
- * left of the picture. A text and no file of its own, because its hash stands in the page's policy.
+ * The style of the tracking page, light and dark: on a phone a picture with a card below it, on a
+ * wide screen the card at the left of the picture. A text and no file of its own, because its hash
+ * stands in the page's policy.
  */
 export const TRACKING_STYLE = `
 :root { color-scheme: light dark; font: 17px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;

@@ -69,7 +69,8 @@ describe("a followed delivery whose events are lost", () => {
     tracking.stop();
   });
 
-  // Found by the simulator with all faults on: positions were shown for a minute after the end (D6).
+  // Found by the simulator with all faults on: positions were shown for a minute after the end
+  // (D6).
   it("is read again soon where that failed, not a whole turn later", async () => {
     const { clock, world, tracking, shown } = await followed();
     Object.assign(world, { status: "delivered", version: 4, isAway: true });
@@ -80,7 +81,8 @@ describe("a followed delivery whose events are lost", () => {
     tracking.stop();
   });
 
-  // Found by `npm run sim -- --seed 563 --all`: an estimate carried a version that jumped over one in silence (D5).
+  // Found by `npm run sim -- --seed 563 --all`: an estimate carried a version that jumped over one
+  // in silence (D5).
   it("is not shown in a newer version before it was told what passed", async () => {
     const { clock, world, tracking, follow, heard } = await followed();
     Object.assign(world, { status: "picked_up", version: 4 });

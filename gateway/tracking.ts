@@ -1,10 +1,12 @@
 /**
- * Who follows which delivery on this gateway, and keeping them up to date: one subscription to a delivery's events as long
- * as anybody here follows it, one read of the row for any number of events and followers, one encoding for each audience.
+ * Who follows which delivery on this gateway, and keeping them up to date: one subscription to a
+ * delivery's events as long as anybody here follows it, one read of the row for any number of
+ * events and followers, one encoding for each audience.
  *
- * A follower never gets an older version after a newer one (D5, D6), and gets nothing any more once the policy says no.
- * Core NATS may lose an event: each followed row is read again every FOLLOW_REREAD_MS, and all of them when the connection
- * comes back. A read that failed is made again soon: until it succeeds positions may be shown of a delivery that is over.
+ * A follower never gets an older version after a newer one (D5, D6), and gets nothing any more once
+ * the policy says no. Core NATS may lose an event: each followed row is read again every
+ * FOLLOW_REREAD_MS, and all of them when the connection comes back. A read that failed is made
+ * again soon: until it succeeds positions may be shown of a delivery that is over.
  */
 import { errorFields } from "../engine/io/log.ts";
 import type { DeliveryRow } from "../engine/store/port.ts";
@@ -30,7 +32,10 @@ import type { Audience } from "./views.ts";
 
 const TICK_MS = 250;
 const REREAD_SPREAD_TICKS = 20;
-/** After a read that failed. While Postgres is away that costs nothing; when it is back, all are read within this. */
+/**
+ * After a read that failed. While Postgres is away that costs nothing; when it is back, all are
+ * read within this.
+ */
 const REREAD_FAILED_MS = 5_000;
 /** How often the estimates of what is followed are looked at, from memory alone. */
 const ESTIMATE_MS = 5_000;
@@ -118,9 +123,10 @@ export class Tracking {
   }
 
   /**
-   * Follows a delivery: answers `ok`, then what passed since version `after`, then the delivery, then each change.
-   * Rejects with `not_found` for what is foreign or absent, with `unavailable` for what is on its way into the database,
-   * with `rate_limited` when the session follows too many.
+   * Follows a delivery: answers `ok`, then what passed since version `after`, then the delivery,
+   * then each change. Rejects with `not_found` for what is foreign or absent, with `unavailable`
+   * for what is on its way into the database, with `rate_limited` when the session follows too
+   * many.
    */
   async track(link: Link, id: DeliveryId, ref: number, after: number | null): Promise<void> {
     const mine = this.#watchers.get(link.id);
@@ -151,7 +157,10 @@ export class Tracking {
     }
   }
 
-  /** Where somebody follows it already, its position is pushed here: when thousands come back, nobody need be asked. */
+  /**
+   * Where somebody follows it already, its position is pushed here: when thousands come back,
+   * nobody need be asked.
+   */
   #viewFor(followed: Followed, principal: Principal, read: DeliveryRow): Promise<DeliveryView> {
     const row = followed.row ?? read;
     if (followed.followers.size === 0) return this.#reader.view(row, principal);
@@ -179,7 +188,9 @@ export class Tracking {
     }
   }
 
-  /** The session has seen so many frames of positions. Gives its watcher, if it follows anything. */
+  /**
+   * The session has seen so many frames of positions. Gives its watcher, if it follows anything.
+   */
   seen(session: SessionId, frames: number): Watcher | null {
     const watcher = this.#watchers.get(session);
     watcher?.window.seen(frames, this.#deps.clock.now());
@@ -235,7 +246,10 @@ export class Tracking {
     if (courier !== null) this.#needs.release(courier, followed);
   }
 
-  /** Takes in a row unless a newer one is known, and asks for the positions of its courier as long as it is carried. */
+  /**
+   * Takes in a row unless a newer one is known, and asks for the positions of its courier as long
+   * as it is carried.
+   */
   #learn(followed: Followed, row: DeliveryRow): void {
     if (followed.row !== null && followed.row.version > row.version) return;
     const before = neededCourier(followed.row);
@@ -246,7 +260,10 @@ export class Tracking {
     if (before !== null) this.#needs.release(before, followed);
   }
 
-  /** Reads the row and shows it. Calls while a read is under way make one more read, however many they are. */
+  /**
+   * Reads the row and shows it. Calls while a read is under way make one more read, however many
+   * they are.
+   */
   #refresh(followed: Followed): void {
     followed.isStale = true;
     if (followed.isReading) return;
@@ -301,7 +318,10 @@ export class Tracking {
     this.#show(followed.followers, views);
   }
 
-  /** What happened since the follower was told last, but for the latest: that comes as the delivery itself. */
+  /**
+   * What happened since the follower was told last, but for the latest: that comes as the delivery
+   * itself.
+   */
   #tell({ watcher, followed }: Follower, { recovered, events }: Passed): void {
     if (recovered && events.length === 0) return;
     const { link } = watcher;
@@ -318,7 +338,8 @@ export class Tracking {
       const { link, window } = follower.watcher;
       const it = shown.get(audienceOf(link.principal));
       if (it === undefined || !isNews(it, follower)) continue;
-      // A new estimate can wait until who does not read has caught up; a new status goes out at once.
+      // A new estimate can wait until who does not read has caught up; a new status goes out at
+      // once.
       const { view } = it;
       if (view.version === follower.version && !window.isOpen(now)) continue;
       const { id, version } = view;
@@ -346,8 +367,8 @@ export class Tracking {
   }
 
   /**
-   * Shows new estimates where they have moved enough, from what is known here. Never a version that a follower does not have:
-   * what passed comes first, and a read under way, or one more, tells it.
+   * Shows new estimates where they have moved enough, from what is known here. Never a version that
+   * a follower does not have: what passed comes first, and a read under way, or one more, tells it.
    */
   #estimate(followed: Followed, now: Millis): void {
     followed.estimateAt = now + ESTIMATE_MS;

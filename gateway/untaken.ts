@@ -1,6 +1,7 @@
 /**
- * Answers that were given and that nobody has taken yet: how many bytes they are in this process, and which is the oldest.
- * A reader who takes nothing, or a little, costs memory for as long as we let it; both are bounded here, for all together.
+ * Answers that were given and that nobody has taken yet: how many bytes they are in this process,
+ * and which is the oldest. A reader who takes nothing, or a little, costs memory for as long as we
+ * let it; both are bounded here, for all together.
  */
 import type { Socket } from "node:net";
 import { ANSWERS_UNTAKEN_MAX_BYTES, ANSWER_TAKEN_MAX_MS } from "../proto/limits.ts";
@@ -21,7 +22,9 @@ export class UntakenAnswers {
     return this.#bytes;
   }
 
-  /** The answer on that socket was not taken at once. Cuts the oldest when there are too many bytes. */
+  /**
+   * The answer on that socket was not taken at once. Cuts the oldest when there are too many bytes.
+   */
   add(socket: Socket, bytes: number): void {
     this.remove(socket);
     this.#bySocket.set(socket, { bytes, since: performance.now() });

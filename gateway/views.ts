@@ -1,6 +1,7 @@
 /**
- * What each role sees of a row (`proto/views.ts` says what it looks like). The audience decides about the courier's name
- * and number; the caller has already asked the policy whether there is anything to see, and whether the position is.
+ * What each role sees of a row (`proto/views.ts` says what it looks like). The audience decides
+ * about the courier's name and number; the caller has already asked the policy whether there is
+ * anything to see, and whether the position is.
  */
 import type { CourierRow, DeliveryRow, Position } from "../engine/store/port.ts";
 import type { Millis } from "../proto/ids.ts";
@@ -11,8 +12,8 @@ import type { CurrentEstimates } from "./estimates.ts";
 import { isCarried } from "./policy.ts";
 
 /**
- * Who looks, as far as it changes the view. `party`: whose delivery it is, and the courier itself; `link`: whoever has the
- * tracking link; `operator`: those who run it.
+ * Who looks, as far as it changes the view. `party`: whose delivery it is, and the courier itself;
+ * `link`: whoever has the tracking link; `operator`: those who run it.
  */
 export type Audience = "party" | "link" | "operator";
 
@@ -74,7 +75,10 @@ function courierPart(row: DeliveryRow, audience: Audience): DeliveryView["courie
 export const firstName = (name: string | null): string | null =>
   name === null ? null : (name.trim().split(/\s+/u)[0] ?? null);
 
-/** A courier's number as customers see it, by the setting COURIER_PHONE. Masked, two digits are left to know it by. */
+/**
+ * A courier's number as customers see it, by the setting COURIER_PHONE. Masked, two digits are left
+ * to know it by.
+ */
 export function phoneSeen(phone: string | null, setting: string): string | null {
   if (phone === null || setting === "shown") return phone;
   return setting === "masked" ? phone.replace(/\d(?=(?:\D*\d){2})/g, "*") : setting;
@@ -106,7 +110,10 @@ export function assignmentView(row: DeliveryRow): AssignmentView {
   };
 }
 
-/** A delivery as couriers see it before it is theirs. `shorten` takes the house number off an address. */
+/**
+ * A delivery as couriers see it before it is theirs. `shorten` takes the house number off an
+ * address.
+ */
 export function availableView(
   row: DeliveryRow,
   distanceM: number,

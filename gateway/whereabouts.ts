@@ -1,7 +1,8 @@
 /**
- * Where a courier is, as well as this gateway can know without delay: the newest of what was pushed to it, what the
- * courier's owner says, and what the database keeps. For one courier an older position is never given after a
- * newer one (D6), by this gateway or after another one, and many readers of one courier cost one question.
+ * Where a courier is, as well as this gateway can know without delay: the newest of what was pushed
+ * to it, what the courier's owner says, and what the database keeps. For one courier an older
+ * position is never given after a newer one (D6), by this gateway or after another one, and many
+ * readers of one courier cost one question.
  *
  * Whether the reader may know is the policy's business, not ours.
  */
@@ -15,7 +16,10 @@ const COURIERS_MAX = 50_000;
 /** What was learned serves all readers for so long. */
 const FRESH_MS = 500;
 
-/** `learnedAt`: by our clock; `at` is the phone's, which may be ahead and would stay "fresh" until we are there. */
+/**
+ * `learnedAt`: by our clock; `at` is the phone's, which may be ahead and would stay "fresh" until
+ * we are there.
+ */
 type Known = { readonly position: Position; readonly learnedAt: Millis };
 
 export class Whereabouts {
@@ -35,8 +39,9 @@ export class Whereabouts {
   }
 
   /**
-   * Takes in a position that came by itself. False when a newer one is known. True for the one that is known already: a
-   * reader asked for it just before it came, and the followers have not been told.
+   * Takes in a position that came by itself. False when a newer one is known. True for the one that
+   * is known already: a reader asked for it just before it came, and the followers have not been
+   * told.
    */
   learn(position: Position): boolean {
     const known = this.#latest.get(position.courier);
@@ -67,8 +72,9 @@ export class Whereabouts {
 
   async #ask(courier: CourierId): Promise<Position | null> {
     const record = await this.#mail.where(courier);
-    // The kept position may be half a minute older than what another gateway showed a moment ago (D6): it is for couriers
-    // of whom their owner, who was asked, knows nothing newer. Where nobody answers, none is shown for a while.
+    // The kept position may be half a minute older than what another gateway showed a moment ago
+    // (D6): it is for couriers of whom their owner, who was asked, knows nothing newer. Where
+    // nobody answers, none is shown for a while.
     if (record === "unreachable") return this.latest(courier);
     if (record !== "unknown" && record.at > 0) {
       const { at, lng, lat } = record;

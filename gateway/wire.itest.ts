@@ -1,6 +1,6 @@
 /**
- * HTTP as it really comes: in any segments, of any version, in each form that the standards allow. The gateway runs in a
- * process of its own, so that what is sent apart arrives apart.
+ * HTTP as it really comes: in any segments, of any version, in each form that the standards allow.
+ * The gateway runs in a process of its own, so that what is sent apart arrives apart.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startAttacked } from "./testing/attacked.ts";

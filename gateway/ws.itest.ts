@@ -1,5 +1,6 @@
 /**
- * The socket against a real database and NATS: hello, pings, commands, following a delivery, offers, the end.
+ * The socket against a real database and NATS: hello, pings, commands, following a delivery,
+ * offers, the end.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLOSE_CODES } from "../proto/errors.ts";

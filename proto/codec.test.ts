@@ -1,5 +1,6 @@
 /**
- * The codec at the door: what we write we read, and nothing that anybody sends can throw, hang or blow up.
+ * The codec at the door: what we write we read, and nothing that anybody sends can throw, hang or
+ * blow up.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,8 +1,9 @@
 /**
- * Bytes to plain MessagePack values and back, and the table codec on top of it. msgpackr runs without its
- * record extension, so any MessagePack library of any language reads what we write. What comes from
- * outside passes a structural check first: size, depth, number of items, no extension types, no strings longer than
- * the buffer; a hostile header costs microseconds, not gigabytes.
+ * Bytes to plain MessagePack values and back, and the table codec on top of it. msgpackr runs
+ * without its record extension, so any MessagePack library of any language reads what we write.
+ * What comes from outside passes a structural check first: size, depth, number of items, no
+ * extension types, no strings longer than the buffer; a hostile header costs microseconds, not
+ * gigabytes.
  */
 import { Packr } from "msgpackr";
 import { INVALID, packFields, unpackFields } from "./field.ts";
@@ -44,7 +45,10 @@ export function unpackValue(bytes: Uint8Array, bounds: CodecBounds): unknown {
   }
 }
 
-/** One row of a table: its code on the wire, its fields in order, what it is for. Codes are never used again. */
+/**
+ * One row of a table: its code on the wire, its fields in order, what it is for. Codes are never
+ * used again.
+ */
 export type Row = { readonly code: number; readonly fields: Fields; readonly doc: string };
 export type Table = { readonly [type: string]: Row };
 
@@ -53,7 +57,10 @@ export type UnionOf<T extends Table> = {
   [K in keyof T & string]: { readonly type: K } & ValuesOf<T[K]["fields"]>;
 }[keyof T & string];
 
-/** Encoders and decoders of one table. `toArray` / `fromArray` are for nesting inside other messages. */
+/**
+ * Encoders and decoders of one table. `toArray` / `fromArray` are for nesting inside other
+ * messages.
+ */
 export type TableCodec<T extends Table> = {
   readonly table: T;
   readonly encode: (value: UnionOf<T>) => Uint8Array;

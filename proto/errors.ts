@@ -1,6 +1,7 @@
 /**
- * Every error a client can meet, at every door. The name is the wire code and never changes its meaning;
- * people read the text, programs switch on the name. `retryable` says that the same request may succeed later.
+ * Every error a client can meet, at every door. The name is the wire code and never changes its
+ * meaning; people read the text, programs switch on the name. `retryable` says that the same
+ * request may succeed later.
  */
 
 type ErrorRow = { readonly status: number; readonly retryable: boolean; readonly text: string };
@@ -116,7 +117,10 @@ const table = {
 export type ErrorCode = keyof typeof table;
 export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = table;
 
-/** One bad field: a JSON pointer (RFC 6901) into the request, a code of the table and a text for people. */
+/**
+ * One bad field: a JSON pointer (RFC 6901) into the request, a code of the table and a text for
+ * people.
+ */
 export type FieldError = {
   readonly pointer: string;
   readonly code: ErrorCode;
@@ -152,8 +156,8 @@ type CloseRow = {
 };
 
 /**
- * Why the server closes a socket; below 4500 the client comes back, from 4500 on it must not by itself. Codes are never
- * used again for something else.
+ * Why the server closes a socket; below 4500 the client comes back, from 4500 on it must not by
+ * itself. Codes are never used again for something else.
  */
 const closeTable = {
   going_away: {

@@ -1,11 +1,15 @@
 /**
- * What partners and customers may see of a delivery, one numbered fact after the other: the JSON on the EVENTS stream.
- * It is written by the statement that commits the fact, and never changed afterwards.
+ * What partners and customers may see of a delivery, one numbered fact after the other: the JSON on
+ * the EVENTS stream. It is written by the statement that commits the fact, and never changed
+ * afterwards.
  */
 
 import { EVENT_TYPES } from "./status.ts";
 
-/** A committed, numbered fact about a delivery, as partners and customers may see it (JSON on EVENTS). */
+/**
+ * A committed, numbered fact about a delivery, as partners and customers may see it (JSON on
+ * EVENTS).
+ */
 export type DeliveryEvent = {
   /** Outbox id; the message id on the stream. */
   readonly id: string;
@@ -23,7 +27,9 @@ export type DeliveryEvent = {
   readonly test: boolean;
 };
 
-/** The name of an event wherever repeats are dropped: a delivery never has two of one number (D5). */
+/**
+ * The name of an event wherever repeats are dropped: a delivery never has two of one number (D5).
+ */
 export const eventKey = (event: Pick<DeliveryEvent, "delivery_id" | "number">): string =>
   `${event.delivery_id}_${event.number}`;
 
@@ -32,8 +38,8 @@ export const cloudEventType = (type: string): string => `hexdispatch.delivery.${
 export const CLOUD_EVENT_TYPES = EVENT_TYPES.map(cloudEventType);
 
 /**
- * The headers of an event: CloudEvents 1.0 in binary mode. `ce-id` and `ce-source` together name it for ever. All values
- * are plain ASCII without spaces, so that none needs escaping.
+ * The headers of an event: CloudEvents 1.0 in binary mode. `ce-id` and `ce-source` together name it
+ * for ever. All values are plain ASCII without spaces, so that none needs escaping.
  */
 export const cloudEventHeaders = (
   event: DeliveryEvent,

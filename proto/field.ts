@@ -1,6 +1,6 @@
 /**
- * Field types of every table on the wire: how a value is packed, unpacked and checked. Unpacking never
- * throws and never trusts: what does not fit gives `INVALID`, and the whole frame is refused.
+ * Field types of every table on the wire: how a value is packed, unpacked and checked. Unpacking
+ * never throws and never trusts: what does not fit gives `INVALID`, and the whole frame is refused.
  */
 import {
   CARRIER_ID_PATTERN,
@@ -14,7 +14,10 @@ import type { CourierId, DeliveryId, NodeId, PrincipalId, SessionId } from "./id
 export const INVALID: unique symbol = Symbol("invalid");
 export type Invalid = typeof INVALID;
 
-/** `name` is for the generated docs, `pack` goes to a plain MessagePack value, `unpack` back, checked. */
+/**
+ * `name` is for the generated docs, `pack` goes to a plain MessagePack value, `unpack` back,
+ * checked.
+ */
 export type Field<T> = {
   readonly name: string;
   readonly pack: (value: T) => unknown;
@@ -172,7 +175,10 @@ export function unpackFields(
   return value;
 }
 
-/** A plain MessagePack map with text keys, for rare frames whose shape is the REST body's. Not checked further. */
+/**
+ * A plain MessagePack map with text keys, for rare frames whose shape is the REST body's. Not
+ * checked further.
+ */
 export const plainMap = <T extends object>(name: string): Field<T> => ({
   name: `map: ${name}`,
   pack: same,

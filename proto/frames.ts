@@ -1,11 +1,11 @@
 /**
- * The binary WebSocket protocol, version 1: one row per frame. A frame is one plain MessagePack array
- * `[code, field, field, ...]` in one binary message. Subprotocol: `hexdispatch.v1.msgpack`.
+ * The binary WebSocket protocol, version 1: one row per frame. A frame is one plain MessagePack
+ * array `[code, field, field, ...]` in one binary message. Subprotocol: `hexdispatch.v1.msgpack`.
  *
- * Growth rules: codes are never reused; fields are only appended; a reader ignores items that it does not know, and
- * reads missing ones as nil where the field may be nil; what cannot keep to that becomes version 2.
- * Requests carry a `ref` that the client chose; the answer (`ok` or `error`) repeats it. A courier is who its token says:
- * no frame carries a courier id.
+ * Growth rules: codes are never reused; fields are only appended; a reader ignores items that it
+ * does not know, and reads missing ones as nil where the field may be nil; what cannot keep to that
+ * becomes version 2. Requests carry a `ref` that the client chose; the answer (`ok` or `error`)
+ * repeats it. A courier is who its token says: no frame carries a courier id.
  */
 import { FRAME_BOUNDS, tableCodec } from "./codec.ts";
 import type { Table, UnionOf } from "./codec.ts";
@@ -21,7 +21,10 @@ import type { AssignmentView, DeliveryView } from "./views.ts";
 export const SUBPROTOCOL = "hexdispatch.v1.msgpack";
 export const PROTOCOL_VERSION = 1;
 
-/** One position report. `seq` rises by one with each ping of a courier and survives a restart of the app. */
+/**
+ * One position report. `seq` rises by one with each ping of a courier and survives a restart of the
+ * app.
+ */
 const pingFields = {
   seq: u32,
   at: millis,

@@ -7,9 +7,14 @@
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 
-/** `del_` (`tst_`: a test) + shard as 3 hex digits + 20 characters of time and randomness. Routing reads the shard off it. */
+/**
+ * `del_` (`tst_`: a test) + shard as 3 hex digits + 20 characters of time and randomness. Routing
+ * reads the shard off it.
+ */
 export type DeliveryId = Branded<string, "DeliveryId">;
-/** `cur_` + what the operator chose; the robots of test mode have `bot_`, and come in by no door. */
+/**
+ * `cur_` + what the operator chose; the robots of test mode have `bot_`, and come in by no door.
+ */
 export type CourierId = Branded<string, "CourierId">;
 /** Subject of a token: a customer, partner or operator. It owns the deliveries that it created. */
 export type PrincipalId = Branded<string, "PrincipalId">;

@@ -1,7 +1,8 @@
 /**
- * A create on its way through the INTAKE stream: the whole command, and the answer that its caller got. Written by
- * gateways while Postgres is away, read by the worker (`engine/intake.ts`) and by gateways that meet the same key again.
- * Messages may lie in the stream for a day: fields are only appended.
+ * A create on its way through the INTAKE stream: the whole command, and the answer that its caller
+ * got. Written by gateways while Postgres is away, read by the worker (`engine/intake.ts`) and by
+ * gateways that meet the same key again. Messages may lie in the stream for a day: fields are only
+ * appended.
  */
 import { INTERNAL_BOUNDS, tableCodec } from "./codec.ts";
 import type { Table, UnionOf } from "./codec.ts";
@@ -14,7 +15,10 @@ import {
 } from "./limits.ts";
 import { job } from "./messages.ts";
 
-/** A key with the prefix that says where it came from, and a principal with its role, are longer than their bounds. */
+/**
+ * A key with the prefix that says where it came from, and a principal with its role, are longer
+ * than their bounds.
+ */
 const SLACK_CHARS = 64;
 const BODY_MAX_CHARS = 8_192;
 

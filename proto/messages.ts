@@ -1,7 +1,7 @@
 /**
- * What actors, nodes and gateways say to each other over NATS: one table per receiver. Any of it may be
- * lost, repeated, late or out of order; each receiver has a cell for that in its transition table. What must
- * not be lost is in Postgres before it is said here.
+ * What actors, nodes and gateways say to each other over NATS: one table per receiver. Any of it
+ * may be lost, repeated, late or out of order; each receiver has a cell for that in its transition
+ * table. What must not be lost is in Postgres before it is said here.
  */
 import { INTERNAL_BOUNDS, packValue, tableCodec, unpackValue } from "./codec.ts";
 import type { Table, UnionOf } from "./codec.ts";
@@ -54,7 +54,10 @@ export const job = struct("job", {
   vehicle: maybe(oneOf(VEHICLES)),
   createdAt: millis,
   searchUntil: millis,
-  /** When the gateway received the request, microseconds since 1970; 0 when unknown. For measurement only. */
+  /**
+   * When the gateway received the request, microseconds since 1970; 0 when unknown. For measurement
+   * only.
+   */
   receivedAtUs: u53,
 });
 export type Job = ValueOf<typeof job>;
@@ -228,8 +231,9 @@ export type ToCourier = UnionOf<typeof toCourierTable>;
 export type ToCell = UnionOf<typeof toCellTable>;
 
 /**
- * A frame for one session, and under which ownership its courier's actor said it: gateways drop what is older than the
- * newest epoch they know of (D8). `receivedAtUs`, `ordinal`: set on offers, for the measurement of create -> offer (0: none).
+ * A frame for one session, and under which ownership its courier's actor said it: gateways drop
+ * what is older than the newest epoch they know of (D8). `receivedAtUs`, `ordinal`: set on offers,
+ * for the measurement of create -> offer (0: none).
  */
 export type SessionPost = {
   readonly shard: ShardId;
@@ -271,7 +275,10 @@ export function decodeSessionPosts(bytes: Uint8Array): SessionPost[] | null {
   return posts;
 }
 
-/** A courier's record, as every follower of the cells folds it. `no` rises with each record of that courier under one epoch. */
+/**
+ * A courier's record, as every follower of the cells folds it. `no` rises with each record of that
+ * courier under one epoch.
+ */
 export const courierRecord = struct("courier record", {
   courier: courierId,
   no: u53,

@@ -1,11 +1,15 @@
 /**
- * Walks untrusted MessagePack bytes without building anything, and says whether they are exactly one value within
- * bounds. It runs before msgpackr, because a decoder that trusts a length header can be made to take
- * gigabytes by a kilobyte. Format: https://github.com/msgpack/msgpack/blob/master/spec.md
+ * Walks untrusted MessagePack bytes without building anything, and says whether they are exactly
+ * one value within bounds. It runs before msgpackr, because a decoder that trusts a length header
+ * can be made to take gigabytes by a kilobyte. Format:
+ * https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 type Bounds = { readonly bytesMax: number; readonly depthMax: number; readonly itemsMax: number };
 
-/** True when `bytes` is one complete value: no extension types, no trailing bytes, within the bounds. */
+/**
+ * True when `bytes` is one complete value: no extension types, no trailing bytes, within the
+ * bounds.
+ */
 export function isWellFormed(bytes: Uint8Array, bounds: Bounds): boolean {
   if (bytes.length === 0 || bytes.length > bounds.bytesMax) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,7 +1,7 @@
 /**
- * Messages with their receivers on their way between processes: what a gateway or a node sends to the owner of a shard.
- * A message of an actor carries under which ownership it was sent, so that the word of an owner whose time is over
- * counts no more (D8).
+ * Messages with their receivers on their way between processes: what a gateway or a node sends to
+ * the owner of a shard. A message of an actor carries under which ownership it was sent, so that
+ * the word of an owner whose time is over counts no more (D8).
  */
 import { INTERNAL_BOUNDS, packValue, unpackValue } from "./codec.ts";
 import { INVALID } from "./field.ts";
@@ -16,7 +16,10 @@ export type ActorKey =
   | { readonly kind: "cell"; readonly id: string };
 export type Kind = ActorKey["kind"];
 
-/** Under which ownership something was sent: receivers drop what is older than the newest epoch they know of. */
+/**
+ * Under which ownership something was sent: receivers drop what is older than the newest epoch they
+ * know of.
+ */
 export type Origin = { readonly shard: ShardId; readonly epoch: Epoch };
 
 /** A message with its receiver. */
@@ -30,8 +33,9 @@ const KIND_CODES: Readonly<Record<Kind, number>> = { delivery: 1, courier: 2, ce
 const kinds = Object.entries(KIND_CODES).map(([kind, code]) => `${code} ${kind}`);
 
 /**
- * What is packed by hand, because it nests a message of another table: arrays of items, with these fields in order. Two
- * releases side by side read each other's, so they grow like a row: at the end, and never differently.
+ * What is packed by hand, because it nests a message of another table: arrays of items, with these
+ * fields in order. Two releases side by side read each other's, so they grow like a row: at the
+ * end, and never differently.
  */
 export const ENVELOPES = {
   posts: {
@@ -86,7 +90,10 @@ function postArray(post: Posted): unknown[] {
   return [KIND_CODES.cell, post.id, toCell.toArray(post.msg)];
 }
 
-/** Unpacks what was packed by one of the two; null when the whole is malformed. Single bad messages count in `refused`. */
+/**
+ * Unpacks what was packed by one of the two; null when the whole is malformed. Single bad messages
+ * count in `refused`.
+ */
 export function decodeLetters(bytes: Uint8Array): { letters: Letter[]; refused: number } | null {
   const raw = unpackValue(bytes, INTERNAL_BOUNDS);
   if (raw === INVALID || !Array.isArray(raw)) return null;

@@ -1,6 +1,7 @@
 /**
- * The public life of a delivery: statuses, which may follow which (D5), and the reasons that come with them.
- * The delivery actor has finer internal states; `actors/delivery.ts` maps them here in one table.
+ * The public life of a delivery: statuses, which may follow which (D5), and the reasons that come
+ * with them. The delivery actor has finer internal states; `actors/delivery.ts` maps them here in
+ * one table.
  */
 
 export const STATUSES = [

@@ -1,6 +1,7 @@
 /**
- * Every NATS subject and stream, written once. The prefix (default `hd`) keeps clusters and test runs apart
- * on one server. Ids are checked to be one plain token before they become part of a subject.
+ * Every NATS subject and stream, written once. The prefix (default `hd`) keeps clusters and test
+ * runs apart on one server. Ids are checked to be one plain token before they become part of a
+ * subject.
  */
 import { NAME_PATTERN } from "./ids.ts";
 
@@ -114,7 +115,10 @@ const number = (value: number): string => {
 
 export type Subjects = ReturnType<typeof subjectsFor>;
 
-/** The subjects of one cluster. Throws on a prefix or id that is not one plain token: an id must be checked before. */
+/**
+ * The subjects of one cluster. Throws on a prefix or id that is not one plain token: an id must be
+ * checked before.
+ */
 export function subjectsFor(prefix: string) {
   const p = token(prefix);
   return {
@@ -142,7 +146,10 @@ export function subjectsFor(prefix: string) {
     intakeWork: `${p}.intake.*.*`,
     intakeDead: `${p}.intake.dead`,
     intakeAll: `${p}.intake.>`,
-    /** Where JetStream is asked for one message of a stream; its leader answers, so the answer is never stale. */
+    /**
+     * Where JetStream is asked for one message of a stream; its leader answers, so the answer is
+     * never stale.
+     */
     streamMessage: (key: StreamKey) => `$JS.API.STREAM.MSG.GET.${streamName(prefix, key)}`,
     /** Where a durable pull consumer of a stream is asked for its next messages. */
     streamNext: (key: StreamKey, consumer: string) =>
@@ -163,7 +170,10 @@ export function subjectsFor(prefix: string) {
   } as const;
 }
 
-/** A JetStream stream: `seconds`, `bytes` are limits on age and size; the server must echo all of it at start. */
+/**
+ * A JetStream stream: `seconds`, `bytes` are limits on age and size; the server must echo all of it
+ * at start.
+ */
 export type StreamRow = {
   readonly subject: "cellsAll" | "ledgerAll" | "eventsAll" | "intakeAll";
   readonly storage: "memory" | "file";

@@ -1,10 +1,12 @@
 /**
- * Test mode, as names. A delivery of a test, the robot courier who carries it and a principal who can only make tests are
- * known by their ids, so that nothing has to be looked up for it and nothing can change it afterwards: the statements
- * that assign (`engine/store/accept.ts`), the candidate gate (`actors/matching.ts`) and a constraint of the table
- * compare these names, and so a test never comes to a courier, nor a robot to somebody's parcel.
+ * Test mode, as names. A delivery of a test, the robot courier who carries it and a principal who
+ * can only make tests are known by their ids, so that nothing has to be looked up for it and
+ * nothing can change it afterwards: the statements that assign (`engine/store/accept.ts`), the
+ * candidate gate (`actors/matching.ts`) and a constraint of the table compare these names, and so a
+ * test never comes to a courier, nor a robot to somebody's parcel.
  *
- * `tst_`, shard, letter of the scenario, then what every delivery id has; `bot_`, the same, `_` and the robot's number.
+ * `tst_`, shard, letter of the scenario, then what every delivery id has; `bot_`, the same, `_` and
+ * the robot's number.
  */
 import type { CourierId, DeliveryId } from "./ids.ts";
 

@@ -1,4 +1,6 @@
-/** The one rule for texts: what people write passes, and what hides or turns other text does not. */
+/**
+ * The one rule for texts: what people write passes, and what hides or turns other text does not.
+ */
 import { describe, expect, it } from "vitest";
 import { COMBINING_MARKS_MAX, isLine, isProse, isVisible } from "./text.ts";
 

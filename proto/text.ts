@@ -1,17 +1,19 @@
 /**
- * What people may write: one rule for all texts that are shown to others (addresses, names, notes, reasons, a client's own
- * ids), at every door. A text is refused, never mended: what is stored is what was sent, byte for byte, without
- * normalisation; two spellings of one letter are two texts.
+ * What people may write: one rule for all texts that are shown to others (addresses, names, notes,
+ * reasons, a client's own ids), at every door. A text is refused, never mended: what is stored is
+ * what was sent, byte for byte, without normalisation; two spellings of one letter are two texts.
  *
- * Refused are characters that a reader does not see or that change how others are seen: controls, halves of surrogate
- * pairs, format characters (Unicode category Cf, the bidirectional ones above all), separators of lines and paragraphs,
- * private use, non-characters and what Unicode has not assigned, letters that are blank, variation selectors that select
- * nothing, and towers of combining marks. Allowed, because honest texts have them:
- *  - zero width joiners inside emoji, and with the non-joiner between letters of scripts that join (UAX 31, 2.3);
- *  - the tags of a flag such as Scotland's (UTS 51, ED-14a);
- *  - marks of direction (U+200E, U+200F, U+061C) in a text that has letters written from right to left: they turn nothing
- *    around, and people's keyboards put them beside numbers;
- *  - unassigned code points where new emoji are added: Node's tables are older than phones.
+ * Refused are characters that a reader does not see or that change how others are seen: controls,
+ * halves of surrogate pairs, format characters (Unicode category Cf, the bidirectional ones above
+ * all), separators of lines and paragraphs, private use, non-characters and what Unicode has not
+ * assigned, letters that are blank, variation selectors that select nothing, and towers of
+ * combining marks. Allowed, because honest texts have them:
+ * - zero width joiners inside emoji, and with the non-joiner between letters of scripts that join
+ *   (UAX 31, 2.3);
+ * - the tags of a flag such as Scotland's (UTS 51, ED-14a);
+ * - marks of direction (U+200E, U+200F, U+061C) in a text that has letters written from right to
+ *   left: they turn nothing around, and people's keyboards put them beside numbers;
+ * - unassigned code points where new emoji are added: Node's tables are older than phones.
  */
 
 /** Combining marks in a row; no living script stacks more. */
@@ -45,7 +47,10 @@ const JOINING = ["Arabic", "Syriac", "Mongolian", "Nko", "Devanagari", "Bengali"
   .concat(["Myanmar", "Tibetan"])
   .map((script) => `\\p{Script=${script}}`)
   .join("");
-/** Format characters where they belong: joiners between letters, or parts of an emoji, and the tags of a flag. */
+/**
+ * Format characters where they belong: joiners between letters, or parts of an emoji, and the tags
+ * of a flag.
+ */
 const IN_PLACE = new RegExp(
   [
     `(?<=[${JOINING}]\\p{M}*)[\\u200C\\u200D](?=[${JOINING}])`,

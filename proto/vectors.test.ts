@@ -1,7 +1,7 @@
 /**
- * Golden vectors: the bytes of one example of every frame and message, in `proto/vectors/*.json`. Other SDKs
- * test against the same files. A row without a vector, or a vector whose bytes changed, is red: bytes on the wire
- * are a promise. New rows: run with UPDATE_VECTORS=1, and read the diff.
+ * Golden vectors: the bytes of one example of every frame and message, in `proto/vectors/*.json`.
+ * Other SDKs test against the same files. A row without a vector, or a vector whose bytes changed,
+ * is red: bytes on the wire are a promise. New rows: run with UPDATE_VECTORS=1, and read the diff.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

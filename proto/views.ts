@@ -1,6 +1,7 @@
 /**
- * What clients see of a delivery, a courier and an assignment: one shape for REST bodies, WebSocket frames
- * and the SDK. Times are RFC 3339 in UTC, coordinates `{lat, lng}` in degrees. Field names are the REST contract's (snake case).
+ * What clients see of a delivery, a courier and an assignment: one shape for REST bodies, WebSocket
+ * frames and the SDK. Times are RFC 3339 in UTC, coordinates `{lat, lng}` in degrees. Field names
+ * are the REST contract's (snake case).
  */
 import type { PackageSize, Vehicle } from "./geo.ts";
 import type { Status } from "./status.ts";
@@ -85,7 +86,10 @@ export type CourierView = {
   readonly doubt: number;
 };
 
-/** One line of a delivery's ledger: what the engine decided and why. `type` is the name in `actors/ledger.ts`. */
+/**
+ * One line of a delivery's ledger: what the engine decided and why. `type` is the name in
+ * `actors/ledger.ts`.
+ */
 export type LedgerEntry = {
   readonly at: string;
   readonly type: string;

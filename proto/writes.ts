@@ -1,13 +1,17 @@
 /**
- * What an actor asks to be made durable, and what it gets back: the contract between the pure actors and the
- * store. An actor's write is conditional on its shard's epoch in the same statement (D8).
+ * What an actor asks to be made durable, and what it gets back: the contract between the pure
+ * actors and the store. An actor's write is conditional on its shard's epoch in the same statement
+ * (D8).
  */
 import type { Vehicle } from "./geo.ts";
 import type { CourierId, DeliveryId, Millis } from "./ids.ts";
 import type { Job } from "./messages.ts";
 import type { Status, StatusReason } from "./status.ts";
 
-/** An offer on a phone: what is needed to show it once more. Metres to the pickup and seconds of the way, at the offer. */
+/**
+ * An offer on a phone: what is needed to show it once more. Metres to the pickup and seconds of the
+ * way, at the offer.
+ */
 export type OfferRecord = {
   readonly courier: CourierId;
   readonly until: Millis;
@@ -56,12 +60,16 @@ export type ActiveDelivery = {
 /** One write of an actor. */
 export type ActorWrite =
   | {
-      /** A round of the offer protocol: who has an offer now, and when to look again. Changes no status. */
+      /**
+       * A round of the offer protocol: who has an offer now, and when to look again. Changes no
+       * status.
+       */
       readonly kind: "round";
       readonly delivery: DeliveryId;
       /**
-       * The row's version that this round was decided on. A row of another version is left alone (superseded): else
-       * a round of a replacement search, decided just before its accept, would put the new courier up for replacement.
+       * The row's version that this round was decided on. A row of another version is left alone
+       * (superseded): else a round of a replacement search, decided just before its accept, would
+       * put the new courier up for replacement.
        */
       readonly version: number;
       readonly wave: number;
@@ -83,7 +91,10 @@ export type ActorWrite =
 
 export type WriteOutcome =
   | { readonly outcome: "recorded" }
-  /** The row has moved on (accepted, canceled, newer epoch): here is how it stands; null when it is gone. */
+  /**
+   * The row has moved on (accepted, canceled, newer epoch): here is how it stands; null when it is
+   * gone.
+   */
   | { readonly outcome: "superseded"; readonly snapshot: DeliverySnapshot | null }
   /** A newer epoch exists: this node no longer owns the shard. */
   | { readonly outcome: "fenced" };

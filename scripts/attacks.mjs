@@ -1,4 +1,5 @@
-// The entry of `npm run attacks`: sets up a bare clone like start.mjs does and hands over to scripts/attacks/main.ts.
+// The entry of `npm run attacks`: sets up a bare clone like start.mjs does and hands over to
+// scripts/attacks/main.ts.
 
 import { checkNode, ensureDependencies, root, runMain } from "./bootstrap.mjs";
 import path from "path";

@@ -36,8 +36,9 @@ function outliveReaders() {
 }
 
 /**
- * Started by npm, this process goes when npm goes: a service manager that ends npm means all of it, and npm does not pass
- * every signal on. Whoever starts it otherwise (a shell, setsid) may go and leave it running.
+ * Started by npm, this process goes when npm goes: a service manager that ends npm means all of it,
+ * and npm does not pass every signal on. Whoever starts it otherwise (a shell, setsid) may go and
+ * leave it running.
  */
 function followParent() {
   if (!process.env.npm_lifecycle_event) return;
@@ -52,8 +53,8 @@ function followParent() {
 }
 
 /**
- * From the first line on a signal ends what the set-up has running and then this process. Returns the function that hands
- * signals over to somebody else.
+ * From the first line on a signal ends what the set-up has running and then this process. Returns
+ * the function that hands signals over to somebody else.
  */
 export function endOnSignals() {
   outliveReaders();

@@ -1,7 +1,7 @@
 /**
- * `npm run check:data`: holds everything that Postgres and the EVENTS stream have against D1, D2, D3
- * and D5; D4 and D6 are what clients see. The replay runs the same checks at its end, with what its clients were told. The exit code is 1
- * when a promise is broken.
+ * `npm run check:data`: holds everything that Postgres and the EVENTS stream have against D1, D2,
+ * D3 and D5; D4 and D6 are what clients see. The replay runs the same checks at its end, with what
+ * its clients were told. The exit code is 1 when a promise is broken.
  */
 import { pathToFileURL } from "node:url";
 import { RestClient } from "../sdk/rest.ts";

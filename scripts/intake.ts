@@ -1,6 +1,6 @@
-// What lies buried of the intake: `npm run -s intake -- list`, `explain`, `put-back`. It works on the
-// system that `npm start` runs from this folder, or on the one that HEXDISPATCH_NATS_URL names. The
-// work is in engine/intake-buried.ts; here are the words.
+// What lies buried of the intake: `npm run -s intake -- list`, `explain`, `put-back`. It works on
+// the system that `npm start` runs from this folder, or on the one that HEXDISPATCH_NATS_URL names.
+// The work is in engine/intake-buried.ts; here are the words.
 
 import { parseArgs } from "node:util";
 import { BuriedCreates, REASONS } from "../engine/intake-buried.ts";

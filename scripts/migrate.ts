@@ -1,7 +1,7 @@
 // Brings the tables of the database that HEXDISPATCH_POSTGRES_URL names up to date and says what it
 // did. For deployments, as a step of its own before nodes and gateways start; `npm start` does the
-// same by itself. Told to end, it ends with 1, because what waits for it must not start: the migration under
-// way is undone by the server.
+// same by itself. Told to end, it ends with 1, because what waits for it must not start: the
+// migration under way is undone by the server.
 
 import { EXIT } from "../engine/service.ts";
 import { catchSignals } from "../engine/io/signals.ts";

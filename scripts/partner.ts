@@ -1,6 +1,6 @@
 // Partners on NATS: `npm run -s partner -- add acme > acme.nk` makes one and prints the seed of its
-// key, once, on standard output; everything else goes to standard error. It works on the system that
-// `npm start` runs from this folder, or on the one that HEXDISPATCH_POSTGRES_URL and
+// key, once, on standard output; everything else goes to standard error. It works on the system
+// that `npm start` runs from this folder, or on the one that HEXDISPATCH_POSTGRES_URL and
 // HEXDISPATCH_NATS_URL name; then the file with the accounts is for the operator to bring to the
 // servers.
 

@@ -1,5 +1,5 @@
-// How `npm start` ends and what it outlives: a reader of its output that goes away, its own kill -9 with notes
-// that were damaged besides, the end of npm.
+// How `npm start` ends and what it outlives: a reader of its output that goes away, its own kill -9
+// with notes that were damaged besides, the end of npm.
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

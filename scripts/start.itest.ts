@@ -1,5 +1,5 @@
-// `npm start` as a newcomer meets it: servers of its own, the doors and tokens, the printed curl line, the
-// end by Ctrl-C that leaves no process, and a second start that finds the data again.
+// `npm start` as a newcomer meets it: servers of its own, the doors and tokens, the printed curl
+// line, the end by Ctrl-C that leaves no process, and a second start that finds the data again.
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

@@ -65,6 +65,21 @@ test("nothing is left to do in a comment", () => {
   expect(linesWith(/\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
 });
 
+/** Titles of tests are sentences, and addresses, patterns and SQL are not broken: strings may be wider. */
+const isProse = (line: string): boolean =>
+  /^\s*(\*|\/\*|\/\/) /.test(line) && / /.test(line.trim());
+
+test("no comment is wider than 100 columns", () => {
+  const wide = sources.flatMap(({ name, text }) =>
+    text
+      .split("\n")
+      .flatMap((line, index) =>
+        isProse(line) && line.length > 100 && !/https?:/.test(line) ? [`${name}:${index + 1}`] : [],
+      ),
+  );
+  expect(wide).toEqual([]);
+});
+
 interface Locked {
   readonly integrity?: string;
   readonly optionalDependencies?: Readonly<Record<string, string>>;

@@ -1,7 +1,7 @@
 // Prints one signed token: `npm run -s token -- --role courier --sub cur_1 [--ttl 8h]`, or throws a
-// principal out of the running system: `npm run -s token -- revoke --role courier --sub cur_1`. Standard
-// output carries the token and nothing else, so that a shell can take it; every complaint is one
-// line on standard error and exit code 2. Tracking tokens are made by the server alone.
+// principal out of the running system: `npm run -s token -- revoke --role courier --sub cur_1`.
+// Standard output carries the token and nothing else, so that a shell can take it; every complaint
+// is one line on standard error and exit code 2. Tracking tokens are made by the server alone.
 
 import { signToken } from "../gateway/token.ts";
 import { RememberedPorts, authKey, stateFolder } from "./run/state.ts";

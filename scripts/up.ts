@@ -2,8 +2,9 @@
 // one gateway, the demo data. It owns the order in which things start and end, and that nothing is
 // left behind; how each part is started is in run/ and services/. Reached by `npm start`.
 //
-// SIGINT, SIGTERM, SIGHUP (a closed terminal) and the end of npm take everything down in order, also in the
-// middle of a start. A reader of the output that goes away (`npm start | head`) changes nothing.
+// SIGINT, SIGTERM, SIGHUP (a closed terminal) and the end of npm take everything down in order,
+// also in the middle of a start. A reader of the output that goes away (`npm start | head`) changes
+// nothing.
 
 import { readlinkSync } from "node:fs";
 import { performance } from "node:perf_hooks";
@@ -54,7 +55,9 @@ class Parts {
     this.#list = list;
   }
 
-  /** Adds a part. One that comes up while everything goes down is ended at once, and this throws. */
+  /**
+   * Adds a part. One that comes up while everything goes down is ended at once, and this throws.
+   */
   async add(part: Part): Promise<void> {
     if (!this.isStopping()) {
       this.#parts.unshift(part);
@@ -88,7 +91,10 @@ async function end(part: Part): Promise<void> {
   }
 }
 
-/** Starts everything, and ends the process when everything has been stopped. The exit code says how it went. */
+/**
+ * Starts everything, and ends the process when everything has been stopped. The exit code says how
+ * it went.
+ */
 export async function main(): Promise<void> {
   // First of all, so that no moment is left in which a signal would end us alone.
   const { ending, hurry } = catchSignals(isNohup(process.env, outputFile()) ? ["SIGHUP"] : []);
@@ -106,7 +112,8 @@ export async function main(): Promise<void> {
     // A start that is cut off fails in many places, all of them wanted.
     bringingUp.catch(() => undefined);
   } catch (error) {
-    // Ctrl-C ends the commands of a start as well: the signal that did it may be about to arrive here.
+    // Ctrl-C ends the commands of a start as well: the signal that did it may be about to arrive
+    // here.
     await setImmediate();
     if (!ending.aborted) {
       complain(explain(error));

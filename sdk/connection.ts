@@ -14,8 +14,8 @@
  * C3 Silence is judged by incoming frames alone: a probe after half of the idle time, the end after
  * all of it.
  * C4 The first attempt after a loss that nobody explained falls anywhere within the span that the
- * server gave: it is likely that thousands have lost the same gateway. A server that says how long to
- * wait is obeyed, with the usual jitter on top.
+ *    server gave: it is likely that thousands have lost the same gateway. A server that says how
+ *    long to wait is obeyed, with the usual jitter on top.
  * C5 What arrives late (a close of an old socket, a welcome after stop) is the shell's to drop, by
  * socket.
  */

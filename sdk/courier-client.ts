@@ -158,7 +158,9 @@ export class CourierClient {
     this.#session.stop();
   }
 
-  /** Asks `source` for the position whenever the server wants to know it, and pings, until `stop`. */
+  /**
+   * Asks `source` for the position whenever the server wants to know it, and pings, until `stop`.
+   */
   startReporting(source: PositionSource<Position>): void {
     this.#reporter.start(source);
   }
@@ -190,8 +192,9 @@ export class CourierClient {
   }
 
   /**
-   * What waits for a courier near a point, nearest first, whoever was offered it: for an app that wants to choose, and
-   * for times without offers. Asked by itself, as the event "available", while no socket gets through.
+   * What waits for a courier near a point, nearest first, whoever was offered it: for an app that
+   * wants to choose, and for times without offers. Asked by itself, as the event "available", while
+   * no socket gets through.
    */
   available(near: Point): Promise<readonly AvailableView[]> {
     return this.#retried(() => this.#rest.available(near));

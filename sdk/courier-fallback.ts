@@ -1,7 +1,8 @@
 /**
- * What a courier's app does over REST where no WebSocket gets through: with each position that is due it tells where it
- * is, asks what waits near by (nobody can be shown an offer then), and whether what it carries is still its own. It keeps no
- * state of the courier: it only asks, and says what it heard.
+ * What a courier's app does over REST where no WebSocket gets through: with each position that is
+ * due it tells where it is, asks what waits near by (nobody can be shown an offer then), and
+ * whether what it carries is still its own. It keeps no state of the courier: it only asks, and
+ * says what it heard.
  */
 import { DispatchError } from "../proto/errors.ts";
 import type { PingFrame } from "../proto/frames.ts";

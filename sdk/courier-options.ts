@@ -36,13 +36,13 @@ export type CourierEvents = {
   assignment: AssignmentView;
   assignmentOver: { delivery: string; reason: string };
   /**
-   * Offers or their ends that never came; null: how many is not known. Offers that ended meanwhile are
-   * `withdrawn` with the reason `not_recovered`.
+   * Offers or their ends that never came; null: how many is not known. Offers that ended meanwhile
+   * are `withdrawn` with the reason `not_recovered`.
    */
   gap: { missed: number | null };
   /**
-   * What waits near by, nearest first, asked for over REST with each position while no socket gets through:
-   * there are no offers then. Take one with `accept`.
+   * What waits near by, nearest first, asked for over REST with each position while no socket gets
+   * through: there are no offers then. Take one with `accept`.
    */
   available: readonly AvailableView[];
   /** The server wants pings at another interval; `startReporting` obeys by itself. */

@@ -32,14 +32,20 @@ export type CustomerEvents = {
   healed: DispatchError;
 };
 
-/** Without a socket for so long, polling begins; counted from when the socket may come back, if that is known. */
+/**
+ * Without a socket for so long, polling begins; counted from when the socket may come back, if that
+ * is known.
+ */
 export const POLL_AFTER_MS = 2_500;
 /** Between two polls of one delivery, with a fifth of jitter either way. */
 export const POLL_MS = 5_000;
 /** A socket that is there but refuses to follow this delivery for now is asked again after this. */
 const TRACK_AGAIN_MS = 10_000;
 
-/** A position that was under way for so long lay in a pipe that nobody read: newer ones may be right behind it. */
+/**
+ * A position that was under way for so long lay in a pipe that nobody read: newer ones may be right
+ * behind it.
+ */
 const LAIN_MS = 1_500;
 /** Time for those to be read, too: then the newest is shown, and the older ones never. */
 const LAIN_SETTLE_MS = 50;
@@ -174,8 +180,8 @@ export class CustomerClient {
   }
 
   /**
-   * When a gateway dies, thousands lose it at one moment: polls before each one's turn to come back, or all at one moment,
-   * would be a second storm.
+   * When a gateway dies, thousands lose it at one moment: polls before each one's turn to come
+   * back, or all at one moment, would be a second storm.
    */
   #firstPollMs(state: Connection): number {
     const retryAt = state.at === "disconnected" ? state.retryAt : null;

@@ -1,14 +1,18 @@
 /**
- * Offers as this device knows them: which are open, and whether the numbered stream of offers and their ends came
- * whole. A stream has an epoch and numbers that rise by one; older ones and repeats are dropped, a jump says honestly
- * that something was lost. After a reconnect the server shows every offer that is still open again; one that it does
- * not show within a moment has ended meanwhile. Pure bookkeeping.
+ * Offers as this device knows them: which are open, and whether the numbered stream of offers and
+ * their ends came whole. A stream has an epoch and numbers that rise by one; older ones and repeats
+ * are dropped, a jump says honestly that something was lost. After a reconnect the server shows
+ * every offer that is still open again; one that it does not show within a moment has ended
+ * meanwhile. Pure bookkeeping.
  */
 import type { ServerFrameOf } from "../proto/frames.ts";
 
 export type Offer = Omit<ServerFrameOf<"offer">, "type" | "epoch" | "number">;
 
-/** A frame of the stream, held against what came before. `missed`: numbers that never came; null: not known. */
+/**
+ * A frame of the stream, held against what came before. `missed`: numbers that never came; null:
+ * not known.
+ */
 type Arrival = { readonly isNews: boolean; readonly missed: number | null };
 
 export class OfferBook {

@@ -1,7 +1,8 @@
 /**
- * Reports where the courier is as often as the server asks for: it asks the app for the position when the next ping is
- * due, so that a phone measures no more often than anybody wants to know. When the server shortens the interval the
- * next ping comes at once. It owns one timer and nothing else.
+ * Reports where the courier is as often as the server asks for: it asks the app for the position
+ * when the next ping is due, so that a phone measures no more often than anybody wants to know.
+ * When the server shortens the interval the next ping comes at once. It owns one timer and nothing
+ * else.
  */
 import type { Clock, Timer } from "./clock.ts";
 

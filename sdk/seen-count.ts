@@ -1,6 +1,6 @@
 /**
- * Counts the frames of positions of one connection and knows when the server wants to hear of it (the
- * `seen` frame): it sends no more to whoever does not say what was seen. Pure bookkeeping.
+ * Counts the frames of positions of one connection and knows when the server wants to hear of it
+ * (the `seen` frame): it sends no more to whoever does not say what was seen. Pure bookkeeping.
  */
 import { SEEN_EVERY_FRAMES, SEEN_EVERY_MS } from "../proto/limits.ts";
 
@@ -13,8 +13,8 @@ export class SeenCount {
   #lead = 0;
 
   /**
-   * A connection begins. `every`: what its server asked for. `random`, in [0, 1): where in its turn this one is, so that
-   * thousands whose frames began at one moment do not all tell at one moment.
+   * A connection begins. `every`: what its server asked for. `random`, in [0, 1): where in its turn
+   * this one is, so that thousands whose frames began at one moment do not all tell at one moment.
    */
   start(every: number | null, now: number, random: number): void {
     this.#every = every ?? SEEN_EVERY_FRAMES;

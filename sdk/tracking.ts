@@ -23,9 +23,9 @@ export type TrackedPosition = {
   readonly receivedAt: number;
 };
 /**
- * `passed`: statuses between the delivery that you have and the one that comes next, each numbered, none
- * missing. `gap`: there were some which could not be had any more; what comes next is right all the
- * same.
+ * `passed`: statuses between the delivery that you have and the one that comes next, each numbered,
+ * none missing. `gap`: there were some which could not be had any more; what comes next is right
+ * all the same.
  */
 export type TrackEvent =
   | {
@@ -42,7 +42,10 @@ export const positionAgeMs = (position: TrackedPosition, now: number): number =>
   position.ageMs + Math.max(0, now - position.receivedAt);
 
 const BUFFER_MAX_EVENTS = 64;
-/** So many polls are waited for the socket to tell what was missed before the end: about half a minute. */
+/**
+ * So many polls are waited for the socket to tell what was missed before the end: about half a
+ * minute.
+ */
 const ENDING_POLLS_MAX = 6;
 
 type Waiter = {
@@ -74,7 +77,9 @@ export class Tracking implements AsyncIterableIterator<TrackEvent, undefined> {
   get delivery(): DeliveryView | null {
     return this.#delivery;
   }
-  /** Up to this version every status was told; null when none was. To go on from after a reconnect. */
+  /**
+   * Up to this version every status was told; null when none was. To go on from after a reconnect.
+   */
   get toldVersion(): number | null {
     return this.#toldVersion;
   }

@@ -47,7 +47,9 @@ export function makePhone(
 /** How long a token of an app is good: many run out within a run. */
 const TOKEN_TTL_MS = 240_000;
 
-/** The options of every client of the SDK on that phone. `who`: role and subject, `courier:cur_1`. */
+/**
+ * The options of every client of the SDK on that phone. `who`: role and subject, `courier:cur_1`.
+ */
 export function sessionOptions(
   who: string,
   phone: Phone,

@@ -1,4 +1,7 @@
-/** A tree built to plain JavaScript: it starts at once and runs faster than what a loader makes of it on the fly. */
+/**
+ * A tree built to plain JavaScript: it starts at once and runs faster than what a loader makes of
+ * it on the fly.
+ */
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +14,10 @@ export const FOLDERS = ["actors", "bench", "engine", "gateway", "proto", "script
 
 const run = promisify(execFile);
 
-/** Builds the tree at `root` into `outDir` and gives the path of its worker. Types are not checked here. */
+/**
+ * Builds the tree at `root` into `outDir` and gives the path of its worker. Types are not checked
+ * here.
+ */
 export async function buildTree(root: string, outDir: string): Promise<string> {
   return build(join(root, "tsconfig.build.json"), outDir);
 }
@@ -23,7 +29,10 @@ async function build(config: string, outDir: string): Promise<string> {
   return join(outDir, "sim", "worker.js");
 }
 
-/** Builds one file of the tree at `root` into an `outDir` that has all the others, and gives the path of its worker. */
+/**
+ * Builds one file of the tree at `root` into an `outDir` that has all the others, and gives the
+ * path of its worker.
+ */
 export async function buildFile(root: string, file: string, outDir: string): Promise<string> {
   const config = join(root, "tsconfig.one.json");
   const compilerOptions = { noResolve: true, rootDir: "." };

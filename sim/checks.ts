@@ -1,6 +1,7 @@
 /**
- * The invariants of docs/architecture.md, watched from outside while a world runs: what was committed, what clients were
- * told, what actors believe, held against the store in memory. What shows when the faults have stopped: `liveness.ts`.
+ * The invariants of docs/architecture.md, watched from outside while a world runs: what was
+ * committed, what clients were told, what actors believe, held against the store in memory. What
+ * shows when the faults have stopped: `liveness.ts`.
  */
 import type { Effect } from "../actors/actor.ts";
 import type { Courier } from "../actors/courier-state.ts";
@@ -20,8 +21,8 @@ import type { Message } from "./subject.ts";
 /** Clocks of two processes differ by so much at most. */
 const SKEW_MAX_MS = 6_000;
 /**
- * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS), or soon after; while Postgres
- * is away it goes by the one it has, and that time is added.
+ * A gateway that heard of nothing reads a followed row again every 30 s (FOLLOW_REREAD_MS), or soon
+ * after; while Postgres is away it goes by the one it has, and that time is added.
  */
 const STALE_ROW_MS = 45_000;
 /** The database's clock may be off by so much. */
@@ -191,7 +192,10 @@ export class Checks {
     }
   }
 
-  /** D5: on the stream, each delivery's events come in their order, without a gap; repeats are the reader's. */
+  /**
+   * D5: on the stream, each delivery's events come in their order, without a gap; repeats are the
+   * reader's.
+   */
   stored({ data }: Message): void {
     const event = JSON.parse(Buffer.from(data).toString()) as DeliveryEvent;
     this.counts.published += 1;
@@ -213,7 +217,10 @@ export class Checks {
 
   /* What clients were told. */
 
-  /** D3: what was acknowledged is there. D4: a key is always answered the same. `isLater`: matched when it can be. */
+  /**
+   * D3: what was acknowledged is there. D4: a key is always answered the same. `isLater`: matched
+   * when it can be.
+   */
   createAnswered(who: string, delivery: string, name: string, isLater: boolean): void {
     const key = `${who} ${name}`;
     const before = this.#byKey.get(key) ?? delivery;
@@ -345,7 +352,10 @@ export class Checks {
     this.#declined.add(`${delivery} ${courier}`);
   }
 
-  /** D7: who declines is let go in the same step, and never asked for it again, whoever owns the shard by then. */
+  /**
+   * D7: who declines is let go in the same step, and never asked for it again, whoever owns the
+   * shard by then.
+   */
   deliveryStepped(
     node: string,
     id: string,

@@ -7,7 +7,10 @@ import type { DispatchSettings } from "../proto/limits.ts";
 import type { NewDelivery } from "../sdk/rest.ts";
 import type { SeededRandom } from "./random.ts";
 
-/** Deadlines are shorter than in life, so that minutes see all of them; the city is small, so its shards are, too. */
+/**
+ * Deadlines are shorter than in life, so that minutes see all of them; the city is small, so its
+ * shards are, too.
+ */
 export const SIM_SETTINGS: DispatchSettings = {
   ...DISPATCH_DEFAULTS,
   SEARCH_DEADLINE_MS: 120_000,
@@ -16,7 +19,8 @@ export const SIM_SETTINGS: DispatchSettings = {
   DARK_MS: 60_000,
   REMIND_MS: 30_000,
   SHARD_RESOLUTION: 7,
-  // Half as often as in life: heartbeats would be most of the work, and no shorter fault is drawn than these see.
+  // Half as often as in life: heartbeats would be most of the work, and no shorter fault is drawn
+  // than these see.
   BEAT_MS: 200,
   SUSPECT_MS: 1_000,
   JOIN_MS: 1_200,

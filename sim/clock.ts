@@ -1,7 +1,8 @@
 /**
- * The simulator's time: a heap of callbacks by (time, arming order). After each callback all promises that can go on do so
- * before the next one, because production code is full of them; nothing in a run waits for real I/O, so the
- * same seed gives the same run. Times are milliseconds with a fraction: whoever wants whole ones rounds them.
+ * The simulator's time: a heap of callbacks by (time, arming order). After each callback all
+ * promises that can go on do so before the next one, because production code is full of them;
+ * nothing in a run waits for real I/O, so the same seed gives the same run. Times are milliseconds
+ * with a fraction: whoever wants whole ones rounds them.
  */
 import type { Millis } from "../proto/ids.ts";
 
@@ -12,8 +13,9 @@ const isBefore = (a: Timer, b: Timer): boolean =>
   a.at < b.at || (a.at === b.at && a.order < b.order);
 
 /**
- * Runs all microtasks that are due, at once. Node's own loop calls this function after each of its callbacks; to await a
- * macrotask in its place would cost six times as much. It does nothing from within a microtask.
+ * Runs all microtasks that are due, at once. Node's own loop calls this function after each of its
+ * callbacks; to await a macrotask in its place would cost six times as much. It does nothing from
+ * within a microtask.
  */
 const drain = (process as unknown as { _tickCallback: () => void })._tickCallback;
 
@@ -43,7 +45,9 @@ export class SimClock {
     return this.#now;
   }
 
-  /** Runs `run` at `at`, or now if that has passed, after everything armed before for the same time. */
+  /**
+   * Runs `run` at `at`, or now if that has passed, after everything armed before for the same time.
+   */
   at(at: Millis, run: () => void): Timer {
     const heap = this.#heap;
     const timer: Timer = { at: Math.max(at, this.#now), order: this.#order++, run };
@@ -85,8 +89,8 @@ export class SimClock {
   }
 
   /**
-   * Moves the time on by `ms` and runs what is due on the way, promises included; stops early when `isOver` says so after
-   * a callback. Must be called outside of every promise (`inMacrotask`).
+   * Moves the time on by `ms` and runs what is due on the way, promises included; stops early when
+   * `isOver` says so after a callback. Must be called outside of every promise (`inMacrotask`).
    */
   advance(ms: number, isOver: () => boolean = () => false): void {
     this.#checkDrains();

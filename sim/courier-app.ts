@@ -1,6 +1,7 @@
 /**
- * One courier: the SDK's client on a simulated network, and a person who moves, takes some offers, carries, stands
- * still, presses twice, goes home, and sometimes vanishes. It knows what it was told and nothing else.
+ * One courier: the SDK's client on a simulated network, and a person who moves, takes some offers,
+ * carries, stands still, presses twice, goes home, and sometimes vanishes. It knows what it was
+ * told and nothing else.
  */
 import { distanceM } from "../actors/geo.ts";
 import type { LngLat, Vehicle } from "../proto/geo.ts";
@@ -94,7 +95,10 @@ export class CourierApp {
   get tasks(): number {
     return this.#tasks.size;
   }
-  /** The app believes so, and so it is: a connection may be dead for a minute before its ends notice. */
+  /**
+   * The app believes so, and so it is: a connection may be dead for a minute before its ends
+   * notice.
+   */
   get isConnected(): boolean {
     if (this.#client?.state.at !== "connected") return false;
     return [...(this.#phone?.sockets ?? [])].some((socket) => socket.isWhole);
@@ -102,7 +106,10 @@ export class CourierApp {
   connectedForMs(now: Millis): number {
     return now - this.#connectedAt;
   }
-  /** Whether an offer of it was shown by this run of the app, or the courier has said something to it. */
+  /**
+   * Whether an offer of it was shown by this run of the app, or the courier has said something to
+   * it.
+   */
   hasSeen(delivery: string): boolean {
     return this.#seen.has(delivery);
   }
@@ -211,8 +218,9 @@ export class CourierApp {
   }
 
   /**
-   * D7: who refused is not asked again in the same search. An offer that was on its way, or whose end was lost, may be shown
-   * once more as long as it would have been valid; that no owner asks again is for `Checks.deliveryStepped` to say.
+   * D7: who refused is not asked again in the same search. An offer that was on its way, or whose
+   * end was lost, may be shown once more as long as it would have been valid; that no owner asks
+   * again is for `Checks.deliveryStepped` to say.
    */
   #checkRefused(delivery: string): void {
     const { checks, history, clock } = this.#ports;

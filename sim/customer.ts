@@ -152,7 +152,10 @@ export class Customer {
     }
   }
 
-  /** D3, D6: a list shows everything that is its owner's once, and nothing else, however small its pages. */
+  /**
+   * D3, D6: a list shows everything that is its owner's once, and nothing else, however small its
+   * pages.
+   */
   list(): void {
     if (this.isListing) return;
     this.isListing = true;

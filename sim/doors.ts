@@ -1,7 +1,8 @@
 /**
- * From phones to gateways: simulated sockets and requests, in place of the gateway's listener and the phone's network. It
- * chooses a gateway as a load balancer does, keeps the order of a connection, breaks connections, and listens in
- * on what is said: what a client was told is what the checks hold the world to.
+ * From phones to gateways: simulated sockets and requests, in place of the gateway's listener and
+ * the phone's network. It chooses a gateway as a load balancer does, keeps the order of a
+ * connection, breaks connections, and listens in on what is said: what a client was told is what
+ * the checks hold the world to.
  */
 import { hears, isClean, nameOfCreate, responseOf } from "./rest-answers.ts";
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
@@ -92,7 +93,10 @@ export class Doors {
     return run ?? this.random.pick(this.#gateways).run;
   }
 
-  /** L1: nobody waits for ever: requests that a gateway which is well has had in hand since before `at`. */
+  /**
+   * L1: nobody waits for ever: requests that a gateway which is well has had in hand since before
+   * `at`.
+   */
   overdue(at: Millis): readonly string[] {
     for (const open of this.#open) if (open.run.machine.isDead) this.#open.delete(open);
     return [...this.#open].filter(({ since }) => since < at).map(({ what }) => what);

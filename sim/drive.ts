@@ -1,6 +1,7 @@
 /**
- * Builders for tests of single actors: a delivery and its messages in the middle of a city, and `drive`, which steps
- * one actor and keeps what it asked for. It builds and records; it decides nothing.
+ * Builders for tests of single actors: a delivery and its messages in the middle of a city, and
+ * `drive`, which steps one actor and keeps what it asked for. It builds and records; it decides
+ * nothing.
  */
 import type { Actor, Effect } from "../actors/actor.ts";
 import type { CreateCommand } from "../engine/store/port.ts";
@@ -153,7 +154,10 @@ export function wordOf(effect: Effect): string {
 export const wordsOf = (effects: readonly Effect[]): readonly string[] =>
   effects.filter((effect) => effect.do !== "ledger").map(wordOf);
 
-/** What a table cell holds: `-` for the very same object and nothing said, else the state and the words. */
+/**
+ * What a table cell holds: `-` for the very same object and nothing said, else the state and the
+ * words.
+ */
 export function outcomeOf(
   before: object,
   after: object,

@@ -1,4 +1,7 @@
-/** What the real consumer is asked in `engine/intake-stream.itest.ts`: order, repeats, work given back or left behind. */
+/**
+ * What the real consumer is asked in `engine/intake-stream.itest.ts`: order, repeats, work given
+ * back or left behind.
+ */
 import { describe, expect, it } from "vitest";
 import type { IntakeItem, IntakeQueue } from "../engine/intake.ts";
 import { subjectsFor } from "../proto/subjects.ts";

@@ -1,7 +1,8 @@
 /**
- * The durable consumer of the INTAKE stream in memory, behind the worker's port (`engine/intake-stream.ts` is the real one):
- * what was handed out and neither acknowledged nor held for 10 s goes to the next who asks. Questions, answers and
- * acks travel on the wires of the process, so each may be lost. Nobody is answered while the stream has no leader.
+ * The durable consumer of the INTAKE stream in memory, behind the worker's port
+ * (`engine/intake-stream.ts` is the real one): what was handed out and neither acknowledged nor
+ * held for 10 s goes to the next who asks. Questions, answers and acks travel on the wires of the
+ * process, so each may be lost. Nobody is answered while the stream has no leader.
  */
 import type { IntakeItem, IntakeQueue } from "../engine/intake.ts";
 import { subjectsFor } from "../proto/subjects.ts";

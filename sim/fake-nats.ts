@@ -1,8 +1,9 @@
 /**
- * NATS in memory, behind the port `Bus` and, with `fake-streams.ts`, behind the streams: subjects with wildcards, queue
- * groups, requests, "no responders". Between two connections messages keep their order, as over TCP; everything that
- * may go wrong on a network is asked of `Trouble` for each message. It passes the contract suite that the real one
- * passes (`engine/io/contract/bus.ts`).
+ * NATS in memory, behind the port `Bus` and, with `fake-streams.ts`, behind the streams: subjects
+ * with wildcards, queue groups, requests, "no responders". Between two connections messages keep
+ * their order, as over TCP; everything that may go wrong on a network is asked of `Trouble` for
+ * each message. It passes the contract suite that the real one passes
+ * (`engine/io/contract/bus.ts`).
  */
 import type { CellsLog } from "../engine/cells-reader.ts";
 import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats.ts";
@@ -67,7 +68,10 @@ export class FakeNats {
     return (this.#away.get(name) ?? 0) === 0;
   }
 
-  /** The connection breaks; the client notices, drops what it is to publish, and tries again until it may. */
+  /**
+   * The connection breaks; the client notices, drops what it is to publish, and tries again until
+   * it may.
+   */
   goAway(name: string): void {
     this.#away.set(name, (this.#away.get(name) ?? 0) + 1);
     this.#live.get(name)?.setConnected(false);
@@ -180,7 +184,10 @@ export class FakeNats {
     return [...all.filter(({ queue }) => queue === undefined), ...picked];
   }
 
-  /** Most subjects are published on again and again: who listens is kept until wild subscriptions change. */
+  /**
+   * Most subjects are published on again and again: who listens is kept until wild subscriptions
+   * change.
+   */
   #wildOf(subject: string): readonly Sub[] {
     if (this.#wild.length === 0) return NOBODY;
     let found = this.#wildBySubject.get(subject);
@@ -347,7 +354,9 @@ export class SimBus implements Bus {
     this.machine.io(() => this.#set(isConnected ? "connected" : "disconnected"));
   }
 
-  /** What was sent before the connection was lost, or to a subscription that has ended, is nobody's. */
+  /**
+   * What was sent before the connection was lost, or to a subscription that has ended, is nobody's.
+   */
   hear(sub: Sub, run: () => void): void {
     if (this.#status !== "connected") return;
     this.machine.io(() => {

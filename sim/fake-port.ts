@@ -1,4 +1,7 @@
-/** The store in memory behind the port, for the contract suite and for whoever awaits. Unlike the real one it never fails. */
+/**
+ * The store in memory behind the port, for the contract suite and for whoever awaits. Unlike the
+ * real one it never fails.
+ */
 import type { Store } from "../engine/store/port.ts";
 import type { FakeStore } from "./fake-store.ts";
 

@@ -144,7 +144,9 @@ export class FakePostgres {
     return pool;
   }
 
-  /** What a node forgets when it keeps house: `engine/node.ts` does the same with the real tables. */
+  /**
+   * What a node forgets when it keeps house: `engine/node.ts` does the same with the real tables.
+   */
   keepHouse(): void {
     this.#fake.purgeIdempotency(IDEMPOTENCY_KEPT_H);
   }
@@ -163,7 +165,10 @@ export class FakePostgres {
     });
   }
 
-  /** The probe of a gateway, on a connection of its own; a stale one wears out all pools (`gateway/probe.ts`). */
+  /**
+   * The probe of a gateway, on a connection of its own; a stale one wears out all pools
+   * (`gateway/probe.ts`).
+   */
   probeOf(machine: Machine): (what: "look" | "write") => Promise<void> {
     const pool = this.#poolOf(machine, 1);
     return async (what) => {

@@ -45,7 +45,10 @@ export function writeRound(
   return true;
 }
 
-/** The time of a change: now, and not before the row's last one, since the server's clock may be set back. */
+/**
+ * The time of a change: now, and not before the row's last one, since the server's clock may be set
+ * back.
+ */
 export function changeTime({ own }: Row, now: Millis): Millis {
   own.changedAt = Math.max(own.changedAt, now);
   return own.changedAt;

@@ -1,4 +1,7 @@
-/** The fake passes the suite that Postgres passes (`engine/store/store.itest.ts`): else the simulator proves nothing. */
+/**
+ * The fake passes the suite that Postgres passes (`engine/store/store.itest.ts`): else the
+ * simulator proves nothing.
+ */
 import { storeContract } from "../engine/store/contract.ts";
 import { asStore } from "./fake-port.ts";
 import { FakeStore } from "./fake-store.ts";

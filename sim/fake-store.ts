@@ -1,7 +1,8 @@
 /**
- * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their concurrency: each
- * call is one indivisible step, as each statement is one transaction. It must pass the same contract suite. The
- * simulator calls it directly and adds latency, lost answers and outages itself; `fake-port.ts` gives the port.
+ * The store in memory, with the rules of the Postgres statements (`engine/store`) and none of their
+ * concurrency: each call is one indivisible step, as each statement is one transaction. It must
+ * pass the same contract suite. The simulator calls it directly and adds latency, lost answers and
+ * outages itself; `fake-port.ts` gives the port.
  */
 import { canCarry } from "../actors/matching.ts";
 import { distanceM } from "../actors/geo.ts";

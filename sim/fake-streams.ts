@@ -1,7 +1,8 @@
 /**
- * JetStream in memory, as far as hexdispatch uses it: streams that take what is published on their subjects, answer with
- * an ack, drop a repeated message id, are read from the beginning, and give single messages. For 4 to 9 seconds at a time a stream may have
- * no leader: then it takes nothing, and who asks gets "no responders" or no answer.
+ * JetStream in memory, as far as hexdispatch uses it: streams that take what is published on their
+ * subjects, answer with an ack, drop a repeated message id, are read from the beginning, and give
+ * single messages. For 4 to 9 seconds at a time a stream may have no leader: then it takes nothing,
+ * and who asks gets "no responders" or no answer.
  */
 import type { StreamConfig } from "@nats-io/jetstream";
 import type { CellsLog, ReadResult } from "../engine/cells-reader.ts";
@@ -128,7 +129,10 @@ export class FakeStream {
     );
   }
 
-  /** The answer to a question for one message: by its number, the last of its subject, or the next of it from a number on. */
+  /**
+   * The answer to a question for one message: by its number, the last of its subject, or the next
+   * of it from a number on.
+   */
   one(question: Uint8Array): string {
     const { seq, last_by_subj, next_by_subj } = JSON.parse(Buffer.from(question).toString()) as {
       seq?: number;

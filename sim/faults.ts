@@ -1,8 +1,9 @@
 /**
- * What goes wrong, and when: drawn from the seed before the run begins, printed with it, and played back without the one or
- * other when a failing run is shortened. A plan is drawn in one of two ways. `some`: not every run has every kind, because
- * a fault is also found by what is absent beside it (swarm testing; Groce and others, 2012). `all`: each kind of noise
- * goes on all the time, and no kind of fault comes again before all the others have come.
+ * What goes wrong, and when: drawn from the seed before the run begins, printed with it, and played
+ * back without the one or other when a failing run is shortened. A plan is drawn in one of two
+ * ways. `some`: not every run has every kind, because a fault is also found by what is absent
+ * beside it (swarm testing; Groce and others, 2012). `all`: each kind of noise goes on all the
+ * time, and no kind of fault comes again before all the others have come.
  */
 import type { People } from "./app-ports.ts";
 import type { StoreNoise } from "./fake-postgres.ts";

@@ -1,7 +1,8 @@
 /**
- * What happened, line by line, and what has been violated. The digest of all lines is what makes "the same seed gives the
- * same run" testable; the lines themselves are kept only when somebody wants to read them. A violation ends the
- * run: it is noted and not thrown, because production code catches what its callbacks throw.
+ * What happened, line by line, and what has been violated. The digest of all lines is what makes
+ * "the same seed gives the same run" testable; the lines themselves are kept only when somebody
+ * wants to read them. A violation ends the run: it is noted and not thrown, because production code
+ * catches what its callbacks throw.
  */
 import { createHash } from "node:crypto";
 import type { SimClock } from "./clock.ts";

@@ -1,4 +1,6 @@
-/** Makes the faults of a plan happen to a world, and undoes them; counts those that really struck. */
+/**
+ * Makes the faults of a plan happen to a world, and undoes them; counts those that really struck.
+ */
 import type { CourierApp } from "./courier-app.ts";
 import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";
@@ -251,7 +253,9 @@ export class Injector {
     return this.#later(fault.lastsMs, () => postgres.end(trouble));
   }
 
-  /** Somebody sets the clock of the database's machine: by seconds, or by the hour of a wrong zone. */
+  /**
+   * Somebody sets the clock of the database's machine: by seconds, or by the hour of a wrong zone.
+   */
   #stepStoreClock(target: number): boolean {
     this.#to.stepStoreClock(nth(STORE_STEPS_MS, target));
     return true;

@@ -1,6 +1,7 @@
 /**
- * What must become true once faults have stopped: nothing is orphaned (L1), followers have what owners have (L2), watchers
- * see fresh positions (L3), and in the end everything has ended and everybody is free (D3, D7).
+ * What must become true once faults have stopped: nothing is orphaned (L1), followers have what
+ * owners have (L2), watchers see fresh positions (L3), and in the end everything has ended and
+ * everybody is free (D3, D7).
  */
 import type { Cell } from "../actors/cell.ts";
 import type { Courier } from "../actors/courier-state.ts";
@@ -21,7 +22,10 @@ import type { SimNode } from "./sim-node.ts";
 
 /** A due delivery is looked at within this. */
 const DUE_MAX_MS = 10_000;
-/** A watched courier's position is not older than this, where the courier has been heard of for that long. */
+/**
+ * A watched courier's position is not older than this, where the courier has been heard of for that
+ * long.
+ */
 const FRESH_MS = 15_000;
 const PING_MS = 10_000;
 /** From the record of an offer to its courier's eyes; clocks differ. */
@@ -44,7 +48,9 @@ export class Liveness {
   readonly #store: FakeStore;
   readonly #checks: Checks;
   readonly #who: Inhabitants;
-  /** Since when a courier's app is connected and a delivery is carried and watched, without a break. */
+  /**
+   * Since when a courier's app is connected and a delivery is carried and watched, without a break.
+   */
   readonly #freshSince = new Map<string, Millis>();
 
   constructor(history: History, store: FakeStore, checks: Checks, who: Inhabitants) {

@@ -1,8 +1,8 @@
 /**
- * One run of one process in the simulator: its clock with an offset and a drift of its own, and the gate through which
- * everything reaches it. A paused process hears nothing and its timers stand still; when it goes on, all of them are
- * late, timers first, as after a stopped process or a stalled loop. A dead one hears nothing any more; what
- * starts in its place is a new machine.
+ * One run of one process in the simulator: its clock with an offset and a drift of its own, and the
+ * gate through which everything reaches it. A paused process hears nothing and its timers stand
+ * still; when it goes on, all of them are late, timers first, as after a stopped process or a
+ * stalled loop. A dead one hears nothing any more; what starts in its place is a new machine.
  */
 import type { CancelTimer, Clock } from "../engine/io/clock.ts";
 import type { Millis } from "../proto/ids.ts";

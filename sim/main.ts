@@ -1,14 +1,15 @@
 /**
  * Runs worlds from seeds and says what happened.
  *
- *   npm run sim -- --seed 7 --minutes 10 [--all] [--couriers 25] [--log] [--only 3,8] [--without network,store]
+ *   npm run sim -- --seed 7 --minutes 10 [--all] [--couriers 25] [--log] [--only 3,8]
+ *     [--without network,store]
  *   npm run sim -- --seeds 1-1000 --minutes 10 [--all] [--jobs 2] [--digests]
  *
  * `--all`: every kind of fault in every run; otherwise each run has some kinds and not others.
  * `--days`: hours and days pass at once between parts of the run.
  *
- * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays it, and the lines of
- * the history that are about it.
+ * Exits with 1 when a check failed: then it prints the invariant, the shortest command that replays
+ * it, and the lines of the history that are about it.
  */
 import { rm } from "node:fs/promises";
 import { cpus } from "node:os";

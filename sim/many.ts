@@ -2,7 +2,10 @@
 import { fork } from "node:child_process";
 import type { SeedOptions, SeedResult } from "./run-seed.ts";
 
-/** Room for what lives as short as a message: without it a tenth of the time goes into collecting it. */
+/**
+ * Room for what lives as short as a message: without it a tenth of the time goes into collecting
+ * it.
+ */
 const EXEC_ARGV = ["--max-semi-space-size=64"];
 
 export type ManyOptions = {
@@ -14,7 +17,9 @@ export type ManyOptions = {
   readonly onResult: (result: SeedResult) => boolean;
 };
 
-/** Resolves when all have run, or `onResult` has had enough. Rejects when a worker ends by itself. */
+/**
+ * Resolves when all have run, or `onResult` has had enough. Rejects when a worker ends by itself.
+ */
 export async function runMany({ seeds, jobs, worker, onResult }: ManyOptions): Promise<void> {
   let next = 0;
   let isEnough = false;

@@ -1,4 +1,7 @@
-/** The planted bugs follow the code: a row whose text has moved is told by the tests, not months later. */
+/**
+ * The planted bugs follow the code: a row whose text has moved is told by the tests, not months
+ * later.
+ */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -1,8 +1,9 @@
 /**
- * Planted bugs: each a replacement in one file, small enough to be a slip of the hand, that the simulator must find. A row
- * whose text is no longer found in its file fails loudly: it has to follow the code. Rules that live in SQL are planted in the
- * store in memory, which stands for it; that Postgres keeps the same rules is the contract suite's to show
- * (`engine/store/contract.ts` runs against both).
+ * Planted bugs: each a replacement in one file, small enough to be a slip of the hand, that the
+ * simulator must find. A row whose text is no longer found in its file fails loudly: it has to
+ * follow the code. Rules that live in SQL are planted in the store in memory, which stands for it;
+ * that Postgres keeps the same rules is the contract suite's to show (`engine/store/contract.ts`
+ * runs against both).
  */
 import type { Draw } from "./faults.ts";
 import { MORE_MUTANTS } from "./mutants-kinds.ts";

@@ -1,7 +1,8 @@
 /**
- * `npm run sim:mutants`: applies the planted bugs of `mutants.ts` one at a time to a copy of the tree, runs seeds until one
- * fails, and prints which check found what. Exits with 1 when a bug was not found within its seeds, or could no
- * longer be planted. A seed that fails by the same invariant in the unchanged tree has found nothing.
+ * `npm run sim:mutants`: applies the planted bugs of `mutants.ts` one at a time to a copy of the
+ * tree, runs seeds until one fails, and prints which check found what. Exits with 1 when a bug was
+ * not found within its seeds, or could no longer be planted. A seed that fails by the same
+ * invariant in the unchanged tree has found nothing.
  */
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
@@ -39,7 +40,9 @@ async function copyTree(): Promise<void> {
   }
 }
 
-/** Throws, before anything is run, when the text of a bug does not stand in its file exactly once. */
+/**
+ * Throws, before anything is run, when the text of a bug does not stand in its file exactly once.
+ */
 async function checkPlaces(mutants: readonly Mutant[]): Promise<void> {
   const bad: string[] = [];
   for (const mutant of mutants) {
@@ -61,7 +64,9 @@ async function plant(mutant: Mutant, outDir: string): Promise<string> {
   return worker;
 }
 
-/** The first seed that fails by what it does not fail by without the bug; null when there is none. */
+/**
+ * The first seed that fails by what it does not fail by without the bug; null when there is none.
+ */
 async function huntFor(worker: string, unchanged: string, where: Hunt): Promise<Found | null> {
   const seedsMax = Number(values.seeds);
   for (let from = 1; from <= seedsMax;) {

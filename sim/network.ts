@@ -1,7 +1,8 @@
 /**
- * The wires between processes and the NATS server, one for each direction of each process: delays, and what a seed makes
- * go wrong with single messages or with whole wires. A cut wire either loses what is sent meanwhile, or keeps it and
- * hands it over late and all at once, as TCP does after a short break. One-way cuts are cuts of one direction.
+ * The wires between processes and the NATS server, one for each direction of each process: delays,
+ * and what a seed makes go wrong with single messages or with whole wires. A cut wire either loses
+ * what is sent meanwhile, or keeps it and hands it over late and all at once, as TCP does after a
+ * short break. One-way cuts are cuts of one direction.
  */
 import type { SimClock } from "./clock.ts";
 import type { SeededRandom } from "./random.ts";
@@ -47,8 +48,8 @@ export class Network {
   }
 
   /**
-   * One message on one wire: from a process to the server (`to` null) or back. `run` is called when it arrives, once,
-   * twice or never. `isSure`: nothing happens to it but delay, by a cut, too.
+   * One message on one wire: from a process to the server (`to` null) or back. `run` is called when
+   * it arrives, once, twice or never. `isSure`: nothing happens to it but delay, by a cut, too.
    */
   send(from: string | null, to: string | null, run: () => void, isSure = false): void {
     const { noise, random, counts } = this;

@@ -1,4 +1,7 @@
-/** Where a process runs, again and again: its name on the network stays, each run of it is a new machine. */
+/**
+ * Where a process runs, again and again: its name on the network stays, each run of it is a new
+ * machine.
+ */
 import type { Random } from "../engine/io/random.ts";
 import type { Checks } from "./checks.ts";
 import type { SimClock } from "./clock.ts";

@@ -29,7 +29,9 @@ export class Pool {
     return random.pick(this.#sessions);
   }
 
-  /** Its sessions are worth nothing: new ones come in their place, as often as the client allows. */
+  /**
+   * Its sessions are worth nothing: new ones come in their place, as often as the client allows.
+   */
   wearOut(now: Millis): void {
     this.#isWorn = true;
     this.#renew(now);

@@ -1,7 +1,8 @@
 /**
- * Chance from a seed: the same seed gives the same numbers on every machine. The generator is xoshiro128** 1.1 by David
- * Blackman and Sebastiano Vigna (public domain, prng.di.unimi.it), its state filled by SplitMix32 (the 32-bit
- * finalizer of MurmurHash3 over a Weyl sequence), so that neighbouring seeds have nothing in common.
+ * Chance from a seed: the same seed gives the same numbers on every machine. The generator is
+ * xoshiro128** 1.1 by David Blackman and Sebastiano Vigna (public domain, prng.di.unimi.it), its
+ * state filled by SplitMix32 (the 32-bit finalizer of MurmurHash3 over a Weyl sequence), so that
+ * neighbouring seeds have nothing in common.
  */
 export class SeededRandom {
   readonly #state = new Uint32Array(4);

@@ -1,4 +1,6 @@
-/** One seed from its options to its result; what a worker does, and the shrinker again and again. */
+/**
+ * One seed from its options to its result; what a worker does, and the shrinker again and again.
+ */
 import { inMacrotask } from "./clock.ts";
 import { NO_PLAN, drawPlan } from "./faults.ts";
 import type { Draw, Plan } from "./faults.ts";

@@ -1,6 +1,6 @@
 /**
- * A shorter way to the same violation: fewer minutes, less noise, fewer faults, as long as the same invariant falls. Bounded
- * by the number of runs, because every one of them costs a second.
+ * A shorter way to the same violation: fewer minutes, less noise, fewer faults, as long as the same
+ * invariant falls. Bounded by the number of runs, because every one of them costs a second.
  */
 import type { NoiseName, SeedOptions } from "./run-seed.ts";
 import { NOISES, planOf, runWorld } from "./run-seed.ts";
@@ -53,7 +53,9 @@ export async function shrink(options: SeedOptions): Promise<Shrunk> {
   return { options: best, world: await runWorld(best, true), runs };
 }
 
-/** The lines that are about the violation, and what went wrong around it; the last `max` of them. */
+/**
+ * The lines that are about the violation, and what went wrong around it; the last `max` of them.
+ */
 export function shortHistory({ history }: World, max: number): readonly string[] {
   const about = history.violation?.about.filter((id) => id !== "") ?? [];
   const isAbout = (line: string): boolean =>

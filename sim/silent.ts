@@ -1,8 +1,14 @@
-/** What production code tells operators, in the simulator: metrics that count nothing, and a log that goes to the history. */
+/**
+ * What production code tells operators, in the simulator: metrics that count nothing, and a log
+ * that goes to the history.
+ */
 import type { Log } from "../engine/io/log.ts";
 import type { History } from "./history.ts";
 
-/** Stands for any counter, gauge, histogram or table of them: whatever is asked of it gives itself again. */
+/**
+ * Stands for any counter, gauge, histogram or table of them: whatever is asked of it gives itself
+ * again.
+ */
 // oxlint-disable-next-line typescript/no-explicit-any -- it is meant to fit everywhere
 const nothing: any = new Proxy(() => undefined, {
   get: (_, name) => (name === "then" || typeof name === "symbol" ? undefined : nothing),

@@ -1,6 +1,7 @@
 /**
- * One place where a gateway runs: the production core (`gateway/core.ts`) over the fakes, with simulated sockets and requests
- * in place of its listener. Tokens are not signed here: a credential says who it is for.
+ * One place where a gateway runs: the production core (`gateway/core.ts`) over the fakes, with
+ * simulated sockets and requests in place of its listener. Tokens are not signed here: a credential
+ * says who it is for.
  */
 import type { Config } from "../engine/config.ts";
 import type { Clock } from "../engine/io/clock.ts";
@@ -129,7 +130,9 @@ export class SimGateway implements Place {
     });
   }
 
-  /** The connection to NATS is closed for good: the process ends with code 1, and is started again. */
+  /**
+   * The connection to NATS is closed for good: the process ends with code 1, and is started again.
+   */
   #lostNats(run: GatewayRun): void {
     this.#parts.history.line(this.name, "ends: its connection to NATS closed");
     this.#parts.clock.after(0, () => {

@@ -1,6 +1,7 @@
 /**
- * One place where a node runs: the production Runtime and lifecycle over the fakes. A run of it may crash, pause, be drained
- * and start again under a new name, as processes do; what it is connected to is the place's.
+ * One place where a node runs: the production Runtime and lifecycle over the fakes. A run of it may
+ * crash, pause, be drained and start again under a new name, as processes do; what it is connected
+ * to is the place's.
  */
 import { makeDomain } from "../engine/node.ts";
 import type { Config } from "../engine/config.ts";
@@ -134,7 +135,9 @@ export class SimNode implements Place {
     });
   }
 
-  /** The connection to NATS is closed for good: the process ends with code 1, and is started again. */
+  /**
+   * The connection to NATS is closed for good: the process ends with code 1, and is started again.
+   */
   #lostNats(run: Run): void {
     this.#parts.history.line(this.name, "ends: its connection to NATS closed");
     this.#endLater(run);

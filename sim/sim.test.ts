@@ -1,6 +1,6 @@
 /**
- * A quick part of the simulation: a few whole worlds from fixed seeds. `npm run sim -- --seeds 1-1000` runs the rest. A
- * failure prints the command that replays it.
+ * A quick part of the simulation: a few whole worlds from fixed seeds. `npm run sim -- --seeds
+ * 1-1000` runs the rest. A failure prints the command that replays it.
  */
 import { describe, expect, it } from "vitest";
 import { FAULT_KINDS } from "./faults.ts";

@@ -1,7 +1,8 @@
 /**
- * A small stage for stories of several actors: the production host with one shard, a store, a network that loses nothing and
- * keeps the order, and a transcript of what each actor was told and asked for. Everything that happens is written down
- * in the test, which runs outside of every promise (`inMacrotask`), because the stage's time moves at once.
+ * A small stage for stories of several actors: the production host with one shard, a store, a
+ * network that loses nothing and keeps the order, and a transcript of what each actor was told and
+ * asked for. Everything that happens is written down in the test, which runs outside of every
+ * promise (`inMacrotask`), because the stage's time moves at once.
  */
 import { CellIndex } from "../actors/cell-index.ts";
 import { cellActor, emptyCell } from "../actors/cell.ts";

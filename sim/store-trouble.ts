@@ -126,7 +126,10 @@ export function troubleOf({
   }
 }
 
-/** A short outage first: it is what brings creates into the intake, where the trouble then meets them. */
+/**
+ * A short outage first: it is what brings creates into the intake, where the trouble then meets
+ * them.
+ */
 export const FIRST_AWAY_MS = 3_000;
 export const FIRST_AWAY: Trouble = OUTAGES[0] as Trouble;
 export const beginsWithAway = ({ hits }: Trouble): boolean => hits === "create";

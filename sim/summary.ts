@@ -1,4 +1,7 @@
-/** What many runs came to: sums of everything that was counted, and proof that the faults really happened. */
+/**
+ * What many runs came to: sums of everything that was counted, and proof that the faults really
+ * happened.
+ */
 import { FAULT_KINDS } from "./faults.ts";
 import type { SeedResult } from "./run-seed.ts";
 

@@ -1,4 +1,7 @@
-/** What a phone is told of a delivery: nothing is jumped over in silence, nothing foreign is told (D5). */
+/**
+ * What a phone is told of a delivery: nothing is jumped over in silence, nothing foreign is told
+ * (D5).
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { DeliveryEvent } from "../proto/events.ts";
 import { SimClock } from "./clock.ts";

@@ -1,7 +1,8 @@
 /**
- * What one phone has been told of each delivery that it follows, up to which version, without a gap (D5): over all its
- * connections and by polling. It mirrors what the SDK makes of the same answers, so a version that is jumped over in silence,
- * foreign or missing events in `passed`, and a `track` that goes on from a wrong version are all seen.
+ * What one phone has been told of each delivery that it follows, up to which version, without a gap
+ * (D5): over all its connections and by polling. It mirrors what the SDK makes of the same answers,
+ * so a version that is jumped over in silence, foreign or missing events in `passed`, and a `track`
+ * that goes on from a wrong version are all seen.
  */
 import type { DeliveryEvent } from "../proto/events.ts";
 import type { History } from "./history.ts";

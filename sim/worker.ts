@@ -1,4 +1,6 @@
-/** A process of its own that runs seeds for `many.ts`: a second core, and memory that ends with it. */
+/**
+ * A process of its own that runs seeds for `many.ts`: a second core, and memory that ends with it.
+ */
 import { runSeed } from "./run-seed.ts";
 import type { SeedOptions } from "./run-seed.ts";
 

@@ -1,7 +1,8 @@
 /**
- * A whole system in one process, on virtual time and from one seed: production nodes and gateways over a fake NATS and a fake
- * Postgres, couriers and customers with the SDK. It is first run with faults, then without them until everything has
- * come to rest; checks watch throughout. Two runs of a seed give the same history, byte for byte.
+ * A whole system in one process, on virtual time and from one seed: production nodes and gateways
+ * over a fake NATS and a fake Postgres, couriers and customers with the SDK. It is first run with
+ * faults, then without them until everything has come to rest; checks watch throughout. Two runs of
+ * a seed give the same history, byte for byte.
  */
 import { shardOfCourier } from "../engine/shards.ts";
 import type { Millis } from "../proto/ids.ts";
@@ -62,7 +63,10 @@ const REST_MAX_MS = 20 * 60_000;
 const GRACE_MS = 30_000;
 const LAST_PINGS_MS = 12_000;
 const LAST_LOST_RATE = 0.05;
-/** Longer than the time between two digests, so that followers can hear of what they missed and fetch it. */
+/**
+ * Longer than the time between two digests, so that followers can hear of what they missed and
+ * fetch it.
+ */
 const QUIET_MS = 12_000;
 const LISTS_MS = 60_000;
 const DAYS_PARTS = 3;
@@ -175,8 +179,8 @@ export class World {
   }
 
   /**
-   * The whole run: faults, then rest. Gives whether everything held; what did not is in `history.violation`. Must be
-   * called outside of every promise (`inMacrotask`).
+   * The whole run: faults, then rest. Gives whether everything held; what did not is in
+   * `history.violation`. Must be called outside of every promise (`inMacrotask`).
    */
   run(): boolean {
     const onRejection = (error: unknown): void =>
@@ -207,7 +211,10 @@ export class World {
     this.clock.after(3_000, () => this.#makeNoise(this.plan));
   }
 
-  /** With days between its parts: faults are armed for their part, since a leap would bring all at once. */
+  /**
+   * With days between its parts: faults are armed for their part, since a leap would bring all at
+   * once.
+   */
   #runFaults(): void {
     const ms = this.#options.minutes * 60_000;
     const { faults } = this.plan;

@@ -1,13 +1,17 @@
 /**
- * In which order a courier visits its stops, and when it is through with each: the nearest first, a dropoff only after
- * its pickup, as people on the road do it. Whoever plans tours better replaces this function.
+ * In which order a courier visits its stops, and when it is through with each: the nearest first, a
+ * dropoff only after its pickup, as people on the road do it. Whoever plans tours better replaces
+ * this function.
  */
 import { distanceM } from "../../actors/geo.ts";
 import type { LngLat, Vehicle } from "../../proto/geo.ts";
 import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "./travel-time.ts";
 import type { TravelTime } from "./travel-time.ts";
 
-/** A delivery to fetch and bring; `pickup` is null once it is in the bag. `readyS`: from now, 0 when it is ready. */
+/**
+ * A delivery to fetch and bring; `pickup` is null once it is in the bag. `readyS`: from now, 0 when
+ * it is ready.
+ */
 export type Errand = {
   readonly id: string;
   readonly pickup: LngLat | null;

@@ -1,7 +1,7 @@
 /**
- * The admin listener of a process: liveness, readiness, metrics, version. A listener of its own, on another port than the public
- * door, so that no rule about paths stands between the two. It serves people and machines who run the
- * process and knows nothing of deliveries.
+ * The admin listener of a process: liveness, readiness, metrics, version. A listener of its own, on
+ * another port than the public door, so that no rule about paths stands between the two. It serves
+ * people and machines who run the process and knows nothing of deliveries.
  */
 import { createServer } from "node:http";
 import type { Server } from "node:http";
@@ -96,7 +96,10 @@ const readyPage = (missing: readonly string[], degraded: readonly string[]): Pag
     : json(503, { status: "not ready", missing, ...more });
 };
 
-/** The answer of `look`, shared by all who ask within a moment: however many ask, what is behind it is asked as often. */
+/**
+ * The answer of `look`, shared by all who ask within a moment: however many ask, what is behind it
+ * is asked as often.
+ */
 function kept<T>(look: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null;
   let lookedAt = -Infinity;

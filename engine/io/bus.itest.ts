@@ -1,4 +1,6 @@
-/** The bus over a real NATS keeps its contract, which is the one that the simulator's fake keeps. */
+/**
+ * The bus over a real NATS keeps its contract, which is the one that the simulator's fake keeps.
+ */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { streamName } from "../../proto/subjects.ts";

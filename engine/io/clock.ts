@@ -1,7 +1,7 @@
 /**
- * Time as a port: now, one-shot timers, and the two ways to go on later. Whatever must be tested with a virtual
- * clock takes a `Clock`; nothing in the engine calls `setTimeout` or `Date.now` by itself. `VirtualClock` in
- * `virtual-clock.ts` is the fake.
+ * Time as a port: now, one-shot timers, and the two ways to go on later. Whatever must be tested
+ * with a virtual clock takes a `Clock`; nothing in the engine calls `setTimeout` or `Date.now` by
+ * itself. `VirtualClock` in `virtual-clock.ts` is the fake.
  *
  * The time of a process never steps, whatever is done to the clock of its machine (decision 0011).
  */
@@ -26,14 +26,18 @@ const TIMER_MAX_MS = 2_147_483_647;
 
 /** A clock that is off nears the machine's by so much of the time that passes. */
 const SLEW_SHARE = 0.1;
-/** Off by more than this: perhaps the machine slept. Looked at once in so long, milliseconds, for it costs a file read. */
+/**
+ * Off by more than this: perhaps the machine slept. Looked at once in so long, milliseconds, for it
+ * costs a file read.
+ */
 const SLEPT_LOOK_MS = 1_000;
 
 /**
- * Starts at `wall` and goes on at the pace of `elapsed` (both milliseconds; `elapsed` never goes back). When the wall
- * clock is set, forwards or back, it is neared by at most a tenth of the time that passes: nothing falls due or
- * becomes too old at one blow, and nothing waits for an hour to pass twice. What a suspended machine slept has passed,
- * though `elapsed` stood still: `slept` is the sum of it.
+ * Starts at `wall` and goes on at the pace of `elapsed` (both milliseconds; `elapsed` never goes
+ * back). When the wall clock is set, forwards or back, it is neared by at most a tenth of the time
+ * that passes: nothing falls due or becomes too old at one blow, and nothing waits for an hour to
+ * pass twice. What a suspended machine slept has passed, though `elapsed` stood still: `slept` is
+ * the sum of it.
  */
 export function steadyTime(
   wall: () => number,
@@ -65,7 +69,9 @@ const steadyNow = steadyTime(
   () => Math.round(uptime() - performance.now() / 1_000) * 1_000,
 );
 
-/** How far this process is ahead of its machine's clock, which was set meanwhile; about 0 mostly. */
+/**
+ * How far this process is ahead of its machine's clock, which was set meanwhile; about 0 mostly.
+ */
 export const aheadOfMachineMs = (): number => steadyNow() - Date.now();
 
 export const systemClock: Clock = {
@@ -79,9 +85,9 @@ export const systemClock: Clock = {
 };
 
 /**
- * Runs `task` every `intervalMs`, never two at once: the pause begins when the last run has ended. `task` handles
- * its own errors; the result says how long to wait in place of the usual pause, if so. Returns a function that
- * stops it and resolves when a run under way has ended.
+ * Runs `task` every `intervalMs`, never two at once: the pause begins when the last run has ended.
+ * `task` handles its own errors; the result says how long to wait in place of the usual pause, if
+ * so. Returns a function that stops it and resolves when a run under way has ended.
  */
 export function repeat(
   clock: Clock,
@@ -108,6 +114,8 @@ export function repeat(
   };
 }
 
-/** Back-off of the `attempt`th failure in a row (1, 2, ...): doubling from `firstMs` up to `maxMs`. */
+/**
+ * Back-off of the `attempt`th failure in a row (1, 2, ...): doubling from `firstMs` up to `maxMs`.
+ */
 export const backOffMs = (attempt: number, firstMs: number, maxMs: number): number =>
   Math.min(maxMs, firstMs * 2 ** Math.min(30, Math.max(0, attempt - 1)));

@@ -1,4 +1,7 @@
-/** Durable consumers over a real server: made, found again, and changed where an older release made them otherwise. */
+/**
+ * Durable consumers over a real server: made, found again, and changed where an older release made
+ * them otherwise.
+ */
 import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";

@@ -1,7 +1,8 @@
 /**
- * Durable consumers of JetStream, whose place in a stream outlives every process and every release. The server refuses
- * to "create" one that is there with other settings, as after an upgrade that changed a setting: a reader that only
- * ever creates would be refused for good, so settings that may change are changed.
+ * Durable consumers of JetStream, whose place in a stream outlives every process and every release.
+ * The server refuses to "create" one that is there with other settings, as after an upgrade that
+ * changed a setting: a reader that only ever creates would be refused for good, so settings that
+ * may change are changed.
  */
 import { JetStreamApiError } from "@nats-io/jetstream";
 import type { ConsumerConfig, ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
@@ -18,8 +19,9 @@ export type Durable = Partial<
 };
 
 /**
- * Makes the consumer, leaves it as it is, or changes what is different: filter, ack wait and the bound of what is under
- * way. Its place stays. Rejects while nobody answers, there is no such stream, or what differs can never be changed.
+ * Makes the consumer, leaves it as it is, or changes what is different: filter, ack wait and the
+ * bound of what is under way. Its place stays. Rejects while nobody answers, there is no such
+ * stream, or what differs can never be changed.
  */
 export async function ensureDurable(
   { consumers }: Pick<JetStreamManager, "consumers">,

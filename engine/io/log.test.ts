@@ -1,4 +1,6 @@
-/** No phone, address, name of a person or secret comes through the log, whatever is handed to it. */
+/**
+ * No phone, address, name of a person or secret comes through the log, whatever is handed to it.
+ */
 import { describe, expect, it } from "vitest";
 import { createLog, errorFields } from "./log.ts";
 

@@ -1,9 +1,11 @@
 /**
- * The log: JSON lines on standard output through pino. Personal data has no place in it; what slips in under one
- * of the known names is cut out here, at the first three levels of an object. Ids are not personal data.
+ * The log: JSON lines on standard output through pino. Personal data has no place in it; what slips
+ * in under one of the known names is cut out here, at the first three levels of an object. Ids are
+ * not personal data.
  *
- * A reader that stands still or goes away costs lines, never the process (`output.ts`): what it does not take is kept up
- * to a bound, then the newest lines are dropped, counted, and said in one line when it reads again.
+ * A reader that stands still or goes away costs lines, never the process (`output.ts`): what it
+ * does not take is kept up to a bound, then the newest lines are dropped, counted, and said in one
+ * line when it reads again.
  */
 import { pino } from "pino";
 import type { DestinationStream, Logger } from "pino";
@@ -99,8 +101,8 @@ export const scrubbed = (text: string): string =>
 const CAUSES_MAX = 3;
 
 /**
- * For errors in a log line: the message and code, and those of what it was caused by, which is where a driver says what
- * ailed it; the stack only of what is our own fault.
+ * For errors in a log line: the message and code, and those of what it was caused by, which is
+ * where a driver says what ailed it; the stack only of what is our own fault.
  */
 export function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { error: scrubbed(String(error)) };

@@ -1,7 +1,7 @@
 /**
- * Metrics of one process: a prom-client registry behind three small functions, so that names and units are
- * checked in one place. Every name begins with `hexdispatch_` and ends in its unit (`_seconds`, `_bytes`), in
- * `_total` for counters, or in nothing for plain numbers.
+ * Metrics of one process: a prom-client registry behind three small functions, so that names and
+ * units are checked in one place. Every name begins with `hexdispatch_` and ends in its unit
+ * (`_seconds`, `_bytes`), in `_total` for counters, or in nothing for plain numbers.
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import { aheadOfMachineMs } from "./clock.ts";
@@ -9,7 +9,10 @@ import { droppedLogLines } from "./log.ts";
 
 const NAME_PATTERN = /^hexdispatch_[a-z][a-z0-9_]*$/;
 
-/** 60 bounds from 0.5 ms growing by 1.15, up to about 1.9 s: 15 % precision wherever the median lies. */
+/**
+ * 60 bounds from 0.5 ms growing by 1.15, up to about 1.9 s: 15 % precision wherever the median
+ * lies.
+ */
 export const DELAY_BUCKETS_S: readonly number[] = Array.from(
   { length: 60 },
   (_, i) => Math.round(0.0005 * 1.15 ** i * 1e7) / 1e7,
@@ -28,7 +31,8 @@ export class Metrics {
     collectDefaultMetrics({
       register: this.registry,
       prefix: "hexdispatch_process_",
-      // Every 10 ms, its default, the monitor itself is a load; the longest delays it sees all the same.
+      // Every 10 ms, its default, the monitor itself is a load; the longest delays it sees all the
+      // same.
       eventLoopMonitoringPrecision: 100,
     });
   }
@@ -40,8 +44,8 @@ export class Metrics {
   }
 
   /**
-   * A counter of one label whose values are known beforehand, for what happens thousands of times a second: counting is
-   * one addition, and the registry looks only when it is scraped.
+   * A counter of one label whose values are known beforehand, for what happens thousands of times a
+   * second: counting is one addition, and the registry looks only when it is scraped.
    */
   tally<V extends string>(
     name: string,
@@ -64,7 +68,10 @@ export class Metrics {
     return (value) => void counts.set(value, (counts.get(value) ?? 0) + 1);
   }
 
-  /** Something that only grows and is counted elsewhere: `read` is asked at each scrape. The name ends in `_total`. */
+  /**
+   * Something that only grows and is counted elsewhere: `read` is asked at each scrape. The name
+   * ends in `_total`.
+   */
   total(name: string, help: string, read: () => number): void {
     checkName(name, name.endsWith("_total"));
     new Counter({
@@ -116,8 +123,9 @@ function checkName(name: string, endsWell: boolean): void {
 }
 
 /**
- * From the receipt of a create at the gateway to the offer's frame handed to the courier's socket, by the ordinal of
- * the offer within its delivery. Filled by the gateway, which alone sees both ends.
+ * From the receipt of a create at the gateway to the offer's frame handed to the courier's socket,
+ * by the ordinal of the offer within its delivery. Filled by the gateway, which alone sees both
+ * ends.
  */
 export const offerDelayHistogram = (metrics: Metrics) =>
   metrics.histogram(

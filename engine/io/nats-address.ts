@@ -1,7 +1,8 @@
 /**
- * The servers and the login in `HEXDISPATCH_NATS_URL`: one address or several, separated by commas. Whatever a URL can say
- * is taken or refused here, because the client of NATS drops a user and a password without a word and connects without
- * them. No text of an error or of a log repeats a secret: an entry is named by its number.
+ * The servers and the login in `HEXDISPATCH_NATS_URL`: one address or several, separated by commas.
+ * Whatever a URL can say is taken or refused here, because the client of NATS drops a user and a
+ * password without a word and connects without them. No text of an error or of a log repeats a
+ * secret: an entry is named by its number.
  */
 import { isIPv6 } from "node:net";
 
@@ -129,7 +130,10 @@ export function maskedNatsUrl(text: string): string {
   }
 }
 
-/** What is wrong with the two settings, by their names; empty when they can be used. Repeats no secret. */
+/**
+ * What is wrong with the two settings, by their names; empty when they can be used. Repeats no
+ * secret.
+ */
 export function natsProblems(url: string, file: string | null, prefix: string): readonly string[] {
   try {
     const isTwice = parseNatsAddress(url).login !== null && file !== null;

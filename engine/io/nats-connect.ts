@@ -1,7 +1,8 @@
 /**
- * A connection to NATS that outlives every outage. It reconnects for ever, also while the server refuses our
- * credentials (a rotated key, a wrong configuration for a while), slower from one refusal to the next; it shows the
- * present content of the credentials file at each attempt; and it passes the gate of the server at the start.
+ * A connection to NATS that outlives every outage. It reconnects for ever, also while the server
+ * refuses our credentials (a rotated key, a wrong configuration for a while), slower from one
+ * refusal to the next; it shows the present content of the credentials file at each attempt; and it
+ * passes the gate of the server at the start.
  */
 import { connect } from "@nats-io/transport-node";
 import { AuthorizationError, UserAuthenticationExpiredError } from "@nats-io/transport-node";
@@ -27,7 +28,9 @@ export type NatsOptions = {
   readonly url: string;
   /** Shown in the server's list of connections. */
   readonly name: string;
-  /** A file with an nkey's seed, or a .creds file; absent or null where the server asks for none. */
+  /**
+   * A file with an nkey's seed, or a .creds file; absent or null where the server asks for none.
+   */
   readonly credentials?: string | null;
   /** How long the first connection may take; default: one attempt at each server. */
   readonly startWaitMs?: number;
@@ -46,8 +49,9 @@ const HEARTBEAT_MS = 1_000;
 const HEARTBEATS_MISSED_MAX = 2;
 
 /**
- * A connection that passed the gate. Rejects with UnfitServerError, NatsAddressError or CredentialsError at once where
- * waiting cannot help, else after `startWaitMs`: with NatsStartError, or, without a wait, the client's own error.
+ * A connection that passed the gate. Rejects with UnfitServerError, NatsAddressError or
+ * CredentialsError at once where waiting cannot help, else after `startWaitMs`: with
+ * NatsStartError, or, without a wait, the client's own error.
  */
 export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
   const { startWaitMs = 0 } = options;
@@ -84,7 +88,8 @@ async function connectOnce(options: NatsOptions, address: NatsAddress): Promise<
     name: options.name,
     timeout: CONNECT_TIMEOUT_MS,
     maxReconnectAttempts: -1,
-    // Else the second refusal in a row closes the client for good, and the process is without NATS until its end.
+    // Else the second refusal in a row closes the client for good, and the process is without NATS
+    // until its end.
     ignoreAuthErrorAbort: true,
     reconnectDelayHandler: () => delayMs(refusals.inARow) + randomInt(JITTER_MS),
     pingInterval: HEARTBEAT_MS,
@@ -102,7 +107,10 @@ async function connectOnce(options: NatsOptions, address: NatsAddress): Promise<
   return nc;
 }
 
-/** Doubles from one refusal to the next: a server that refuses us is not asked five times a second for hours. */
+/**
+ * Doubles from one refusal to the next: a server that refuses us is not asked five times a second
+ * for hours.
+ */
 const delayMs = (refusals: number): number =>
   Math.min(NATS_RECONNECT_MS * 2 ** Math.min(refusals, 16), NATS_REFUSED_RECONNECT_MAX_MS);
 
@@ -136,8 +144,8 @@ function authOf(
 }
 
 /**
- * How a tool that connects by itself reaches the servers of a setting: options of the client's `connect`. Throws
- * NatsAddressError or CredentialsError.
+ * How a tool that connects by itself reaches the servers of a setting: options of the client's
+ * `connect`. Throws NatsAddressError or CredentialsError.
  */
 export function connectOptions(
   url: string,
@@ -157,7 +165,10 @@ export class UnfitServerError extends Error {
   override readonly name = "UnfitServerError";
 }
 
-/** Throws UnfitServerError. An older server accepts stream settings that it does not know and drops them silently. */
+/**
+ * Throws UnfitServerError. An older server accepts stream settings that it does not know and drops
+ * them silently.
+ */
 export function checkServer(version: string, hasJetStream: boolean): void {
   if (!isAtLeast(version, NATS_VERSION_MIN)) {
     throw new UnfitServerError(`nats-server is ${version}; ${NATS_VERSION_MIN} or newer is needed`);

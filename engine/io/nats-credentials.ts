@@ -1,7 +1,8 @@
 /**
- * What a process shows of itself at each connect. A file of credentials is read anew each time, so that a new key is
- * taken without a restart. The client of NATS closes for good when an authenticator throws: one that cannot be read (gone,
- * or half written while keys are exchanged) is reported, and the last that could be read is shown in its place.
+ * What a process shows of itself at each connect. A file of credentials is read anew each time, so
+ * that a new key is taken without a restart. The client of NATS closes for good when an
+ * authenticator throws: one that cannot be read (gone, or half written while keys are exchanged) is
+ * reported, and the last that could be read is shown in its place.
  */
 import {
   credsAuthenticator,
@@ -21,7 +22,10 @@ export class CredentialsError extends Error {
   override readonly name = "CredentialsError";
 }
 
-/** The authenticator of a file as it is now: an nkey's seed or a .creds file. Throws CredentialsError. */
+/**
+ * The authenticator of a file as it is now: an nkey's seed or a .creds file. Throws
+ * CredentialsError.
+ */
 export function readCredentials(file: string): Authenticator {
   try {
     const text = readFileSync(file, "utf8").trim();

@@ -1,6 +1,7 @@
 /**
- * The one connection to NATS of a process, with all that belongs to it: what it says about itself, the bus over it, and
- * what happens when it closes though nobody asked. Node and gateway open theirs by the same rules.
+ * The one connection to NATS of a process, with all that belongs to it: what it says about itself,
+ * the bus over it, and what happens when it closes though nobody asked. Node and gateway open
+ * theirs by the same rules.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { NATS_START_WAIT_MS } from "../../proto/limits.ts";
@@ -30,7 +31,10 @@ export type NatsLinkOptions = {
   readonly onLost: (why: string) => void;
 };
 
-/** Connects, waiting a while for a server that is not there or refuses us. Rejects as `connectNats` does. */
+/**
+ * Connects, waiting a while for a server that is not there or refuses us. Rejects as `connectNats`
+ * does.
+ */
 export async function openNats(options: NatsLinkOptions): Promise<NatsLink> {
   const { config, name, log, metrics, onLost } = options;
   const nc = await connectNats({

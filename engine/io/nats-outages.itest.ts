@@ -1,6 +1,7 @@
 /**
- * A connection over what real servers do to it: credentials refused for a while, a file of credentials in the middle of an
- * exchange, subjects not permitted, a server without JetStream behind the same address.
+ * A connection over what real servers do to it: credentials refused for a while, a file of
+ * credentials in the middle of an exchange, subjects not permitted, a server without JetStream
+ * behind the same address.
  */
 import { nkeys } from "@nats-io/transport-node";
 import { spawn } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * Requests with headers, for services that others call: what `Bus` leaves out because our own processes do not need
- * it. One file knows the client's types.
+ * Requests with headers, for services that others call: what `Bus` leaves out because our own
+ * processes do not need it. One file knows the client's types.
  */
 import { headers } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";

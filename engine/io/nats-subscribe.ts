@@ -1,12 +1,16 @@
 /**
- * A subscription that the server's refusal does not end. The client drops a subscription at a permissions violation, and
- * a permission that comes back with the next reload would then never reach it: it is asked for again until it is taken or
- * nobody wants it any more. The refusal itself is reported by `NatsWatch`.
+ * A subscription that the server's refusal does not end. The client drops a subscription at a
+ * permissions violation, and a permission that comes back with the next reload would then never
+ * reach it: it is asked for again until it is taken or nobody wants it any more. The refusal itself
+ * is reported by `NatsWatch`.
  */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { NATS_RESUBSCRIBE_MS } from "../../proto/limits.ts";
 
-/** `onMessage` must not throw. With `queue`, one member of that group gets each message. Returns its end. */
+/**
+ * `onMessage` must not throw. With `queue`, one member of that group gets each message. Returns its
+ * end.
+ */
 export function keepSubscribed(
   nc: NatsConnection,
   subject: string,

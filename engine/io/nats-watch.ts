@@ -1,7 +1,8 @@
 /**
- * What a connection to NATS says about itself: whether it is there, whether the server behind it passes the gate (a
- * reconnect may lead to an older one), which subjects it refuses us, and what else it complains of. Nothing of it is
- * swallowed: it is counted, logged once in a while, and part of readiness.
+ * What a connection to NATS says about itself: whether it is there, whether the server behind it
+ * passes the gate (a reconnect may lead to an older one), which subjects it refuses us, and what
+ * else it complains of. Nothing of it is swallowed: it is counted, logged once in a while, and part
+ * of readiness.
  */
 import { PermissionViolationError } from "@nats-io/transport-node";
 import type { NatsConnection, Status } from "@nats-io/transport-node";
@@ -16,7 +17,10 @@ import { checkServer, isRefusal } from "./nats-connect.ts";
 
 export type BusStatus = "connected" | "disconnected" | "closed";
 
-/** What went wrong: credentials refused, a subject refused, an unfit server, a message too large, anything else. */
+/**
+ * What went wrong: credentials refused, a subject refused, an unfit server, a message too large,
+ * anything else.
+ */
 export const NATS_TROUBLES = ["refused", "permission", "unfit", "too_large", "other"] as const;
 export type NatsTrouble = (typeof NATS_TROUBLES)[number];
 

@@ -1,7 +1,8 @@
 /**
- * NATS behind a small port, `Bus`. Core publishes made while disconnected are dropped here at once, because the client
- * would buffer them without bound and then discard them all the same; what must arrive is a request, or is in the
- * database. Connecting is `nats-connect.ts`, what a connection says about itself `nats-watch.ts`.
+ * NATS behind a small port, `Bus`. Core publishes made while disconnected are dropped here at once,
+ * because the client would buffer them without bound and then discard them all the same; what must
+ * arrive is a request, or is in the database. Connecting is `nats-connect.ts`, what a connection
+ * says about itself `nats-watch.ts`.
  */
 import {
   ClosedConnectionError,
@@ -45,8 +46,8 @@ export class BusError extends Error {
 
 export type Bus = {
   /**
-   * False when it was dropped because the connection is down. `reply` is where answers go; a stream takes a message
-   * of the same `messageId` only once; `more` are further headers.
+   * False when it was dropped because the connection is down. `reply` is where answers go; a stream
+   * takes a message of the same `messageId` only once; `more` are further headers.
    */
   readonly publish: (
     subject: string,
@@ -79,7 +80,9 @@ export type Bus = {
   readonly close: () => Promise<void>;
 };
 
-/** The bus over one NATS connection. `watch` follows that connection; without one it makes its own. */
+/**
+ * The bus over one NATS connection. `watch` follows that connection; without one it makes its own.
+ */
 export function natsBus(nc: NatsConnection, watch: NatsWatch = new NatsWatch(nc)): Bus {
   const isUp = (): boolean => watch.status() === "connected" && !nc.isClosed();
   return {
@@ -135,7 +138,10 @@ function asBusMessage(message: Msg): BusMessage {
   };
 }
 
-/** Whether the cause of an error is a connection or a server that did not answer, so that trying again may help. */
+/**
+ * Whether the cause of an error is a connection or a server that did not answer, so that trying
+ * again may help.
+ */
 export const isConnectionProblem = (error: unknown): boolean => {
   for (let e = error; e instanceof Error; e = e.cause) {
     if (e instanceof NoRespondersError || e instanceof TimeoutError) return true;

@@ -1,8 +1,9 @@
 /**
- * The limit of open files of this process, and what follows from it for the public door. At the limit a process can
- * neither accept nor answer, its admin door included, and a liveness probe would kill what is only full: so the door
- * closes connections before that, and a part is kept for everything else. Node itself raises the soft limit to the hard
- * one as it starts; what is read here is what holds.
+ * The limit of open files of this process, and what follows from it for the public door. At the
+ * limit a process can neither accept nor answer, its admin door included, and a liveness probe
+ * would kill what is only full: so the door closes connections before that, and a part is kept for
+ * everything else. Node itself raises the soft limit to the hard one as it starts; what is read
+ * here is what holds.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -14,7 +15,10 @@ const REQUESTS_PART = 0.05;
 /** The store's pool, the one of partners and webhooks (2), the probe, NATS. */
 const OTHER_SERVER_CONNECTIONS = 4;
 
-/** The number of files that this process may have open; null where the system does not say, or says "unlimited". */
+/**
+ * The number of files that this process may have open; null where the system does not say, or says
+ * "unlimited".
+ */
 export function openFilesMax(): number | null {
   try {
     return parseLimits(readFileSync("/proc/self/limits", "utf8"));
@@ -51,7 +55,10 @@ export type SocketCapacity = {
   readonly socketsMax: number;
 };
 
-/** What the public door may have open under a limit of open files, and under the setting where that is lower. */
+/**
+ * What the public door may have open under a limit of open files, and under the setting where that
+ * is lower.
+ */
 export function socketCapacity(
   filesMax: number | null,
   { doors, postgresConnections }: Pick<Config, "doors" | "postgresConnections">,

@@ -1,7 +1,7 @@
 /**
- * Outages in the log: thousands of requests meet the same one, people need it once. Of each text and
- * code the first is written, and then one in a while with how many were left out. No stack: what is
- * away is no bug of ours.
+ * Outages in the log: thousands of requests meet the same one, people need it once. Of each text
+ * and code the first is written, and then one in a while with how many were left out. No stack:
+ * what is away is no bug of ours.
  */
 import { OUTAGE_LOG_EVERY_MS } from "../../proto/limits.ts";
 import type { Millis } from "../../proto/ids.ts";

@@ -1,5 +1,5 @@
-// Output whose reader is slow, stands still, goes away or comes back: lines may be lost and are counted,
-// memory has a bound, and nothing is thrown.
+// Output whose reader is slow, stands still, goes away or comes back: lines may be lost and are
+// counted, memory has a bound, and nothing is thrown.
 
 import { expect, test } from "vitest";
 import { until } from "../../scripts/testing/until.ts";

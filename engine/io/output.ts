@@ -1,9 +1,11 @@
 /**
- * Text for standard output or standard error that costs lines at the worst, never the process. A reader that went away
- * (EPIPE), a closed terminal (EIO), a full disk (ENOSPC) and a pipe that nobody empties are all met in production; a
- * plain `process.stdout.write` throws at the first three and keeps everything in memory at the last, and a synchronous
- * write to a full pipe or a paused terminal stops the event loop. Here a write never waits: what the kernel does not
- * take at once is kept, up to a bound, and tried again; beyond the bound the newest lines are dropped and counted.
+ * Text for standard output or standard error that costs lines at the worst, never the process. A
+ * reader that went away (EPIPE), a closed terminal (EIO), a full disk (ENOSPC) and a pipe that
+ * nobody empties are all met in production; a plain `process.stdout.write` throws at the first
+ * three and keeps everything in memory at the last, and a synchronous write to a full pipe or a
+ * paused terminal stops the event loop. Here a write never waits: what the kernel does not take at
+ * once is kept, up to a bound, and tried again; beyond the bound the newest lines are dropped and
+ * counted.
  */
 import { constants, fstatSync, openSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
@@ -17,7 +19,10 @@ const LAST_WORDS_STEP_MS = 10;
 
 export type OutputOptions = {
   readonly bytesMax?: number;
-  /** The line that says how many were lost, written when the reader takes lines again; null: nothing is said. */
+  /**
+   * The line that says how many were lost, written when the reader takes lines again; null: nothing
+   * is said.
+   */
   readonly notice?: (dropped: number) => string | null;
   /** Replaced in tests: gives the number of bytes written, or throws as `fs.writeSync` does. */
   readonly write?: (bytes: Buffer) => number;
@@ -64,7 +69,9 @@ export class Output {
     if (this.#waiting.length === 1) this.#flush();
   }
 
-  /** Gives a slow reader a moment for what waits; for the end of the process only, since it blocks. */
+  /**
+   * Gives a slow reader a moment for what waits; for the end of the process only, since it blocks.
+   */
   flushWithin(ms: number): void {
     const deadline = performance.now() + ms;
     while (this.#waiting.length > 0) {
@@ -154,16 +161,20 @@ function writerOf(fd: 1 | 2): (bytes: Buffer) => number {
 
 function nonBlocking(fd: 1 | 2): number {
   const stream = fd === 1 ? process.stdout : process.stderr;
-  // Whoever writes through the stream itself (console, warnings of Node) must not end the process either.
+  // Whoever writes through the stream itself (console, warnings of Node) must not end the process
+  // either.
   stream.on("error", () => undefined);
   try {
     const info = fstatSync(fd);
-    // Node has made pipes and sockets non-blocking when it made the stream above; files never block for long.
+    // Node has made pipes and sockets non-blocking when it made the stream above; files never block
+    // for long.
     if (!info.isCharacterDevice() || !isatty(fd)) return fd;
-    // A terminal is blocking, and its flags are shared with the shell: opened anew, they are our own.
+    // A terminal is blocking, and its flags are shared with the shell: opened anew, they are our
+    // own.
     const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
     return openSync(`/proc/self/fd/${fd}`, flags);
   } catch {
-    return fd; // No /proc, or not ours to open: a paused terminal then stops us, as it does every program.
+    // No /proc, or not ours to open: a paused terminal then stops us, as it does every program.
+    return fd;
   }
 }

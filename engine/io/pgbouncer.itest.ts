@@ -1,4 +1,7 @@
-/** PgBouncer itself between us and Postgres: what each of its modes may, and what is said where it may not. */
+/**
+ * PgBouncer itself between us and Postgres: what each of its modes may, and what is said where it
+ * may not.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

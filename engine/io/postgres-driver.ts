@@ -1,7 +1,8 @@
 /**
- * The driver (porsager `postgres`) opened from a URL: the one place that hands it an address. The driver reads URLs and the
- * environment in its own way (an IPv6 address loses its brackets and its port, unknown parameters go to the
- * server, `PGSSL` and others count unseen); here it gets what postgres-url.ts has read and nothing else.
+ * The driver (porsager `postgres`) opened from a URL: the one place that hands it an address. The
+ * driver reads URLs and the environment in its own way (an IPv6 address loses its brackets and its
+ * port, unknown parameters go to the server, `PGSSL` and others count unseen); here it gets what
+ * postgres-url.ts has read and nothing else.
  */
 import postgres from "postgres";
 import { POSTGRES_CONNECT_TIMEOUT_MS } from "../../proto/limits.ts";
@@ -34,24 +35,31 @@ export const SESSION_SETTINGS: SessionSettings = {
   plan_cache_mode: "force_generic_plan",
 };
 
-/** What the URL says that others must know, too: how long to wait, and whether anything may be kept in a session. */
+/**
+ * What the URL says that others must know, too: how long to wait, and whether anything may be kept
+ * in a session.
+ */
 export const targetOf = (url: string): PostgresTarget => parsePostgresUrl(url);
 
-/** A pool of the driver. No connection is made before the first statement. Throws PostgresUrlError. */
+/**
+ * A pool of the driver. No connection is made before the first statement. Throws PostgresUrlError.
+ */
 export function connectPostgres(url: string, options: ConnectOptions): postgres.Sql {
   const target = parsePostgresUrl(url);
   const timeoutMs =
     options.connectTimeoutMs ?? target.connectTimeoutMs ?? POSTGRES_CONNECT_TIMEOUT_MS;
   const settings = settingsFor(target, options.settings ?? {});
   let isEnded = false;
-  // The one variable of libpq that the driver cannot be kept from reading; the URL has checked its own.
+  // The one variable of libpq that the driver cannot be kept from reading; the URL has checked its
+  // own.
   delete process.env["PGTARGETSESSIONATTRS"];
   const sql = postgres({
     // Arrays: the driver would cut a text at its colons.
     host: [target.host],
     port: [target.port],
     user: target.user,
-    // A function, because the driver takes an empty password for none and looks into the environment.
+    // A function, because the driver takes an empty password for none and looks into the
+    // environment.
     pass: () => target.password,
     database: target.database,
     ssl: false,
@@ -71,7 +79,8 @@ export function connectPostgres(url: string, options: ConnectOptions): postgres.
     },
   } as unknown as DriverOptions) as postgres.Sql;
   const end = sql.end.bind(sql);
-  // A connection that is being made when the pool ends at once is not among those that the driver ends.
+  // A connection that is being made when the pool ends at once is not among those that the driver
+  // ends.
   sql.end = async (how) => {
     if (how?.timeout === 0) isEnded = true;
     try {
@@ -84,7 +93,8 @@ export function connectPostgres(url: string, options: ConnectOptions): postgres.
 }
 
 function settingsFor(target: PostgresTarget, wanted: SessionSettings): SessionSettings {
-  // Behind a pooler of transactions a setting would be somebody else's a moment later: the role carries them.
+  // Behind a pooler of transactions a setting would be somebody else's a moment later: the role
+  // carries them.
   if (target.isPooledByTransaction) return {};
   return target.schema === null ? wanted : { ...wanted, search_path: target.schema };
 }

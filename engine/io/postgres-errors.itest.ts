@@ -161,7 +161,9 @@ test("a pool that reached a server that only reads is thrown away", async () => 
   await Promise.all(ids);
 });
 
-/** Passes everything on until it is told to cut: then up to the server's next error and no further. */
+/**
+ * Passes everything on until it is told to cut: then up to the server's next error and no further.
+ */
 async function cuttingProxy(to: number) {
   let isCutting = false;
   const sockets = new Set<Socket>();
@@ -191,7 +193,9 @@ async function cuttingProxy(to: number) {
   };
 }
 
-/** Where the first error of these messages ends (type, length, content); null when there is none. */
+/**
+ * Where the first error of these messages ends (type, length, content); null when there is none.
+ */
 function endOfError(data: Buffer): number | null {
   for (let at = 0; at + 5 <= data.length;) {
     const end = at + 1 + data.readInt32BE(at + 1);

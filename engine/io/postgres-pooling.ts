@@ -1,10 +1,12 @@
 /**
- * Looks once whether what stands behind the URL keeps sessions: a pooler in transaction mode lends each statement another
- * one, so that our settings would be a stranger's and our prepared statements gone. Found at the start and said in one
- * line; with `?pgbouncer=true` nothing is kept in a session, and the role must bring the settings itself.
+ * Looks once whether what stands behind the URL keeps sessions: a pooler in transaction mode lends
+ * each statement another one, so that our settings would be a stranger's and our prepared
+ * statements gone. Found at the start and said in one line; with `?pgbouncer=true` nothing is kept
+ * in a session, and the role must bring the settings itself.
  *
- * Two connections that are open at the same time and show the same backend, or one that shows another backend while the
- * second one is in a transaction, have no backend of their own: that is proof, whatever the pooler is called.
+ * Two connections that are open at the same time and show the same backend, or one that shows
+ * another backend while the second one is in a transaction, have no backend of their own: that is
+ * proof, whatever the pooler is called.
  */
 import type postgres from "postgres";
 import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
@@ -22,7 +24,10 @@ const BACKEND_SQL = `
     select backend_start::text from pg_catalog.pg_stat_activity
     where pid = pg_catalog.pg_backend_pid()), '') as backend`;
 
-/** Rejects with PoolingError, or with an error that says where and why where the question could not be asked. */
+/**
+ * Rejects with PoolingError, or with an error that says where and why where the question could not
+ * be asked.
+ */
 export async function checkSessions(url: string): Promise<void> {
   const { host, port, isPooledByTransaction } = targetOf(url);
   try {

@@ -1,12 +1,13 @@
 /**
- * Opens sessions of Postgres for the driver: reaches the server, speaks TLS as the URL wants it, and sets what each session
- * must have before the driver may use it.
+ * Opens sessions of Postgres for the driver: reaches the server, speaks TLS as the URL wants it,
+ * and sets what each session must have before the driver may use it.
  *
- * The settings are not startup parameters, because a pooler (PgBouncer) ends a session whose startup message holds one that it
- * does not know. They are one statement that this file sends between the login and the driver's first: the
- * driver does not see "ready for query" before the server has taken them, so that no statement ever runs without its
- * timeout, on no session, however often the driver connects again (it has no hook of its own for that). Messages
- * are only cut at their length and told apart by their first byte (PostgreSQL documentation, 54.7).
+ * The settings are not startup parameters, because a pooler (PgBouncer) ends a session whose
+ * startup message holds one that it does not know. They are one statement that this file sends
+ * between the login and the driver's first: the driver does not see "ready for query" before the
+ * server has taken them, so that no statement ever runs without its timeout, on no session, however
+ * often the driver connects again (it has no hook of its own for that). Messages are only cut at
+ * their length and told apart by their first byte (PostgreSQL documentation, 54.7).
  */
 import { Socket, isIP } from "node:net";
 import { Duplex } from "node:stream";
@@ -32,8 +33,8 @@ const MESSAGE_MAX_BYTES = 1_048_576;
 const failure = (code: string, text: string): Error => Object.assign(new Error(text), { code });
 
 /**
- * A socket on which the driver may log in. Never rejects, because the driver would lose the connection's place in its
- * pool: what went wrong comes as the error of a socket that is destroyed.
+ * A socket on which the driver may log in. Never rejects, because the driver would lose the
+ * connection's place in its pool: what went wrong comes as the error of a socket that is destroyed.
  */
 export async function openSession(
   target: PostgresTarget,
@@ -59,7 +60,10 @@ export async function openSession(
   }
 }
 
-/** Fails at the first write: the driver is then past the moment at which an end would leave it stuck (see below). */
+/**
+ * Fails at the first write: the driver is then past the moment at which an end would leave it stuck
+ * (see below).
+ */
 function failed(error: Error): Socket {
   const dead = new Duplex({
     emitClose: false,
@@ -148,14 +152,15 @@ function queryMessage(statement: string): Buffer {
 }
 
 /**
- * Holds the server's first "ready for query" back until `statement` was run, and swallows its answer. An error goes to the
- * driver, which fails the login by it, and the connection ends. Afterwards the socket is as it was: no
- * byte of later traffic passes here.
+ * Holds the server's first "ready for query" back until `statement` was run, and swallows its
+ * answer. An error goes to the driver, which fails the login by it, and the connection ends.
+ * Afterwards the socket is as it was: no byte of later traffic passes here.
  *
- * Two faults of the driver (3.4.9) are kept from it meanwhile. An end without an error before the login was through makes it
- * connect again at once, without end (a proxy whose server is away accepts and closes): it gets an error, and waits.
- * An end before its first write has left the process leaves it a timer that it never sets again, and that place of
- * the pool can never log in any more: the end is told one turn of the event loop later.
+ * Two faults of the driver (3.4.9) are kept from it meanwhile. An end without an error before the
+ * login was through makes it connect again at once, without end (a proxy whose server is away
+ * accepts and closes): it gets an error, and waits. An end before its first write has left the
+ * process leaves it a timer that it never sets again, and that place of the pool can never log in
+ * any more: the end is told one turn of the event loop later.
  */
 function setFirst(socket: Socket, statement: string | null): void {
   const emit = socket.emit.bind(socket) as (event: string | symbol, ...args: unknown[]) => boolean;
@@ -199,7 +204,8 @@ function setFirst(socket: Socket, statement: string | null): void {
     if (!hasFailed) emit("error", failure("ECONNRESET", text));
     emit("close", true);
   };
-  // Nothing else in Node lets one stand before the driver's listeners without a copy of each later byte.
+  // Nothing else in Node lets one stand before the driver's listeners without a copy of each later
+  // byte.
   socket.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "close") setImmediate(() => setImmediate(close));
     else if (event === "data") take(args[0] as Buffer);

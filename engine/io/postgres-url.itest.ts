@@ -1,4 +1,7 @@
-/** Every parameter of a URL that is taken, held against a real server: with TLS by a private authority, on IPv6, on a socket. */
+/**
+ * Every parameter of a URL that is taken, held against a real server: with TLS by a private
+ * authority, on IPv6, on a socket.
+ */
 import { chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";

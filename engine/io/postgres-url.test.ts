@@ -1,4 +1,6 @@
-/** Postgres URLs, as people and platforms write them: every parameter is taken or refused by name. */
+/**
+ * Postgres URLs, as people and platforms write them: every parameter is taken or refused by name.
+ */
 import { userInfo } from "node:os";
 import { describe, expect, it } from "vitest";
 import { maskedPostgresUrl, parsePostgresUrl, postgresUrlProblem } from "./postgres-url.ts";

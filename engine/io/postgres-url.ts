@@ -1,11 +1,13 @@
 /**
- * A Postgres URL, as people and platforms write it, read into what a connection needs. Pure but for the files of
- * certificates, which are read once. Every parameter is taken or refused by name, none is ignored: the driver hands what it
- * does not know to the server, which ends the session, and silently forgets what it cannot do.
+ * A Postgres URL, as people and platforms write it, read into what a connection needs. Pure but for
+ * the files of certificates, which are read once. Every parameter is taken or refused by name, none
+ * is ignored: the driver hands what it does not know to the server, which ends the session, and
+ * silently forgets what it cannot do.
  *
- * The spelling is libpq's (PostgreSQL documentation, 32.1.1.2 and 32.1.2): `postgres://user:password@host:port/database?...`,
- * each part optional, percent-encoded; a host that begins with a slash is the folder of a Unix socket. One host only:
- * which of several is the primary is decided by what stands before them, not by each process for itself.
+ * The spelling is libpq's (PostgreSQL documentation, 32.1.1.2 and 32.1.2):
+ * `postgres://user:password@host:port/database?...`, each part optional, percent-encoded; a host
+ * that begins with a slash is the folder of a Unix socket. One host only: which of several is the
+ * primary is decided by what stands before them, not by each process for itself.
  */
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
@@ -30,14 +32,20 @@ export type PostgresTarget = {
 export type PostgresTls = {
   /** `prefer`: where the server offers it. */
   readonly mode: "off" | "prefer" | "on";
-  /** Whether the chain of the server's certificate is verified, and whether its name must be the host's. */
+  /**
+   * Whether the chain of the server's certificate is verified, and whether its name must be the
+   * host's.
+   */
   readonly verifies: "nothing" | "chain" | "chain and name";
   readonly ca: string | null;
   readonly cert: string | null;
   readonly key: string | null;
 };
 
-/** What is wrong with a URL, fit to follow "is refused: ". Never holds a part of the URL that may be secret. */
+/**
+ * What is wrong with a URL, fit to follow "is refused: ". Never holds a part of the URL that may be
+ * secret.
+ */
 export class PostgresUrlError extends Error {
   override readonly name = "PostgresUrlError";
 }
@@ -106,8 +114,9 @@ const FROM_ENVIRONMENT = {
 } as const;
 
 /**
- * The URL with what libpq's variables add to it: a password, and everything about TLS, which must not be weaker than the
- * environment demands. What the URL says itself stands. A URL that cannot be read is returned as it is.
+ * The URL with what libpq's variables add to it: a password, and everything about TLS, which must
+ * not be weaker than the environment demands. What the URL says itself stands. A URL that cannot be
+ * read is returned as it is.
  */
 export function withLibpqEnvironment(url: string, env: Environment): string {
   const match = SHAPE.exec(url);
@@ -125,7 +134,9 @@ export function withLibpqEnvironment(url: string, env: Environment): string {
   return `${url}${url.includes("?") ? (query === "" ? "" : "&") : "?"}${more.join("&")}`;
 }
 
-/** What a configuration check says of a URL, after the variable's name; null when it can be used. */
+/**
+ * What a configuration check says of a URL, after the variable's name; null when it can be used.
+ */
 export function postgresUrlProblem(url: string): string | null {
   const allowed = "it must be a URL that begins with postgres:// or postgresql://";
   if (url === "") return `is not set; ${allowed}`;
@@ -233,7 +244,10 @@ function decoded(text: string, what: string): string {
   }
 }
 
-/** As libpq: `require` verifies the chain where a root is named, and the system's roots are for verify-full alone. */
+/**
+ * As libpq: `require` verifies the chain where a root is named, and the system's roots are for
+ * verify-full alone.
+ */
 function readTls(given: ReadonlyMap<string, string>, host: string): PostgresTls {
   const mode =
     given.get("sslmode") ?? { true: "require", false: "disable" }[given.get("ssl") ?? ""];

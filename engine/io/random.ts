@@ -1,7 +1,7 @@
 /**
- * Randomness as a port: names and secrets from the operating system's generator. The simulator passes its own,
- * seeded one. Asking the system costs some 20 microseconds whatever the count, so it is asked for a
- * few kilobytes at a time; what was given out is overwritten in the pool.
+ * Randomness as a port: names and secrets from the operating system's generator. The simulator
+ * passes its own, seeded one. Asking the system costs some 20 microseconds whatever the count, so
+ * it is asked for a few kilobytes at a time; what was given out is overwritten in the pool.
  */
 import { randomFillSync } from "node:crypto";
 

@@ -1,11 +1,13 @@
 /**
- * The signals that ask a process to end, caught from the first line on. Until somebody listens they are remembered: a
- * process told to end while it loads its modules ends as soon as it can. As process 1 of a container this matters more
- * than elsewhere, because there the kernel drops every signal that has no handler.
+ * The signals that ask a process to end, caught from the first line on. Until somebody listens they
+ * are remembered: a process told to end while it loads its modules ends as soon as it can. As
+ * process 1 of a container this matters more than elsewhere, because there the kernel drops every
+ * signal that has no handler.
  *
- * SIGTERM is what service managers send, SIGINT a terminal's Ctrl-C, SIGHUP a terminal that was closed. A second request
- * hastens the end (the waiting for load balancers is cut short, nothing else); what comes within a second of the first
- * is taken for the same request, since npm and some service managers send two signals for one.
+ * SIGTERM is what service managers send, SIGINT a terminal's Ctrl-C, SIGHUP a terminal that was
+ * closed. A second request hastens the end (the waiting for load balancers is cut short, nothing
+ * else); what comes within a second of the first is taken for the same request, since npm and some
+ * service managers send two signals for one.
  */
 export const END_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 export type EndSignal = (typeof END_SIGNALS)[number];
@@ -22,7 +24,10 @@ export type EndRequests = {
 
 let caught: EndRequests | null = null;
 
-/** Installs the handlers; later calls give the same two requests. `ignored` signals change nothing from then on. */
+/**
+ * Installs the handlers; later calls give the same two requests. `ignored` signals change nothing
+ * from then on.
+ */
 export function catchSignals(ignored: readonly EndSignal[] = []): EndRequests {
   if (caught !== null) return caught;
   const ending = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * What an error of the database says, decided in one place for gateways and nodes. It is about one of
- * four things:
+ * What an error of the database says, decided in one place for gateways and nodes. It is about one
+ * of four things:
  *
  * - `command`: the server looked at this very statement and proved that its data cannot be stored
  *   (SQLSTATE class 22 or 23, severity ERROR, answered to a statement that had been sent).
@@ -12,8 +12,8 @@
  * - `unknown`: everything else, a lost answer above all. The statement may have been done; it is
  *   asked again, or read back by its key.
  *
- * Only the first may end something that was acknowledged. A code on no list is an outage and never a
- * refusal. The table is pure data, so that it can be read, tested and drawn from
+ * Only the first may end something that was acknowledged. A code on no list is an outage and never
+ * a refusal. The table is pure data, so that it can be read, tested and drawn from
  * (`verdict-cases.ts`). Codes are those of the PostgreSQL manual, appendix A.
  */
 import { DispatchError } from "../../proto/errors.ts";
@@ -62,7 +62,9 @@ const STATES: Readonly<Record<string, Row>> = {
   XX: { about: "server" }, // internal errors, corruption
 };
 
-/** Lost or refused connections, as the driver and the system say it: a new one may succeed at once. */
+/**
+ * Lost or refused connections, as the driver and the system say it: a new one may succeed at once.
+ */
 const LOST_CODES: ReadonlySet<string> = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_DESTROYED",
@@ -162,7 +164,9 @@ export class DatabaseError extends DispatchError {
   }
 }
 
-/** The error as the store's callers see it. Refusals of our own (`overloaded`) stay what they are. */
+/**
+ * The error as the store's callers see it. Refusals of our own (`overloaded`) stay what they are.
+ */
 export function databaseError(error: unknown, wasSent: boolean): DispatchError {
   if (error instanceof DispatchError) return error;
   return new DatabaseError(judge(error, wasSent), error);
@@ -192,7 +196,9 @@ export function isOfOneRow(error: unknown): boolean {
 /** The sessions reached a server that only reads, or are stale in another way. */
 export const isStale = (error: unknown): boolean => verdictIn(error)?.renew === true;
 
-/** Not done, or unknown, and not refused: the same command may be given to somebody else, or again. */
+/**
+ * Not done, or unknown, and not refused: the same command may be given to somebody else, or again.
+ */
 export const isOutage = (error: unknown): boolean =>
   error instanceof DispatchError && error.code === "unavailable" && !isRefusal(error);
 

@@ -1,6 +1,7 @@
 /**
- * A clock that stands still until it is moved: for unit tests and the simulator. Timers run in the order of
- * (time, arming); what was asked for `soon` runs before the next timer, `afterIo` after all of `soon`.
+ * A clock that stands still until it is moved: for unit tests and the simulator. Timers run in the
+ * order of (time, arming); what was asked for `soon` runs before the next timer, `afterIo` after
+ * all of `soon`.
  */
 import type { Millis } from "../../proto/ids.ts";
 import type { CancelTimer, Clock } from "./clock.ts";
@@ -52,7 +53,10 @@ export class VirtualClock implements Clock {
     throw new Error("the virtual clock does not come to rest");
   }
 
-  /** The process stands still for `ms`: time passes and nothing runs; what is due meanwhile fires late. */
+  /**
+   * The process stands still for `ms`: time passes and nothing runs; what is due meanwhile fires
+   * late.
+   */
   jump(ms: number): void {
     this.#now += ms;
   }

@@ -1,9 +1,11 @@
 /**
- * Revocations of credentials, and the forgetting of people: statements beside the store's own, none of them hot.
+ * Revocations of credentials, and the forgetting of people: statements beside the store's own, none
+ * of them hot.
  *
- * Revocations are read by position and not by time: what a reader has not seen is what was not visible in the snapshot
- * of its last reading (Postgres, "pg_snapshot"). So nothing is missed however many rows share a moment, whichever
- * transaction commits first, and however far the database's clock is set; and nothing is read twice.
+ * Revocations are read by position and not by time: what a reader has not seen is what was not
+ * visible in the snapshot of its last reading (Postgres, "pg_snapshot"). So nothing is missed
+ * however many rows share a moment, whichever transaction commits first, and however far the
+ * database's clock is set; and nothing is read twice.
  */
 import {
   PERSONAL_BATCH_MAX_ROWS,
@@ -15,19 +17,24 @@ import { systemClock } from "../io/clock.ts";
 import type { Database } from "../io/postgres.ts";
 import { olderSql } from "./rows.ts";
 
-/** `subject`: a principal's name or a token's; its credentials made at `notBefore` or earlier count no more. */
+/**
+ * `subject`: a principal's name or a token's; its credentials made at `notBefore` or earlier count
+ * no more.
+ */
 export type RevocationRow = { readonly subject: string; readonly notBefore: Millis };
 
 /**
- * How far a reader has come: the server that it read from and the snapshot of its last whole reading, as Postgres writes
- * them. Opaque to everybody else.
+ * How far a reader has come: the server that it read from and the snapshot of its last whole
+ * reading, as Postgres writes them. Opaque to everybody else.
  */
 export type RevocationCursor = { readonly server: string; readonly snapshot: string };
 /** Where a page ended. */
 type PageEnd = { readonly madeBy: string; readonly subject: string };
 export type RevocationPage = {
   readonly rows: readonly RevocationRow[];
-  /** As of this statement. To be kept from the first page of a reading, once its last page has come. */
+  /**
+   * As of this statement. To be kept from the first page of a reading, once its last page has come.
+   */
   readonly cursor: RevocationCursor;
   /** Null: this was the last page. */
   readonly next: PageEnd | null;
@@ -35,11 +42,15 @@ export type RevocationPage = {
 
 /** What a gateway asks about revocations. */
 export type AccessStore = {
-  /** Now, by the database's clock; resolves to that time. Repeating it makes it later, never earlier. */
+  /**
+   * Now, by the database's clock; resolves to that time. Repeating it makes it later, never
+   * earlier.
+   */
   readonly revoke: (subject: string) => Promise<Millis>;
   /**
-   * A page of those that became visible since the reading that gave `since`; null: of all. A server that was started
-   * anew, or another one, counts its transactions differently: it gives all, under another `cursor.server`.
+   * A page of those that became visible since the reading that gave `since`; null: of all. A server
+   * that was started anew, or another one, counts its transactions differently: it gives all, under
+   * another `cursor.server`.
    */
   readonly revocations: (
     since: RevocationCursor | null,
@@ -47,12 +58,15 @@ export type AccessStore = {
   ) => Promise<RevocationPage>;
 };
 
-/** A database further ahead than this has a wrong clock, and tokens that are made now must not wait for it. */
+/**
+ * A database further ahead than this has a wrong clock, and tokens that are made now must not wait
+ * for it.
+ */
 const DATABASE_AHEAD_MAX_S = 60;
 
 /**
- * Now by this process, whose clock judges tokens, or by the database where that is a little ahead. A database whose clock
- * was set back would let in what was issued in between.
+ * Now by this process, whose clock judges tokens, or by the database where that is a little ahead.
+ * A database whose clock was set back would let in what was issued in between.
  */
 const REVOKE = `
 insert into revocations as r (subject, not_before)
@@ -66,8 +80,9 @@ returning not_before as "notBefore"`;
 const SNAPSHOT_OF_NOTHING = "1:1:";
 
 /**
- * One statement, so that the snapshot in the answer is the one in which the rows were seen. What was visible before is
- * skipped by the index up to the oldest transaction that was under way then, and one by one from there.
+ * One statement, so that the snapshot in the answer is the one in which the rows were seen. What
+ * was visible before is skipped by the index up to the oldest transaction that was under way then,
+ * and one by one from there.
  */
 const READ = `
 with here as materialized (
@@ -104,8 +119,9 @@ with old as materialized (
 select count(*)::int as gone from gone`;
 
 /**
- * An ended delivery keeps what statistics need (times, size, status, who carried it) and where it went to about 100 m;
- * phones, notes, addresses and the free words of a cancellation go. An empty phone marks what is done.
+ * An ended delivery keeps what statistics need (times, size, status, who carried it) and where it
+ * went to about 100 m; phones, notes, addresses and the free words of a cancellation go. An empty
+ * phone marks what is done.
  */
 const FORGET = `
 with old as materialized (
@@ -126,8 +142,8 @@ with old as materialized (
 select count(*)::int as gone from done`;
 
 /**
- * Tests that ended so long ago, whole, and robots whose test is gone. Both stand together at the end of their index, so
- * however many real deliveries there are, they are not looked at.
+ * Tests that ended so long ago, whole, and robots whose test is gone. Both stand together at the
+ * end of their index, so however many real deliveries there are, they are not looked at.
  */
 const PURGE_TESTS = `
 with old as materialized (
@@ -179,7 +195,10 @@ export async function purgeRevocations(db: Database, hours: number): Promise<num
   return row?.gone ?? 0;
 }
 
-/** Forgets the people of some deliveries that ended more than `hours` ago; resolves to how many, 0 at the end. */
+/**
+ * Forgets the people of some deliveries that ended more than `hours` ago; resolves to how many, 0
+ * at the end.
+ */
 export async function forgetPeople(db: Database, hours: number): Promise<number> {
   const [row] = await db.query<{ gone: number }>(FORGET, [
     hours,
@@ -189,7 +208,10 @@ export async function forgetPeople(db: Database, hours: number): Promise<number>
   return row?.gone ?? 0;
 }
 
-/** Deletes some tests that ended more than `hours` ago, with their robots; resolves to how many, 0 at the end. */
+/**
+ * Deletes some tests that ended more than `hours` ago, with their robots; resolves to how many, 0
+ * at the end.
+ */
 export async function purgeTests(db: Database, hours: number): Promise<number> {
   const [row] = await db.query<{ gone: number }>(PURGE_TESTS, [
     hours,

@@ -29,7 +29,10 @@ export type Plan = "wait" | "end of turn" | Millis;
 export type BatchLimits = {
   /** How long a ready command waits for company while another statement is under way. */
   readonly windowMs: number;
-  /** At least so long lies between the beginnings of two statements: nobody waits where little comes. */
+  /**
+   * At least so long lies between the beginnings of two statements: nobody waits where little
+   * comes.
+   */
   readonly paceMs: number;
   readonly rowsMax: number;
   readonly inFlightMax: number;

@@ -119,8 +119,8 @@ async function find(
 }
 
 function outcomeOf(found: Found | undefined): CreateOutcome {
-  // Same id and same moment: an earlier attempt of this very create was committed. With a key the id alone says
-  // less: it is the same for every request with that key and body (decision 0007).
+  // Same id and same moment: an earlier attempt of this very create was committed. With a key the
+  // id alone says less: it is the same for every request with that key and body (decision 0007).
   if (found?.isOurs === true) return { outcome: "created" };
   if (found?.exists === true && found.fingerprint === null) return { outcome: "spent" };
   if (found === undefined || found.fingerprint === null) {

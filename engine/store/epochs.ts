@@ -1,7 +1,8 @@
 /**
- * Who owns a shard (D8): one row for each that was ever owned, never deleted, its epoch one higher with each taking.
- * Whoever takes a shard waits for the statements that still decide under the epoch before (`rounds.ts` holds the row
- * `for share`), so none of them takes effect after the taking.
+ * Who owns a shard (D8): one row for each that was ever owned, never deleted, its epoch one higher
+ * with each taking. Whoever takes a shard waits for the statements that still decide under the
+ * epoch before (`rounds.ts` holds the row `for share`), so none of them takes effect after the
+ * taking.
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import { numberArray } from "../io/postgres.ts";
@@ -10,9 +11,10 @@ import type { ExpectedEpochs, ShardOwner } from "./port.ts";
 import { NOW_SQL } from "./rows.ts";
 
 /**
- * By compare-and-set: of two that go by the same epoch, the second waits for the first and then finds the row changed.
- * Rows are locked in the order of their numbers, like everywhere. A row at the next epoch under our own name is ours
- * from the first time, whose answer was lost. Without a row, whoever expects more than 0 goes by another database.
+ * By compare-and-set: of two that go by the same epoch, the second waits for the first and then
+ * finds the row changed. Rows are locked in the order of their numbers, like everywhere. A row at
+ * the next epoch under our own name is ours from the first time, whose answer was lost. Without a
+ * row, whoever expects more than 0 goes by another database.
  */
 const TAKE = `
 insert into shards (shard, epoch, node, taken_at)

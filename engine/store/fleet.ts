@@ -1,6 +1,7 @@
 /**
- * The fleet as estimates need it, read in three statements every few seconds: who is on shift and where, what they carry,
- * and how many deliveries wait where. Nothing is decided by it, so it may be some seconds old.
+ * The fleet as estimates need it, read in three statements every few seconds: who is on shift and
+ * where, what they carry, and how many deliveries wait where. Nothing is decided by it, so it may
+ * be some seconds old.
  */
 import type { LngLat, Vehicle } from "../../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis } from "../../proto/ids.ts";

@@ -1,8 +1,8 @@
 /**
  * Where commands go whose batch failed because of one of them: a row that somebody else holds, or
- * data that the database refuses. Each is repeated by itself, a few at a time beside the batches, so
- * that only the guilty one fails. A command whose row was held a moment ago is not put into a batch
- * at all for a while: the others would wait for its lock once more.
+ * data that the database refuses. Each is repeated by itself, a few at a time beside the batches,
+ * so that only the guilty one fails. A command whose row was held a moment ago is not put into a
+ * batch at all for a while: the others would wait for its lock once more.
  *
  * Everything is bounded: lanes (each takes a connection), the time until a command is refused
  * unsent, and the time for which a key is remembered.
@@ -16,7 +16,9 @@ export type Isolated = { readonly keys: readonly string[] };
 
 export type IsolationPorts<E extends Isolated> = {
   readonly clock: Clock;
-  /** Runs one command in a statement of its own and settles it. Resolves to its failure, or null. */
+  /**
+   * Runs one command in a statement of its own and settles it. Resolves to its failure, or null.
+   */
   readonly runAlone: (entry: E) => Promise<unknown>;
   /** It waited too long and was not sent. */
   readonly refuse: (entry: E) => void;

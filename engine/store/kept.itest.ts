@@ -1,4 +1,7 @@
-/** What is kept so long and no longer, one row on either side of each time; and more than one bite of what is old. */
+/**
+ * What is kept so long and no longer, one row on either side of each time; and more than one bite
+ * of what is old.
+ */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {

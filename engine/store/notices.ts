@@ -1,6 +1,6 @@
 /**
- * Which notices to customers have gone out, so that an event that comes twice tells nobody twice; and the numbers to
- * send them to.
+ * Which notices to customers have gone out, so that an event that comes twice tells nobody twice;
+ * and the numbers to send them to.
  */
 import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";

@@ -1,7 +1,8 @@
 /**
- * What partners and outward messages need of Postgres, apart from the store of the dispatch itself: partners and
- * their public keys, the details of a delivery that may still change, webhooks and their messages, notices to
- * customers. It has a small pool of its own, so that a slow receiver's bookkeeping never waits before a create.
+ * What partners and outward messages need of Postgres, apart from the store of the dispatch itself:
+ * partners and their public keys, the details of a delivery that may still change, webhooks and
+ * their messages, notices to customers. It has a small pool of its own, so that a slow receiver's
+ * bookkeeping never waits before a create.
  */
 import { DispatchError } from "../../proto/errors.ts";
 import type { DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";

@@ -1,10 +1,12 @@
 /**
- * The store as everybody else sees it: the one arbiter of safety. Each command is one conditional Postgres
- * statement that changes everything it must, its outbox row included, or nothing; commands of the same few
- * milliseconds share a statement. The simulator's fake passes the same contract suite (`engine/store/contract.ts`).
+ * The store as everybody else sees it: the one arbiter of safety. Each command is one conditional
+ * Postgres statement that changes everything it must, its outbox row included, or nothing; commands
+ * of the same few milliseconds share a statement. The simulator's fake passes the same contract
+ * suite (`engine/store/contract.ts`).
  *
- * Outcomes are values; a store that cannot answer rejects with DispatchError `unavailable` (not done, or unknown: every
- * command may be repeated with the same arguments and then changes nothing further, D4).
+ * Outcomes are values; a store that cannot answer rejects with DispatchError `unavailable` (not
+ * done, or unknown: every command may be repeated with the same arguments and then changes nothing
+ * further, D4).
  */
 import type { PackageSize, Vehicle } from "../../proto/geo.ts";
 import type {
@@ -81,7 +83,10 @@ export type DeliveryRow = {
   readonly replacing: boolean;
 };
 
-/** A new delivery; the gateway has made the id, checked and geocoded everything. `trackingHash`: SHA-256 of the link's secret. */
+/**
+ * A new delivery; the gateway has made the id, checked and geocoded everything. `trackingHash`:
+ * SHA-256 of the link's secret.
+ */
 export type CreateCommand = {
   readonly job: Job;
   readonly externalId: string | null;
@@ -105,7 +110,10 @@ export type CreateOutcome =
   | { readonly outcome: "created" }
   /** The key was used before: its stored answer (compare the fingerprint). */
   | { readonly outcome: "replayed"; readonly answer: StoredAnswer }
-  /** The key's delivery exists, made at another time, and the key itself was purged since: nothing is done. */
+  /**
+   * The key's delivery exists, made at another time, and the key itself was purged since: nothing
+   * is done.
+   */
   | { readonly outcome: "spent" };
 
 export type AcceptCommand = { readonly delivery: DeliveryId; readonly courier: CourierId };
@@ -153,10 +161,15 @@ export type CourierRow = {
   readonly vehicle: Vehicle;
   readonly capacity: number;
   readonly online: boolean;
-  /** Active deliveries (D2: never above capacity, except where an operator lowered the capacity). */
+  /**
+   * Active deliveries (D2: never above capacity, except where an operator lowered the capacity).
+   */
   readonly load: number;
 };
-/** What the operator sets of a courier. `shard` is that of its id (`engine/shards.ts`): it stays for ever. */
+/**
+ * What the operator sets of a courier. `shard` is that of its id (`engine/shards.ts`): it stays for
+ * ever.
+ */
 export type CourierProfile = Omit<CourierRow, "online" | "load"> & { readonly shard: ShardId };
 
 /** Who has taken a shard last, by the store's word. */
@@ -176,7 +189,10 @@ export type Position = {
   readonly lat: number;
 };
 
-/** What a page of deliveries is filtered by. `cursor` is the last row's `(createdAt, id)`; newest first. */
+/**
+ * What a page of deliveries is filtered by. `cursor` is the last row's `(createdAt, id)`; newest
+ * first.
+ */
 export type ListQuery = {
   readonly owner: PrincipalId | null;
   readonly courier: CourierId | null;
@@ -200,7 +216,10 @@ export type Store = {
   delivery(id: DeliveryId): Promise<DeliveryRow | null>;
   deliveryByTracking(hash: Uint8Array): Promise<DeliveryRow | null>;
   deliveries(query: ListQuery): Promise<readonly DeliveryRow[]>;
-  /** Pending deliveries that such a vehicle carries, nearest to a point; `max` rows within `radiusM` metres. */
+  /**
+   * Pending deliveries that such a vehicle carries, nearest to a point; `max` rows within `radiusM`
+   * metres.
+   */
   available(
     near: { lng: number; lat: number },
     radiusM: number,
@@ -215,11 +234,15 @@ export type Store = {
 
   /* Decisions of owners, conditional on the shard's epoch. Batched. */
   /**
-   * Takes the shards that are still at the epoch that the taker goes by, each with the next epoch; gives those taken.
-   * `node` names one run of a process: repeated by the same run with the same epochs, it gives what the first time took.
+   * Takes the shards that are still at the epoch that the taker goes by, each with the next epoch;
+   * gives those taken. `node` names one run of a process: repeated by the same run with the same
+   * epochs, it gives what the first time took.
    */
   takeShards(node: string, expected: ExpectedEpochs): Promise<ReadonlyMap<ShardId, Epoch>>;
-  /** Every shard that was ever owned. Another may take one at any moment: what counts is the next conditional write. */
+  /**
+   * Every shard that was ever owned. Another may take one at any moment: what counts is the next
+   * conditional write.
+   */
   shardOwners(): Promise<readonly ShardOwner[]>;
   write(write: ActorWrite, shard: ShardId, epoch: Epoch): Promise<WriteOutcome>;
   /** Open deliveries of shards, for resuming after a start; bounded pages by id. */
@@ -228,7 +251,10 @@ export type Store = {
     after: string,
     limit: number,
   ): Promise<readonly DeliverySnapshot[]>;
-  /** The sweep: pending (or replacing) deliveries of these shards whose `next_attempt_at` is past `now`. */
+  /**
+   * The sweep: pending (or replacing) deliveries of these shards whose `next_attempt_at` is past
+   * `now`.
+   */
   due(shards: readonly ShardId[], now: Millis, limit: number): Promise<readonly DeliverySnapshot[]>;
   snapshot(id: DeliveryId): Promise<DeliverySnapshot | null>;
   courierSnapshot(id: CourierId): Promise<CourierSnapshot | null>;
@@ -248,8 +274,8 @@ export type Store = {
   appendHistory(positions: readonly Position[]): Promise<void>;
 
   /**
-   * Resolves when the database takes writes. `look`, the default, changes nothing; `write` commits a
-   * row of this process's own.
+   * Resolves when the database takes writes. `look`, the default, changes nothing; `write` commits
+   * a row of this process's own.
    */
   ping(what?: "look" | "write"): Promise<void>;
   close(): Promise<void>;

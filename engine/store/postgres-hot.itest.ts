@@ -1,6 +1,7 @@
 /**
- * What the schema promises about the frequent updates: heap-only (HOT), so they touch no index and leave nothing that
- * only vacuum clears away. One more index, or one on the wrong column, would end that without any other sign.
+ * What the schema promises about the frequent updates: heap-only (HOT), so they touch no index and
+ * leave nothing that only vacuum clears away. One more index, or one on the wrong column, would end
+ * that without any other sign.
  */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -29,8 +30,8 @@ afterAll(async () => {
 const SHARD = 5 as ShardId;
 
 /**
- * Rows of a table that `work` updated, and how many of them heap-only. The store's processes report what they counted
- * when they end, which is why each work has a store of its own.
+ * Rows of a table that `work` updated, and how many of them heap-only. The store's processes report
+ * what they counted when they end, which is why each work has a store of its own.
  */
 async function updatesOf(
   table: string,

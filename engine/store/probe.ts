@@ -41,7 +41,9 @@ export async function probeLook(db: Database): Promise<void> {
   await db.query(LOOK, [], { repeat: false });
 }
 
-/** The same, with a commit. `process`: whose row it is; two of one name would wait for each other. */
+/**
+ * The same, with a commit. `process`: whose row it is; two of one name would wait for each other.
+ */
 export async function probeWrite(db: Database, process: string): Promise<void> {
   await db.query(WRITE, [PROBES, process], { repeat: false });
 }

@@ -1,4 +1,6 @@
-/** What is kept of ended deliveries, of tracks and of revocations, and how the rest is forgotten. */
+/**
+ * What is kept of ended deliveries, of tracks and of revocations, and how the rest is forgotten.
+ */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { DISPATCH_DEFAULTS, PERSONAL_BATCH_MAX_ROWS } from "../../proto/limits.ts";

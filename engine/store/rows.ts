@@ -189,15 +189,17 @@ export const numbered = (records: readonly object[]): string =>
 export const NOW_SQL = "date_trunc('milliseconds', clock_timestamp())";
 
 /**
- * The time of a change to the locked delivery `row`: now, and not before its last change, however the server's clock was
- * set meanwhile. A row made by a gateway whose clock is ahead begins at that gateway's time.
+ * The time of a change to the locked delivery `row`: now, and not before its last change, however
+ * the server's clock was set meanwhile. A row made by a gateway whose clock is ahead begins at that
+ * gateway's time.
  */
 export const changeTimeSql = (row: string): string =>
   `greatest(${NOW_SQL}, ${row}.changed_at, ${row}.created_at, ${row}.assigned_at, ${row}.picked_up_at)`;
 
 /**
- * Whether a column's time is older than the hours in the parameter `$hours`, by the server's clock and by the one of this
- * process in `$now` (milliseconds): a clock that was set forward deletes nothing early.
+ * Whether a column's time is older than the hours in the parameter `$hours`, by the server's clock
+ * and by the one of this process in `$now` (milliseconds): a clock that was set forward deletes
+ * nothing early.
  */
 export const olderSql = (column: string, hours: string, now: string): string =>
   `${column} < least(now(), to_timestamp(${now}::float8 / 1000)) - make_interval(hours => ${hours})`;

@@ -1,7 +1,8 @@
 /**
- * Webhooks in Postgres: the addresses with their secrets, and one row for each event that an address is to be told.
- * Taking rows to send is one statement with a lease, so that any number of gateways may send and each row is under
- * way once. Of one delivery only the earliest waiting event may be taken: the later ones wait for it.
+ * Webhooks in Postgres: the addresses with their secrets, and one row for each event that an
+ * address is to be told. Taking rows to send is one statement with a lease, so that any number of
+ * gateways may send and each row is under way once. Of one delivery only the earliest waiting event
+ * may be taken: the later ones wait for it.
  */
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Millis } from "../../proto/ids.ts";
@@ -58,14 +59,22 @@ export type WebhookStore = {
   remove(id: string): Promise<void>;
   /** Notes for each address of an event's owner that it is to be told. Repeats change nothing. */
   enqueue(events: readonly OwnedEvent[]): Promise<number>;
-  /** Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`, and nothing for the `busy` addresses. */
+  /**
+   * Takes what is due, each for `WEBHOOK_LEASE_MS`; at most `limit`, and nothing for the `busy`
+   * addresses.
+   */
   take(limit: number, busy: readonly string[]): Promise<readonly WebhookMessage[]>;
   settle(key: WebhookMessageKey, outcome: WebhookOutcome): Promise<void>;
   /** Newest first. */
   messages(id: string, state: WebhookMessageState, limit: number): Promise<WebhookMessageRow[]>;
-  /** Dead messages of an address wait again; those of one delivery, or all. Resolves to how many. */
+  /**
+   * Dead messages of an address wait again; those of one delivery, or all. Resolves to how many.
+   */
   resend(id: string, delivery: string | null): Promise<number>;
-  /** Forgets some messages that have been over for `hours`; resolves to how many, 0 when there is none left. */
+  /**
+   * Forgets some messages that have been over for `hours`; resolves to how many, 0 when there is
+   * none left.
+   */
   purge(hours: number): Promise<number>;
   /** Makes due what waits for a time that a clock set back has put off; resolves to how many. */
   realign(): Promise<number>;
@@ -109,8 +118,8 @@ on conflict (webhook_id, delivery_id, number) do nothing
 returning number`;
 
 /**
- * An event whose predecessor has not come waits for it a while: the stream may give them in another order, and an
- * address made in the middle of a delivery never gets the earlier ones.
+ * An event whose predecessor has not come waits for it a while: the stream may give them in another
+ * order, and an address made in the middle of a delivery never gets the earlier ones.
  */
 const TAKE = `
 with due as materialized (
@@ -163,8 +172,8 @@ with again as (
 )
 select count(*)::int as n from again`;
 /**
- * A bite of what is over: sent, given up, or waiting for an address that was disabled or removed. The last kind has no
- * end of its own and goes by when it was last touched.
+ * A bite of what is over: sent, given up, or waiting for an address that was disabled or removed.
+ * The last kind has no end of its own and goes by when it was last touched.
  */
 const PURGE = `
 with gone as (
@@ -181,8 +190,9 @@ with gone as (
 select count(*)::int as n from gone`;
 
 /**
- * After the server's clock was set back, what was reckoned from its time before would wait for as long as it was set
- * back: it is due now. A second of grace, because two sessions read the clock at two moments.
+ * After the server's clock was set back, what was reckoned from its time before would wait for as
+ * long as it was set back: it is due now. A second of grace, because two sessions read the clock at
+ * two moments.
  */
 const REALIGN = `
 with again as (

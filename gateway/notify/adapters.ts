@@ -1,7 +1,7 @@
 /**
- * The notifiers that are shipped: one that writes a line to the log, for development, and one that posts each notice to
- * a provider, or to a small service of one's own that knows a provider. What a provider must do is in
- * `docs/notifications.md`.
+ * The notifiers that are shipped: one that writes a line to the log, for development, and one that
+ * posts each notice to a provider, or to a small service of one's own that knows a provider. What a
+ * provider must do is in `docs/notifications.md`.
  */
 import type { NotifySettings } from "../../engine/config.ts";
 import type { Log } from "../../engine/io/log.ts";
@@ -29,8 +29,8 @@ export const logNotifier = (log: Log): Notifier => ({
 });
 
 /**
- * Posts the notice as JSON, under its id as idempotency key. 2xx: taken. 408, 425, 429 and 5xx: again later. Anything
- * else will not become better by repeating. Redirects are not followed.
+ * Posts the notice as JSON, under its id as idempotency key. 2xx: taken. 408, 425, 429 and 5xx:
+ * again later. Anything else will not become better by repeating. Redirects are not followed.
  */
 export const httpNotifier = ({ url, token }: Pick<NotifySettings, "url" | "token">): Notifier => ({
   async send(notice: Notice) {

@@ -1,4 +1,7 @@
-/** Notices to customers over the HTTP adapter: each once, however often its event comes, and again when it failed. */
+/**
+ * Notices to customers over the HTTP adapter: each once, however often its event comes, and again
+ * when it failed.
+ */
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";

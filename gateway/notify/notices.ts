@@ -1,7 +1,8 @@
 /**
- * From events to notices: what customers are told about, in which words, and what happens when the provider will not
- * take it. The event's place in the stream is kept only after the provider took it and that was written down; so
- * a notice is sent at least once, and twice only when the process dies between the two, under the same id.
+ * From events to notices: what customers are told about, in which words, and what happens when the
+ * provider will not take it. The event's place in the stream is kept only after the provider took
+ * it and that was written down; so a notice is sent at least once, and twice only when the process
+ * dies between the two, under the same id.
  */
 import type { Clock } from "../../engine/io/clock.ts";
 import { errorFields } from "../../engine/io/log.ts";

@@ -1,5 +1,6 @@
 /**
- * The port through which customers are told: what a provider of texts or pushes must do. Adapters live beside it.
+ * The port through which customers are told: what a provider of texts or pushes must do. Adapters
+ * live beside it.
  */
 
 /** What happened, in the words of the event; a provider has its own text for each. */
@@ -18,7 +19,9 @@ export type Notice = {
   /** The same for every attempt: a provider that takes idempotency keys is given this. */
   readonly id: string;
   readonly kind: NoticeKind;
-  /** Telephone numbers as they were given: the customer's, and the recipient's where there is one. */
+  /**
+   * Telephone numbers as they were given: the customer's, and the recipient's where there is one.
+   */
   readonly to: readonly string[];
   readonly deliveryId: string;
   readonly externalId: string | null;
@@ -42,6 +45,9 @@ export class NoticeError extends Error {
 }
 
 export type Notifier = {
-  /** Resolves when the provider has taken it. Rejects with NoticeError, or anything else for "try again". */
+  /**
+   * Resolves when the provider has taken it. Rejects with NoticeError, or anything else for "try
+   * again".
+   */
   readonly send: (notice: Notice) => Promise<void>;
 };

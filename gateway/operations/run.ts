@@ -40,7 +40,10 @@ export type Request = {
   readonly principal: () => Promise<Principal>;
   /** Told what is left of the principal's rate, for a door that shows it. */
   readonly onRate?: (headers: RateHeaders) => void;
-  /** Decodes what the row takes, for a principal that may ask. Rejects with the refusal of bad bytes. */
+  /**
+   * Decodes what the row takes, for a principal that may ask. Rejects with the refusal of bad
+   * bytes.
+   */
   readonly input: (row: Operation) => Promise<Input> | Input;
   /** The idempotency key as it was given. */
   readonly key: string | undefined;

@@ -1,12 +1,13 @@
 /**
- * The accounts of the NATS server, as a file for its configuration: one account for us, with the streams, and one for
- * each partner. An account is a world of its own; what passes between two is listed here and is nothing else:
- * a partner's requests, the two calls and the acknowledgements of its own consumer, discovery. Because answers travel
- * back through the server's own mapping, a hostile reply subject ends inside the partner's own account.
+ * The accounts of the NATS server, as a file for its configuration: one account for us, with the
+ * streams, and one for each partner. An account is a world of its own; what passes between two is
+ * listed here and is nothing else: a partner's requests, the two calls and the acknowledgements of
+ * its own consumer, discovery. Because answers travel back through the server's own mapping, a
+ * hostile reply subject ends inside the partner's own account.
  *
- * Only public keys stand in the file. `npm start` includes it by itself; whoever runs a cluster includes it in the
- * configuration of each server and reloads them twice (`nats-server --signal reload`): what a new account imports is
- * there only after the second time (seen on 2.15.1).
+ * Only public keys stand in the file. `npm start` includes it by itself; whoever runs a cluster
+ * includes it in the configuration of each server and reloads them twice (`nats-server --signal
+ * reload`): what a new account imports is there only after the second time (seen on 2.15.1).
  */
 import {
   PARTNER_CONNECTIONS_MAX,
@@ -19,7 +20,9 @@ export type AccountsOptions = {
   readonly prefix: string;
   /** Public keys of our own processes. */
   readonly ownKeys: readonly string[];
-  /** A user of our own processes; its password is in the server's environment, as `NATS_PASSWORD`. */
+  /**
+   * A user of our own processes; its password is in the server's environment, as `NATS_PASSWORD`.
+   */
   readonly ownUser?: string | null;
   readonly partners: readonly { readonly name: string; readonly keys: readonly string[] }[];
 };
@@ -42,7 +45,9 @@ export const ownAccount = (prefix: string): string => prefix.toUpperCase();
 const quoted = (text: string): string => JSON.stringify(text);
 const list = (items: readonly string[]): string => `[${items.map(quoted).join(", ")}]`;
 
-/** What a partner reaches: the subject in our account, and the subject in its own when that differs. */
+/**
+ * What a partner reaches: the subject in our account, and the subject in its own when that differs.
+ */
 export function reachOf(prefix: string, partner: string) {
   const subjects = subjectsFor(prefix);
   const stream = streamName(prefix, "EVENTS");
@@ -87,8 +92,8 @@ export function renderAccounts(options: AccountsOptions): string {
 }
 
 /**
- * For all partners at once, so that our account stays the same when partners come and go. What a partner can use of it
- * is what its own account imports, and accounts are written here alone.
+ * For all partners at once, so that our account stays the same when partners come and go. What a
+ * partner can use of it is what its own account imports, and accounts are written here alone.
  */
 function exportsOf(prefix: string): string[] {
   const stream = streamName(prefix, "EVENTS");

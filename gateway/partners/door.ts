@@ -1,8 +1,9 @@
 /**
- * The door for partners on NATS: a service whose endpoints are the rows of `binding.ts`. It owns who asks (the
- * subject's own token, which the server's accounts let nobody else use), the bounds of a flood, whether that is a registered
- * partner, the language and size of a body, and how an answer or problem is written; the rest is `operations/run.ts`. No
- * request can make it throw, and a flood costs no more than looking at its subject.
+ * The door for partners on NATS: a service whose endpoints are the rows of `binding.ts`. It owns
+ * who asks (the subject's own token, which the server's accounts let nobody else use), the bounds
+ * of a flood, whether that is a registered partner, the language and size of a body, and how an
+ * answer or problem is written; the rest is `operations/run.ts`. No request can make it throw, and
+ * a flood costs no more than looking at its subject.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { serveRequests } from "../../engine/io/nats-service.ts";
@@ -126,7 +127,10 @@ export class PartnerDoor {
     this.#stops.push(serveRequests(nc, subjects.partnerServiceAll, null, onAsked));
   }
 
-  /** What is too much is dropped: whoever floods discovery gets no work done for it, not even a refusal. */
+  /**
+   * What is too much is dropped: whoever floods discovery gets no work done for it, not even a
+   * refusal.
+   */
   #discover(verb: Verb, who: string, request: ServiceRequest): void {
     const { clock, metrics } = this.#parts.deps;
     const rates = who === OURSELVES ? this.#ownDiscovery : this.#discovery;
@@ -141,7 +145,10 @@ export class PartnerDoor {
     await Promise.all(this.#working);
   }
 
-  /** The rate is asked before anything of a request is read; what is beyond the refusals as well is dropped. */
+  /**
+   * The rate is asked before anything of a request is read; what is beyond the refusals as well is
+   * dropped.
+   */
   #take(action: PartnerAction, request: ServiceRequest): void {
     const name = request.subject.split(".", PARTNER_TOKEN + 1)[PARTNER_TOKEN] ?? "";
     const now = this.#parts.deps.clock.now();
@@ -219,7 +226,8 @@ export class PartnerDoor {
     if (issuedAt === null) throw new DispatchError("unauthorized");
     const expiresAt = Number.MAX_SAFE_INTEGER;
     const principal = { role: "partner", subject: name, expiresAt, issuedAt } as const;
-    // Its server lets it in until the keys are exchanged there, too; nothing is done for it meanwhile.
+    // Its server lets it in until the keys are exchanged there, too; nothing is done for it
+    // meanwhile.
     if (this.#parts.revocations.revokes(principal)) throw new DispatchError("unauthorized");
     return principal;
   }

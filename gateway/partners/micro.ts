@@ -1,6 +1,7 @@
 /**
- * The NATS service protocol (ADR-32): what `$SRV.PING`, `INFO` and `STATS` answer, and the counts behind STATS.
- * Written here because the client's own package for it lags behind the client that we use, and it is this small.
+ * The NATS service protocol (ADR-32): what `$SRV.PING`, `INFO` and `STATS` answer, and the counts
+ * behind STATS. Written here because the client's own package for it lags behind the client that we
+ * use, and it is this small.
  */
 import type { Millis } from "../../proto/ids.ts";
 import { DISCOVERY_STATS_KEPT_MS } from "../../proto/limits.ts";
@@ -35,7 +36,10 @@ export class ServiceStats {
   readonly #identity: ServiceIdentity;
   readonly #endpoints: readonly Endpoint[];
   readonly #counts = new Map<string, Counts>();
-  /** Answers as they go out. Made once, the counts anew when they are too old: a question costs no work of its own. */
+  /**
+   * Answers as they go out. Made once, the counts anew when they are too old: a question costs no
+   * work of its own.
+   */
   readonly #made = new Map<Verb, { readonly at: Millis; readonly bytes: Uint8Array }>();
 
   constructor(identity: ServiceIdentity, endpoints: readonly Endpoint[]) {

@@ -1,6 +1,6 @@
 /**
- * Partners on a real NATS server with accounts: what they can do, and that nothing else can be reached (DOORS 9,
- * attacks 29 to 32).
+ * Partners on a real NATS server with accounts: what they can do, and that nothing else can be
+ * reached (DOORS 9, attacks 29 to 32).
  */
 import { Packr } from "msgpackr";
 import { headers } from "@nats-io/transport-node";
@@ -283,7 +283,8 @@ test("a flood of one partner gets a bounded amount of work, and the other does n
   }
   // Until, because a busy machine may find Postgres away for a moment.
   await until(async () => (await ask(beta, "beta", "list")).status === 200);
-  // Behind the flood on its own connection: all of that has been looked at when this is refused or answered.
+  // Behind the flood on its own connection: all of that has been looked at when this is refused or
+  // answered.
   const count = await until(async () => {
     const { partner_dropped = 0, discovery = 0 } = await dropped();
     const isAll = answers.requests + partner_dropped >= FLOOD;

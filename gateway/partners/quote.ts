@@ -1,6 +1,7 @@
 /**
- * Quotes: what a delivery would look like, good until a time. A quote is not stored; it is a signed text that says for
- * whom, what and until when, so that any gateway can check it and none can be made up.
+ * Quotes: what a delivery would look like, good until a time. A quote is not stored; it is a signed
+ * text that says for whom, what and until when, so that any gateway can check it and none can be
+ * made up.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { DispatchError } from "../../proto/errors.ts";
@@ -19,7 +20,10 @@ export type Quotes = {
   readonly check: (quote: string, claims: QuoteClaims, now: Millis) => void;
 };
 
-/** `key`: the signing key of tokens; the purpose is mixed in, so a quote can never stand for a token. */
+/**
+ * `key`: the signing key of tokens; the purpose is mixed in, so a quote can never stand for a
+ * token.
+ */
 export function createQuotes(key: string): Quotes {
   const signatureOf = ({ owner, what }: QuoteClaims, expiresAt: Millis): string =>
     createHmac("sha256", key)

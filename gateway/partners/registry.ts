@@ -1,7 +1,8 @@
 /**
- * Which partners there are, as far as the gateways know: read from Postgres and believed for a moment. Each has a
- * durable consumer on EVENTS, made here when it is missing; whoever lost it (a stream made anew) gets it again with
- * everything that the stream still holds, and drops what it has seen by number.
+ * Which partners there are, as far as the gateways know: read from Postgres and believed for a
+ * moment. Each has a durable consumer on EVENTS, made here when it is missing; whoever lost it (a
+ * stream made anew) gets it again with everything that the stream still holds, and drops what it
+ * has seen by number.
  */
 import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -31,7 +32,10 @@ export type RegistryPorts = {
   readonly consumers?: () => Promise<ReadonlySet<string>>;
 };
 
-/** Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while there is no stream. */
+/**
+ * Makes the consumer of a partner, or brings it to what we ask for; its place stays. Rejects while
+ * there is no stream.
+ */
 export async function ensurePartnerConsumer(
   nc: NatsConnection,
   prefix: string,
@@ -61,7 +65,10 @@ export class PartnerRegistry {
     this.#ports = ports;
   }
 
-  /** Whether there is such a partner. Rejects with `unavailable` when that was never known and cannot be read. */
+  /**
+   * Whether there is such a partner. Rejects with `unavailable` when that was never known and
+   * cannot be read.
+   */
   async has(name: string): Promise<boolean> {
     return (await this.keyedAt(name)) !== null;
   }
@@ -85,13 +92,19 @@ export class PartnerRegistry {
     return this.#known.get(name) ?? null;
   }
 
-  /** Reads them, and looks whether each has its consumer still: a stream that was made anew has none. */
+  /**
+   * Reads them, and looks whether each has its consumer still: a stream that was made anew has
+   * none.
+   */
   recheck(): Promise<void> {
     this.#ensured.clear();
     return this.refresh();
   }
 
-  /** Makes anew what was deleted, or went with its stream. Cheap: one question, whatever the number of partners. */
+  /**
+   * Makes anew what was deleted, or went with its stream. Cheap: one question, whatever the number
+   * of partners.
+   */
   async findLost(): Promise<void> {
     const there = (await this.#ports.consumers?.()) ?? null;
     if (there === null) return;

@@ -1,6 +1,6 @@
 /**
- * Everything that looks outwards, put together: the door for partners, the webhooks, the notices. Part of a gateway
- * when it has what they need (`Deps.outward`).
+ * Everything that looks outwards, put together: the door for partners, the webhooks, the notices.
+ * Part of a gateway when it has what they need (`Deps.outward`).
  */
 import { listConsumers } from "../../engine/consumer-lag.ts";
 import type { Clock } from "../../engine/io/clock.ts";

@@ -1,7 +1,7 @@
 /**
- * How partners' requests and answers look on the wire: JSON unless the request says MessagePack, the answer in the
- * language of the question. Errors stand in the headers of the NATS service framework (ADR-32) and as problem
- * details in the body, with the codes of every other door.
+ * How partners' requests and answers look on the wire: JSON unless the request says MessagePack,
+ * the answer in the language of the question. Errors stand in the headers of the NATS service
+ * framework (ADR-32) and as problem details in the body, with the codes of every other door.
  */
 import { FRAME_BOUNDS, packValue, unpackValue } from "../../proto/codec.ts";
 import type { CodecBounds } from "../../proto/codec.ts";
@@ -25,7 +25,10 @@ export type PartnerBody = { readonly value: unknown; readonly bytes: Uint8Array 
 export const codecOf = (request: Pick<ServiceRequest, "header">): Codec =>
   MSGPACK_TYPE.test(request.header("content-type") ?? "") ? "msgpack" : "json";
 
-/** The body; `{}` when there is none. Throws `payload_too_large`, `unsupported_media_type` or `bad_request`. */
+/**
+ * The body; `{}` when there is none. Throws `payload_too_large`, `unsupported_media_type` or
+ * `bad_request`.
+ */
 export function readBody(request: ServiceRequest, codec: Codec): PartnerBody {
   const { data } = request;
   if (data.length > BODY_MAX_BYTES) throw new DispatchError("payload_too_large");

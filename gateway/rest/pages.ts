@@ -1,5 +1,6 @@
 /**
- * What anyone may ask for: the description of the API, the page behind a tracking link, and the map on it.
+ * What anyone may ask for: the description of the API, the page behind a tracking link, and the map
+ * on it.
  */
 import type { Store } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
@@ -94,7 +95,9 @@ const pageAnswer = (status: number, { html, headers }: TrackingPage): Answer => 
   raw: { type: "text/html; charset=utf-8", content: html },
 });
 
-/** A worker has the policy of its own answer: it may ask us for tiles, and nobody else for anything. */
+/**
+ * A worker has the policy of its own answer: it may ask us for tiles, and nobody else for anything.
+ */
 const MAP_HEADERS = {
   "content-security-policy": "default-src 'none'; connect-src 'self'; frame-ancestors 'none'",
   "cache-control": "public, max-age=31536000, immutable",

@@ -1,6 +1,7 @@
 /**
- * Loaded into a process before its own code while it is attacked: measures how late its event loop is, every 10 ms, and can
- * set its wall clock. Asked over the channel to the parent; the process itself knows nothing of it.
+ * Loaded into a process before its own code while it is attacked: measures how late its event loop
+ * is, every 10 ms, and can set its wall clock. Asked over the channel to the parent; the process
+ * itself knows nothing of it.
  */
 import type { LagCounts } from "./attacked-process.ts";
 

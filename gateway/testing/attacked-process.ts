@@ -1,7 +1,8 @@
 /**
- * A process of ours under attack: started as in operation, with a helper inside that measures its event loop. What
- * became of it is written down for `npm run attacks` (HEXDISPATCH_ATTACK_FOLDER): that it was there, whether it ended by
- * itself, how late its loop was in which test, and all that it logged.
+ * A process of ours under attack: started as in operation, with a helper inside that measures its
+ * event loop. What became of it is written down for `npm run attacks` (HEXDISPATCH_ATTACK_FOLDER):
+ * that it was there, whether it ended by itself, how late its loop was in which test, and all that
+ * it logged.
  */
 import { fork } from "node:child_process";
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
@@ -61,7 +62,9 @@ export type AttackedProcess = {
   readonly output: readonly string[];
   /** How it ended; null while it lives. */
   readonly end: () => string | null;
-  /** The longest delay of its event loop since this was asked last, ms; all of them go to the table. */
+  /**
+   * The longest delay of its event loop since this was asked last, ms; all of them go to the table.
+   */
   readonly noteLag: (test: string) => Promise<number>;
   readonly moveClock: (ms: number) => void;
   /** Ends it with a signal, and waits until it is gone: the exit code, or the signal's name. */
@@ -112,7 +115,10 @@ export async function startAttackedProcess(
   };
 }
 
-/** Starts one that may not get anywhere, and ends it when it did: "ready", or the code with which it gave up. */
+/**
+ * Starts one that may not get anywhere, and ends it when it did: "ready", or the code with which it
+ * gave up.
+ */
 export async function tryStart(
   role: AttackedRole,
   env: Readonly<Record<string, string>>,

@@ -1,6 +1,7 @@
 /**
- * A gateway in a process of its own, as it runs in operation, to be attacked: with whom to attack it, a digest of all
- * tables to show that nothing changed, and whether it is still the very process that was started.
+ * A gateway in a process of its own, as it runs in operation, to be attacked: with whom to attack
+ * it, a digest of all tables to show that nothing changed, and whether it is still the very process
+ * that was started.
  */
 import { expect } from "vitest";
 import { connectNats, natsBus } from "../../engine/io/nats.ts";
@@ -39,7 +40,10 @@ export type Attacked = {
   readonly env: Readonly<Record<string, string>>;
   /** A socket that has said hello. */
   readonly connect: (token: string) => Promise<Client>;
-  /** Runs the attack; afterwards each table must hold exactly what it held before, and the process must live. */
+  /**
+   * Runs the attack; afterwards each table must hold exactly what it held before, and the process
+   * must live.
+   */
   readonly unchanged: (attack: () => Promise<void>) => Promise<void>;
   /** The process that was started lives, and serves right. */
   readonly expectAlive: () => Promise<void>;
@@ -49,7 +53,10 @@ export type Attacked = {
   readonly ready: () => Promise<number>;
   /** What it has used of memory since its start, at most, bytes. */
   readonly memoryBytes: () => Promise<number>;
-  /** Keeps how late the event loops were since this was asked last, for `npm run attacks`, under the test's name. */
+  /**
+   * Keeps how late the event loops were since this was asked last, for `npm run attacks`, under the
+   * test's name.
+   */
   readonly noteLag: (test: string) => Promise<void>;
   /** All that it wrote. */
   readonly logLines: () => readonly string[];
@@ -57,8 +64,8 @@ export type Attacked = {
 };
 
 /**
- * `withNode`: a real node behind it, as in operation, in place of a stand-in that says yes. `bend`: other settings for both,
- * made once there is a database.
+ * `withNode`: a real node behind it, as in operation, in place of a stand-in that says yes. `bend`:
+ * other settings for both, made once there is a database.
  */
 export async function startAttacked({
   withNode = false,
@@ -86,7 +93,8 @@ export async function startAttacked({
     HEXDISPATCH_SHARDS: String(SHARDS),
     // All that it can say: the log of an attack is searched for what has no place in it.
     HEXDISPATCH_LOG_LEVEL: "trace",
-    // Where each broken frame is tried on a socket of its own, one courier comes back a thousand times.
+    // Where each broken frame is tried on a socket of its own, one courier comes back a thousand
+    // times.
     ...(withNode ? {} : { HEXDISPATCH_WELCOMES_PER_COURIER_PER_S: "0" }),
     ...(await bend(database.url)),
   };

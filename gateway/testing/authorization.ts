@@ -1,6 +1,7 @@
 /**
- * Who may do what with a delivery, written down by people and not derived from the code: the answer of the doors to each
- * relation, action and status. `authorization.itest.ts` asks all of it; docs/authorization.md shows it.
+ * Who may do what with a delivery, written down by people and not derived from the code: the answer
+ * of the doors to each relation, action and status. `authorization.itest.ts` asks all of it;
+ * docs/authorization.md shows it.
  */
 import type { Action } from "../policy.ts";
 import { STATUSES } from "../../proto/status.ts";
@@ -23,7 +24,10 @@ export const RELATIONS = {
 } as const;
 export type Relation = keyof typeof RELATIONS;
 
-/** An HTTP status; `200+` shows where the courier is; `-` cannot be: nobody has, or had, or was offered it then. */
+/**
+ * An HTTP status; `200+` shows where the courier is; `-` cannot be: nobody has, or had, or was
+ * offered it then.
+ */
 export type Outcome = "200" | "200+" | "401" | "403" | "404" | "409" | "-";
 type Row = Readonly<Record<Status, Outcome>>;
 
@@ -56,7 +60,10 @@ const COURIERS_ONLY = {
 };
 const SEEN = row("200 200+ 200+ 200 200 200 200");
 
-/** `position` is the `+` of `read`. Order of statuses: pending, assigned, picked_up, delivered, canceled, unfilled, returned. */
+/**
+ * `position` is the `+` of `read`. Order of statuses: pending, assigned, picked_up, delivered,
+ * canceled, unfilled, returned.
+ */
 export const EXPECTED: Readonly<
   Record<Exclude<Action, "position">, Readonly<Record<Relation, Row>>>
 > = {

@@ -1,6 +1,7 @@
 /**
- * A headless Chromium for tests, driven over its DevTools protocol: a page at the size of a phone, what it asked the
- * network for, what it complained about. Where Chromium comes from: `scripts/services/chromium.ts`.
+ * A headless Chromium for tests, driven over its DevTools protocol: a page at the size of a phone,
+ * what it asked the network for, what it complained about. Where Chromium comes from:
+ * `scripts/services/chromium.ts`.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -24,7 +25,9 @@ export type Page = {
   readonly requests: readonly string[];
   /** Every address that it said it came from. */
   readonly referers: readonly string[];
-  /** Another size from now on; `isPhone` also says whether it has a touch screen and tall pixels. */
+  /**
+   * Another size from now on; `isPhone` also says whether it has a touch screen and tall pixels.
+   */
   readonly resize: (width: number, height: number, isPhone: boolean) => Promise<void>;
   readonly complaints: readonly string[];
 };

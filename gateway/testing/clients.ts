@@ -1,5 +1,6 @@
 /**
- * Clients of a gateway under test: REST by fetch, the socket by `ws`, and waiting for what happens elsewhere.
+ * Clients of a gateway under test: REST by fetch, the socket by `ws`, and waiting for what happens
+ * elsewhere.
  */
 import { WebSocket } from "ws";
 import { until } from "../../scripts/testing/until.ts";

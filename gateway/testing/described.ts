@@ -1,7 +1,7 @@
 /**
- * Holds real answers of a gateway against the OpenAPI description that it serves: each must have a status that its operation
- * names, the content type that stands there, a body of that schema, and the headers that are named. By a validator of JSON Schema that knows nothing
- * of ours.
+ * Holds real answers of a gateway against the OpenAPI description that it serves: each must have a
+ * status that its operation names, the content type that stands there, a body of that schema, and
+ * the headers that are named. By a validator of JSON Schema that knows nothing of ours.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
@@ -16,7 +16,10 @@ type Response = {
 type Schema = { readonly type: string };
 type Operation = { readonly responses: Readonly<Record<string, Response>> };
 
-/** Of HTTP itself and of browsers' security, on answers of any kind: nothing that a client of this API reads. */
+/**
+ * Of HTTP itself and of browsers' security, on answers of any kind: nothing that a client of this
+ * API reads.
+ */
 const GENERAL: ReadonlySet<string> = new Set([
   ...Object.keys(SECURITY_HEADERS),
   ...[
@@ -31,7 +34,10 @@ const GENERAL: ReadonlySet<string> = new Set([
   ],
 ]);
 
-/** Every answer that this client got so far. What is no operation of the description (a wrong path or method) is passed over. */
+/**
+ * Every answer that this client got so far. What is no operation of the description (a wrong path
+ * or method) is passed over.
+ */
 export async function expectAsDescribed(rest: Rest): Promise<void> {
   const { body: document } = await rest.get("/v1/openapi.json");
   const ajv = new Ajv2020({ strict: false, allErrors: true });

@@ -1,5 +1,6 @@
 /**
- * For tests: a whole gateway on a free port, over a database and a NATS prefix of its own. It builds, it hides nothing.
+ * For tests: a whole gateway on a free port, over a database and a NATS prefix of its own. It
+ * builds, it hides nothing.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { createCityGeocoder } from "../../engine/geo/city-geocoder.ts";

@@ -1,6 +1,6 @@
 /**
- * A stand-in for the nodes behind a gateway under test: it speaks the real protocol over the real NATS, and answers as it
- * was told.
+ * A stand-in for the nodes behind a gateway under test: it speaks the real protocol over the real
+ * NATS, and answers as it was told.
  */
 import type { Bus } from "../../engine/io/nats.ts";
 import type { CourierId } from "../../proto/ids.ts";
@@ -10,7 +10,10 @@ import type { CourierRecord, SessionPost, StreamMessage } from "../../proto/mess
 import type { Posted } from "../../proto/posts.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 
-/** What nodes would do: hears all messages for actors, answers requests and questions as it was told. */
+/**
+ * What nodes would do: hears all messages for actors, answers requests and questions as it was
+ * told.
+ */
 export class FakeNodes {
   readonly posts: Posted[] = [];
   readonly watches: Extract<StreamMessage, { type: "watch" }>[] = [];

@@ -1,6 +1,6 @@
 /**
- * For tests: a NATS server that asks everybody who they are, with our account and those of partners, and a gateway
- * on it. Partners are added through the very code behind `npm run partner`.
+ * For tests: a NATS server that asks everybody who they are, with our account and those of
+ * partners, and a gateway on it. Partners are added through the very code behind `npm run partner`.
  */
 import { join } from "node:path";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";

@@ -1,6 +1,6 @@
 /**
- * A gateway under test with people around it: customers, a partner, an operator, two couriers on shift, and the calls
- * that most stories begin with.
+ * A gateway under test with people around it: customers, a partner, an operator, two couriers on
+ * shift, and the calls that most stories begin with.
  */
 import { expect } from "vitest";
 import { BODY, goOnShift, startTestGateway, tokenOf } from "./gateway.ts";

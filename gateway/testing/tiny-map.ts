@@ -1,6 +1,7 @@
 /**
- * A map for tests, made here: a PMTiles archive (version 3) around one place, in which every tile has the same few streets
- * and a park, in the layers of the Protomaps schema. Enough for the page to draw, and no data of anybody's.
+ * A map for tests, made here: a PMTiles archive (version 3) around one place, in which every tile
+ * has the same few streets and a park, in the layers of the Protomaps schema. Enough for the page
+ * to draw, and no data of anybody's.
  */
 import { writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -20,7 +21,8 @@ export function writeTinyMap(file: string, middle: LngLat): void {
   ] as const;
   const ids = tileIds(bounds).toSorted((a, b) => a - b);
   const steps = ids.map((id, i) => id - (ids[i - 1] ?? 0));
-  // Number, steps of the ids, run lengths, lengths, offsets (plus one): all tiles are the one at offset 0.
+  // Number, steps of the ids, run lengths, lengths, offsets (plus one): all tiles are the one at
+  // offset 0.
   const same = (value: number): number[] => ids.map(() => value);
   const columns = [[ids.length], steps, same(1), same(tile.length), same(1)];
   const directory = gzipSync(varints(columns.flat()));

@@ -1,5 +1,6 @@
 /**
- * One vector tile (Mapbox Vector Tile 2) of a made-up town, and the two codings that an archive of tiles needs.
+ * One vector tile (Mapbox Vector Tile 2) of a made-up town, and the two codings that an archive of
+ * tiles needs.
  */
 import { zxyToTileId } from "pmtiles";
 

@@ -1,7 +1,8 @@
 /**
- * What stands between a test's client and its gateway: nothing, or what HEXDISPATCH_TEST_VIA names, so that the very same
- * tests run behind nginx and HAProxy (the shipped files) and by Node's `http` agent, which keeps its connections and
- * forgives less than fetch. The vitest projects of those names set it; `vitest.config.ts` has their files.
+ * What stands between a test's client and its gateway: nothing, or what HEXDISPATCH_TEST_VIA names,
+ * so that the very same tests run behind nginx and HAProxy (the shipped files) and by Node's `http`
+ * agent, which keeps its connections and forgives less than fetch. The vitest projects of those
+ * names set it; `vitest.config.ts` has their files.
  */
 import { Agent, request } from "node:http";
 import type { IncomingMessage } from "node:http";

@@ -1,6 +1,6 @@
 /**
- * For tests on the wire: reads HTTP answers off a byte stream, strictly. It is a reader for tests, of what our door or a proxy in front
- * of it sends; nothing in the product parses HTTP by hand.
+ * For tests on the wire: reads HTTP answers off a byte stream, strictly. It is a reader for tests,
+ * of what our door or a proxy in front of it sends; nothing in the product parses HTTP by hand.
  */
 export type WireAnswer = {
   readonly version: string;
@@ -9,7 +9,10 @@ export type WireAnswer = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 };
-/** What stands at the beginning: an answer and how many bytes it took, nothing whole yet, or no HTTP. */
+/**
+ * What stands at the beginning: an answer and how many bytes it took, nothing whole yet, or no
+ * HTTP.
+ */
 export type Read =
   | { readonly answer: WireAnswer; readonly size: number }
   | "more"
@@ -18,7 +21,10 @@ export type Read =
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LINE_END = Buffer.from("\r\n");
 
-/** `method`: of the request that is answered. `isEnd`: the other side has ended, so a body without a length is whole. */
+/**
+ * `method`: of the request that is answered. `isEnd`: the other side has ended, so a body without a
+ * length is whole.
+ */
 export function readAnswer(bytes: Buffer, method: string, isEnd: boolean): Read {
   const end = bytes.indexOf(HEAD_END);
   if (end < 0) return "more";

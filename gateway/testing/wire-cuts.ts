@@ -1,9 +1,10 @@
 /**
- * Requests whose bytes are cut in two at every place, and sent byte by byte: whatever arrives in how many segments, each has
- * one right answer. It knows only an address, so that the same requests go straight to a gateway and through the proxies
- * that stand in front of one.
+ * Requests whose bytes are cut in two at every place, and sent byte by byte: whatever arrives in
+ * how many segments, each has one right answer. It knows only an address, so that the same requests
+ * go straight to a gateway and through the proxies that stand in front of one.
  *
- * Use: `const requests = wireRequests(tokens, delivery, etag)`, then `expect(await everyCut(door, requests)).toEqual([])`.
+ * Use: `const requests = wireRequests(tokens, delivery, etag)`, then `expect(await everyCut(door,
+ * requests)).toEqual([])`.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -36,8 +37,9 @@ const ANSWER_MAX_MS = 20_000;
 export type WireTokens = { readonly customer: string; readonly courier: string };
 
 /**
- * Requests of each kind with what is right for each. `delivery`: one of the customer's, `etag`: its present one. The courier may
- * report positions. Two of them are creates: each time that one is sent a delivery is made.
+ * Requests of each kind with what is right for each. `delivery`: one of the customer's, `etag`: its
+ * present one. The courier may report positions. Two of them are creates: each time that one is
+ * sent a delivery is made.
  */
 export function wireRequests(
   { customer, courier }: WireTokens,
@@ -137,8 +139,8 @@ function upgradeRequest(token: string): WireRequest {
 }
 
 /**
- * Sends each request whole, and cut at every byte; within a token, whose bytes are all alike, at every `tokenStep`th. What was
- * wrong, in a line each; empty when all was right.
+ * Sends each request whole, and cut at every byte; within a token, whose bytes are all alike, at
+ * every `tokenStep`th. What was wrong, in a line each; empty when all was right.
  */
 export async function everyCut(
   door: Door,
@@ -205,7 +207,10 @@ async function exchange(
   return fault;
 }
 
-/** Waits for the answer, ends our side then, and for the other side's end: nothing may come after the answer. */
+/**
+ * Waits for the answer, ends our side then, and for the other side's end: nothing may come after
+ * the answer.
+ */
 function answerOf(socket: Socket, request: WireRequest): Promise<string | null> {
   let bytes = Buffer.alloc(0);
   let isEnded = false;

@@ -1,7 +1,7 @@
 /**
- * The store of webhooks with its secrets sealed: what goes in is sealed for its row, what comes out is opened. Beside it
- * the step that an exchange of the signing key needs: sealing anew whatever is not under the current key, rows of
- * before this existed among them.
+ * The store of webhooks with its secrets sealed: what goes in is sealed for its row, what comes out
+ * is opened. Beside it the step that an exchange of the signing key needs: sealing anew whatever is
+ * not under the current key, rows of before this existed among them.
  */
 import type { WebhookRow, WebhookStore } from "../../engine/store/webhooks.ts";
 import type { SecretBox } from "../secret-box.ts";
@@ -25,8 +25,9 @@ export function sealedWebhooks(store: WebhookStore, box: SecretBox): WebhookStor
 }
 
 /**
- * Seals anew what is not sealed under the current key. Resolves to the ids of those that cannot be opened any more: their
- * key was dropped too early, and they need a new secret. `store` is the one below the sealing.
+ * Seals anew what is not sealed under the current key. Resolves to the ids of those that cannot be
+ * opened any more: their key was dropped too early, and they need a new secret. `store` is the one
+ * below the sealing.
  */
 export async function resealAll(store: WebhookStore, box: SecretBox): Promise<readonly string[]> {
   const lost: string[] = [];

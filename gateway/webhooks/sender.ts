@@ -1,8 +1,9 @@
 /**
- * Webhooks on their way: events of the stream become rows, rows that are due are taken and posted, and the answer decides
- * what becomes of them. All gateways do this side by side; the rows say who has what. The stream's place is kept
- * only after the rows are written, a row ends only after its answer came: so a message may come twice and is never
- * lost, and `webhook-id` is the same each time.
+ * Webhooks on their way: events of the stream become rows, rows that are due are taken and posted,
+ * and the answer decides what becomes of them. All gateways do this side by side; the rows say who
+ * has what. The stream's place is kept only after the rows are written, a row ends only after its
+ * answer came: so a message may come twice and is never lost, and `webhook-id` is the same each
+ * time.
  */
 import type { WebhookTargets } from "../../engine/config.ts";
 import type { Clock } from "../../engine/io/clock.ts";
@@ -25,7 +26,9 @@ export const RETRY_DELAYS_S = [5, 300, 1_800, 7_200, 18_000, 25_200, 32_400] as 
 const JITTER = 0.2;
 const GONE = 410;
 
-/** The wait after `attempts` failed ones; null when there shall be no more. `chance` is from 0 to 1. */
+/**
+ * The wait after `attempts` failed ones; null when there shall be no more. `chance` is from 0 to 1.
+ */
 export function retryInMs(attempts: number, chance: number): number | null {
   const delayS = RETRY_DELAYS_S[attempts - 1];
   return delayS === undefined ? null : delayS * 1_000 * (1 - JITTER + 2 * JITTER * chance);
@@ -133,7 +136,8 @@ export class WebhookSender {
     if (webhook === null || webhook.disabled_reason !== null) return null;
     const again = retryInMs(message.attempts + 1, chance());
     if (webhook.secret === null) {
-      // Unsigned it would be worth nothing. A new secret (`rotate`) mends it, and until then it waits.
+      // Unsigned it would be worth nothing. A new secret (`rotate`) mends it, and until then it
+      // waits.
       return { sent: false, error: "its secret cannot be opened", retryInMs: again };
     }
     const secrets = [webhook.secret, ...(webhook.old_secret === null ? [] : [webhook.old_secret])];

@@ -1,7 +1,7 @@
 /**
- * Signatures of webhooks after the Standard Webhooks specification: HMAC-SHA-256 over id, timestamp and body with each
- * secret that is good at the moment, so that a receiver can change its secret without missing one. The check is
- * here as well, for receivers in TypeScript and for the tests.
+ * Signatures of webhooks after the Standard Webhooks specification: HMAC-SHA-256 over id, timestamp
+ * and body with each secret that is good at the moment, so that a receiver can change its secret
+ * without missing one. The check is here as well, for receivers in TypeScript and for the tests.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { systemRandom } from "../../engine/io/random.ts";

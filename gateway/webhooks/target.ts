@@ -1,7 +1,7 @@
 /**
- * Posting to an address that somebody else chose, without becoming their tool: https only, every address behind the name
- * must be public, the connection goes to an address that was checked and to no other, redirects are not followed,
- * the answer is cut off, and everything ends in time.
+ * Posting to an address that somebody else chose, without becoming their tool: https only, every
+ * address behind the name must be public, the connection goes to an address that was checked and to
+ * no other, redirects are not followed, the answer is cut off, and everything ends in time.
  */
 import { lookup } from "node:dns/promises";
 import type { LookupAddress } from "node:dns";

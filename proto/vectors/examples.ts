@@ -1,5 +1,6 @@
 /**
- * One example value of every row of every wire table: the source of the golden vectors beside this file.
+ * One example value of every row of every wire table: the source of the golden vectors beside this
+ * file.
  */
 import type { CellId, CourierId, DeliveryId, NodeId, PrincipalId, SessionId } from "../ids.ts";
 import type { Epoch, ShardId } from "../ids.ts";

@@ -1,13 +1,17 @@
-// The forty numbered attacks of docs/threat-model.md, what is expected of each, and which tests try it. `live`: a gateway
-// and mostly a node in processes of their own, through real sockets; `inside`: a gateway in the test's process, through
-// real sockets too; `unit`: the pure part alone. What a test does not try is said in `note` and not passed over.
+// The forty numbered attacks of docs/threat-model.md, what is expected of each, and which tests try
+// it. `live`: a gateway and mostly a node in processes of their own, through real sockets;
+// `inside`: a gateway in the test's process, through real sockets too; `unit`: the pure part alone.
+// What a test does not try is said in `note` and not passed over.
 
 export type Attack = {
   readonly number: number;
   readonly what: string;
   readonly expected: string;
   readonly how: "live" | "inside" | "unit";
-  /** Files and what the names of their tests must contain; each must match a test, and all of these must pass. */
+  /**
+   * Files and what the names of their tests must contain; each must match a test, and all of these
+   * must pass.
+   */
   readonly tests: readonly (readonly [file: string, name: string])[];
   readonly note?: string;
 };

@@ -1,9 +1,11 @@
-// `npm run attacks`: runs the tests of all numbered attacks (list.ts) against gateways and nodes that they start, and
-// prints one line for each attack: what was expected, what became of it and was seen, how late the event loops of the
-// attacked gateway and node were meanwhile. The logs of all attacked processes are searched for what has no place in them.
-// The exit code is 1 when an attack succeeded, a process exited, or an attack was not tried. With `--docs` the table also
-// goes to docs/attacks.md. With `--part 1/3` the first third of the test files runs, and adds to what is there already;
-// the last part judges, and `--part 3/3 --report` judges alone; `--part 4/4 --only FILE,FILE` runs those again.
+// `npm run attacks`: runs the tests of all numbered attacks (list.ts) against gateways and nodes
+// that they start, and prints one line for each attack: what was expected, what became of it and
+// was seen, how late the event loops of the attacked gateway and node were meanwhile. The logs of
+// all attacked processes are searched for what has no place in them. The exit code is 1 when an
+// attack succeeded, a process exited, or an attack was not tried. With `--docs` the table also goes
+// to docs/attacks.md. With `--part 1/3` the first third of the test files runs, and adds to what is
+// there already; the last part judges, and `--part 3/3 --report` judges alone; `--part 4/4 --only
+// FILE,FILE` runs those again.
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -69,7 +71,10 @@ function partOf(args: readonly string[]): readonly [number, number] {
   return match === null ? [1, 1] : [Number(match[1]), Number(match[2])];
 }
 
-/** Prints the table and what is under it; whether every attack was tried and blocked, and nobody died of it. */
+/**
+ * Prints the table and what is under it; whether every attack was tried and blocked, and nobody
+ * died of it.
+ */
 function report(root: string, folder: string, files: readonly string[], toDocs: boolean): boolean {
   // A file that was run again counts as it ended last.
   const results = files.reduce<readonly TestResult[]>((before, file) => {

@@ -1,5 +1,6 @@
-// What the attacked processes wrote down during the run (gateway/testing/attacked-process.ts), and what of it belongs into
-// the table: who was there, who ended by itself, how late the event loops were, and what the logs hold that they must not.
+// What the attacked processes wrote down during the run (gateway/testing/attacked-process.ts), and
+// what of it belongs into the table: who was there, who ended by itself, how late the event loops
+// were, and what the logs hold that they must not.
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +15,10 @@ export type Delay = { readonly p50: number; readonly p99: number; readonly max: 
 export type Leak = { readonly what: string; readonly file: string; readonly line: number };
 export type LogSearch = { readonly files: number; readonly lines: number; readonly leaks: Leak[] };
 
-/** Phones, names, addresses, notes and credentials as the suites use them, and credentials of any kind. */
+/**
+ * Phones, names, addresses, notes and credentials as the suites use them, and credentials of any
+ * kind.
+ */
 const NOT_IN_LOGS: readonly (readonly [what: string, pattern: RegExp])[] = [
   ["a phone", /\+1-\d{3}-|\+1\d{10}/],
   ["a token", /eyJ[\w-]{8,}\.eyJ/],

@@ -1,4 +1,5 @@
-// From the results of tests to the table of attacks. Pure: an attack is blocked when each of its tests is there and passed.
+// From the results of tests to the table of attacks. Pure: an attack is blocked when each of its
+// tests is there and passed.
 
 import type { AttackRecord } from "../../gateway/testing/attacked-process.ts";
 import type { Attack } from "./list.ts";
@@ -81,7 +82,9 @@ export function tableOf(verdicts: readonly Verdict[]): string {
   return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
-/** Under the table: who was attacked, who ended of it, how late the loops were over the whole run. */
+/**
+ * Under the table: who was attacked, who ended of it, how late the loops were over the whole run.
+ */
 export function summaryOf(verdicts: readonly Verdict[], records: readonly AttackRecord[]): string {
   const processes = records.filter(({ type }) => type === "process").length;
   const exits = records.filter(({ type }) => type === "exit").length;

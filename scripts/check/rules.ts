@@ -1,6 +1,7 @@
 /**
- * The promises D1, D2, D3 and D5 as checks over what is durable: rows of deliveries and couriers, numbered
- * events, and (after a replay) what the server acknowledged. Pure: `load.ts` reads, this judges.
+ * The promises D1, D2, D3 and D5 as checks over what is durable: rows of deliveries and couriers,
+ * numbered events, and (after a replay) what the server acknowledged. Pure: `load.ts` reads, this
+ * judges.
  */
 import { EVENT_TYPES, NEXT_STATUSES, STATUSES, isTerminal } from "../../proto/status.ts";
 import type { EventType, Status } from "../../proto/status.ts";

@@ -1,7 +1,7 @@
 // A whole hexdispatch of many processes on one machine: three nats-servers, Postgres, nodes,
 // gateways, a shared door before the gateways, and between all of them links that can be made bad.
-// `npm run cluster` gives it to people to play with, `npm run faults` to a plan. It owns the order of
-// start and end; every process is a `Member`, every link a proxy of ../faults/proxy.ts.
+// `npm run cluster` gives it to people to play with, `npm run faults` to a plan. It owns the order
+// of start and end; every process is a `Member`, every link a proxy of ../faults/proxy.ts.
 
 import { join } from "node:path";
 import { migrate } from "../../engine/store/migrate.ts";
@@ -32,7 +32,10 @@ export interface ClusterOptions {
   readonly gateways: number;
   /** More settings of nodes and gateways, e.g. the number of shards. */
   readonly settings: Readonly<Record<string, string>>;
-  /** Where the nats-servers ask who comes: what they know, and the files with the seeds of two users. */
+  /**
+   * Where the nats-servers ask who comes: what they know, and the files with the seeds of two
+   * users.
+   */
   readonly natsAuth?: NatsAuth;
   readonly onSpawn: (record: ProcessRecord) => void;
   readonly say: (line: string) => void;

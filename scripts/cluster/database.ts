@@ -1,6 +1,7 @@
 // The Postgres of a cluster as a process that can be killed and started again; with a synchronous
-// standby where that is asked for. The packaged Postgres has no pg_basebackup, so the standby begins
-// as a copy of the primary's folder, made while the primary is down: as good, for an empty database.
+// standby where that is asked for. The packaged Postgres has no pg_basebackup, so the standby
+// begins as a copy of the primary's folder, made while the primary is down: as good, for an empty
+// database.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";

@@ -89,7 +89,8 @@ export async function launchProcess(
   const child = startServer({
     ...host.launch(process.execPath, [...NODE_FLAGS, script]),
     logFile,
-    // Shorter than in production: whoever plays or measures here has no balancer that looks every few seconds.
+    // Shorter than in production: whoever plays or measures here has no balancer that looks every
+    // few seconds.
     env: { HEXDISPATCH_DRAIN_MS: "200", ...process.env, ...env },
   });
   let failed: string | null = null;

@@ -76,7 +76,9 @@ export class Member {
     return this.#ended;
   }
 
-  /** Resolves when it answers; rejects when it does not come up. Nothing happens when it is there. */
+  /**
+   * Resolves when it answers; rejects when it does not come up. Nothing happens when it is there.
+   */
   start(): Promise<void> {
     if (this.#running !== null) return Promise.resolve();
     this.#starting ??= this.#start().finally(() => (this.#starting = null));

@@ -112,7 +112,10 @@ export function subjectsPage(source: string): string {
   );
 }
 
-/** Who may do what: one table for each action, a row for each relation that is not refused throughout. */
+/**
+ * Who may do what: one table for each action, a row for each relation that is not refused
+ * throughout.
+ */
 export function authorizationPage(source: string): string {
   const sections = Object.entries(EXPECTED).flatMap(([action, relations]) => [
     `## ${action}`,

@@ -1,6 +1,7 @@
-// Reads what a source file says about itself: its opening comment and the comments on its constants.
-// A comment after an empty line opens a section; one directly after another constant belongs to
-// the constant that follows. It reads text, not syntax, and only the one form that proto/ uses.
+// Reads what a source file says about itself: its opening comment and the comments on its
+// constants. A comment after an empty line opens a section; one directly after another constant
+// belongs to the constant that follows. It reads text, not syntax, and only the one form that
+// proto/ uses.
 
 const COMMENT = /^\s*\/\*\*\s?(.*?)\s*\*\/$/;
 const CONSTANT = /^export const ([A-Z][A-Z0-9_]*) = ([^;{]+);$/;

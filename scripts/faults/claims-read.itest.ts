@@ -1,4 +1,7 @@
-/** The standing check over a real Postgres: a run that is sound, and each loss done to its rows by hand. */
+/**
+ * The standing check over a real Postgres: a run that is sound, and each loss done to its rows by
+ * hand.
+ */
 import type postgres from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { createOf, fixtures } from "../../engine/store/contract/world.ts";

@@ -1,5 +1,5 @@
-// Reads what `claims.ts` compares, straight from Postgres, and waits a while for what is on its way there: a
-// create that was answered 202 lies in the intake until the database takes it.
+// Reads what `claims.ts` compares, straight from Postgres, and waits a while for what is on its way
+// there: a create that was answered 202 lies in the intake until the database takes it.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectOnce } from "../services/postgres.ts";
@@ -24,8 +24,8 @@ export type ClaimSources = {
 };
 
 /**
- * Compares the claims among the requests from `from` on, again and again until all is as it was answered or the
- * deadline. Rejects when Postgres does not answer by then.
+ * Compares the claims among the requests from `from` on, again and again until all is as it was
+ * answered or the deadline. Rejects when Postgres does not answer by then.
  */
 export async function checkClaims(
   { postgresUrl, wasReplaced, deadlineMs = SETTLED_DEADLINE_MS }: ClaimSources,

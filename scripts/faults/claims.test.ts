@@ -1,4 +1,7 @@
-/** The standing check must see each loss that is planted; every test breaks one row of a run that is sound. */
+/**
+ * The standing check must see each loss that is planted; every test breaks one row of a run that is
+ * sound.
+ */
 import { describe, expect, it } from "vitest";
 import { claimsIn, compareClaims } from "./claims.ts";
 import type { Mismatch, Rows, Stored } from "./claims.ts";

@@ -1,7 +1,7 @@
-// What clients were told, held against what is stored: every create, accept, status, cancel and decline
-// that was answered yes must be in its row as it was answered, once, and for whoever asked. Pure:
-// `claims-read.ts` reads the rows. Run after every fault, so that a loss is put down to its fault, and over
-// all of the run at its end.
+// What clients were told, held against what is stored: every create, accept, status, cancel and
+// decline that was answered yes must be in its row as it was answered, once, and for whoever asked.
+// Pure: `claims-read.ts` reads the rows. Run after every fault, so that a loss is put down to its
+// fault, and over all of the run at its end.
 
 import type { Request } from "./history.ts";
 
@@ -51,8 +51,9 @@ export const claimsIn = (requests: readonly Request[]): (Request & { delivery: s
   });
 
 /**
- * All that is not as it was answered. `all`: every request of the run so far, whatever its answer, by which
- * rows that nobody asked for are found. `wasReplaced`: whether an event said that its courier was replaced.
+ * All that is not as it was answered. `all`: every request of the run so far, whatever its answer,
+ * by which rows that nobody asked for are found. `wasReplaced`: whether an event said that its
+ * courier was replaced.
  */
 export function compareClaims(
   claims: readonly (Request & { delivery: string })[],

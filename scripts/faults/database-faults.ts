@@ -1,6 +1,6 @@
-// What a database administrator, a failover or a full machine does to Postgres while everybody works: each
-// takes a few seconds and is undone. The processes log in under a role of their own, so that it can be
-// refused, limited or left without its grants; who looks on is somebody else.
+// What a database administrator, a failover or a full machine does to Postgres while everybody
+// works: each takes a few seconds and is undone. The processes log in under a role of their own, so
+// that it can be refused, limited or left without its grants; who looks on is somebody else.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
@@ -65,7 +65,9 @@ const refusedLogins = (password: string): DatabaseFault => ({
     }),
 });
 
-/** In turn: all are read-only for a while; or new sessions are, and stay so when the fault is over. */
+/**
+ * In turn: all are read-only for a while; or new sessions are, and stay so when the fault is over.
+ */
 const readOnly = (turn: number): DatabaseFault =>
   turn % 2 === 0
     ? {

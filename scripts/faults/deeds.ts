@@ -118,7 +118,10 @@ function onNats(
   return { victim, shards: null, run: () => run(servers) };
 }
 
-/** A nats-server whose disk was full goes on refusing what has room again, until whoever watches it restarts it. */
+/**
+ * A nats-server whose disk was full goes on refusing what has room again, until whoever watches it
+ * restarts it.
+ */
 async function fullAndRestarted(stage: Stage, servers: readonly Member[]): Promise<void> {
   await full(servers.map(({ name }) => stage.disk(name)));
   for (const server of servers) await restarted(server, "SIGTERM");

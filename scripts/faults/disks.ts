@@ -1,6 +1,6 @@
-// Disks that can be full: small file systems in memory, mounted where a server keeps its data, with one
-// file in each that takes all the room when it is told to. Needs root; without it there are none. What a
-// killed suite left mounted is unmounted by the next.
+// Disks that can be full: small file systems in memory, mounted where a server keeps its data, with
+// one file in each that takes all the room when it is told to. Needs root; without it there are
+// none. What a killed suite left mounted is unmounted by the next.
 
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";

@@ -1,6 +1,6 @@
-// Somebody outside who follows all events, as a partner or our own webhooks do: by a durable consumer,
-// through the client that the gateways use, over a connection that must come back by itself. It says
-// how late each event was told and whether those of a delivery came in their order.
+// Somebody outside who follows all events, as a partner or our own webhooks do: by a durable
+// consumer, through the client that the gateways use, over a connection that must come back by
+// itself. It says how late each event was told and whether those of a delivery came in their order.
 
 import type { EventFacts } from "../check/rules.ts";
 import { systemClock } from "../../engine/io/clock.ts";
@@ -13,7 +13,9 @@ import type { DeliveryEvent } from "../../proto/events.ts";
 /** What comes too early for its delivery is asked for again after this, as partners do. */
 const AGAIN_MS = 100;
 
-/** The events of each delivery in their order, whatever is given how often. Pure but for its memory. */
+/**
+ * The events of each delivery in their order, whatever is given how often. Pure but for its memory.
+ */
 export class EventOrder {
   readonly #last = new Map<string, number>();
   /** All that was told, in its order. */

@@ -101,7 +101,10 @@ function outcomeOf(error: unknown): Outcome {
   return { is: isUnknown ? "unknown" : "refused", code };
 }
 
-/** Does what prepares a run, again where it is refused for the moment: a machine may be slow to get going. */
+/**
+ * Does what prepares a run, again where it is refused for the moment: a machine may be slow to get
+ * going.
+ */
 export function patiently<T>(attempt: () => Promise<T>): Promise<T> {
   const deadlineMs = COMMAND_DEADLINE_MS;
   return untilAnswered(attempt, { clock: systemClock, random: Math.random, deadlineMs });

@@ -119,7 +119,10 @@ function withTold(
   return all;
 }
 
-/** Deliveries of which the follower has not heard all that is in the stream, after a while to catch up. */
+/**
+ * Deliveries of which the follower has not heard all that is in the stream, after a while to catch
+ * up.
+ */
 async function untold(order: EventOrder, { events }: Facts): Promise<readonly string[]> {
   const numbers = new Map(
     [...events].map(([delivery, all]) => [delivery, all.at(-1)?.number ?? 0]),

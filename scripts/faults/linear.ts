@@ -1,7 +1,7 @@
 // Whether a history of overlapping requests can be put into one order in which each has its effect
 // at one moment between being sent and being answered, and every answer is right: linearizability,
-// by the search of Wing and Gong (1993) with the memory of states seen of Lowe (2017). Knows nothing
-// about deliveries; the model is the caller's.
+// by the search of Wing and Gong (1993) with the memory of states seen of Lowe (2017). Knows
+// nothing about deliveries; the model is the caller's.
 
 export type Operation<Input> = {
   readonly input: Input;
@@ -12,7 +12,10 @@ export type Operation<Input> = {
 
 export type Model<State, Input> = {
   readonly initial: State;
-  /** The state behind the operation, the very same where it changes nothing; null: no such answer in this state. */
+  /**
+   * The state behind the operation, the very same where it changes nothing; null: no such answer in
+   * this state.
+   */
   readonly step: (state: State, input: Input) => State | null;
   /** The same text for the same state. */
   readonly key: (state: State) => string;

@@ -40,7 +40,9 @@ export class Load {
     this.#fleet = new FleetOfBots((id, given) => new RecordedCourier(id, given, history));
   }
 
-  /** Resolves to the world's name once couriers are connected and deliveries are being asked for. */
+  /**
+   * Resolves to the world's name once couriers are connected and deliveries are being asked for.
+   */
   async start(): Promise<string> {
     const { seed, couriers, ordersPerDay, flat, startS, compression, data } = this.#options;
     const world =

@@ -1,6 +1,6 @@
-// `npm run faults`: brings up a cluster of its own, puts load on it, breaks it by plan, and says what
-// the faults cost and whether a promise was broken. Exit code 0: none was; 1: one was; 2: it could
-// not run. Ctrl-C ends the faults early, judges what was done, and leaves nothing behind.
+// `npm run faults`: brings up a cluster of its own, puts load on it, breaks it by plan, and says
+// what the faults cost and whether a promise was broken. Exit code 0: none was; 1: one was; 2: it
+// could not run. Ctrl-C ends the faults early, judges what was done, and leaves nothing behind.
 
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -201,7 +201,9 @@ function progress(say: (line: string) => void): (text: string) => void {
   };
 }
 
-/** The report as JSON, in the file that was asked for. `judgement` is null while faults are done. */
+/**
+ * The report as JSON, in the file that was asked for. `judgement` is null while faults are done.
+ */
 function writeReport(
   options: FaultOptions,
   figures: {

@@ -1,7 +1,7 @@
 // "Hosts" on one machine: a network namespace for each, joined by a bridge, so that a cable can be
 // pulled. Names carry this process's id, so that two suites do not meet and what a killed one left
-// behind is told from what is in use; everything is removed when the process exits, and leftovers at
-// the next start. Needs root and the `ip` program; without them there is one host and no cable.
+// behind is told from what is in use; everything is removed when the process exits, and leftovers
+// at the next start. Needs root and the `ip` program; without them there is one host and no cable.
 
 import { execFileSync } from "node:child_process";
 import type { Host } from "../cluster/host.ts";

@@ -1,5 +1,5 @@
-// What happens to NATS servers beside being killed: their store is gone, their disk full, and our user is
-// not among those whom they know for a while.
+// What happens to NATS servers beside being killed: their store is gone, their disk full, and our
+// user is not among those whom they know for a while.
 
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,9 @@ import type { Disk } from "./disks.ts";
 const REFUSED_MS = 5_000;
 const FULL_MS = 6_000;
 
-/** Keys of our processes and of whoever looks on, with the line by which servers know the former. */
+/**
+ * Keys of our processes and of whoever looks on, with the line by which servers know the former.
+ */
 export function makeNatsAuth(folder: string): NatsAuth & { readonly processLine: string } {
   const [own, onlooker] = [newUserKey(), newUserKey()];
   const files = {

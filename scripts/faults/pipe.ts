@@ -1,5 +1,5 @@
-// One direction of a proxied connection: bytes wait in a queue until they are due. An end or a break
-// of the source waits in the same queue, because on a held link nobody learns of it either.
+// One direction of a proxied connection: bytes wait in a queue until they are due. An end or a
+// break of the source waits in the same queue, because on a held link nobody learns of it either.
 
 import type { Socket } from "node:net";
 

@@ -181,7 +181,8 @@ export class Prober {
   }
 
   /**
-   * Waits until none of the probes is without its offer, or the deadline. Resolves to those whose create was acknowledged and who were never offered to anybody.
+   * Waits until none of the probes is without its offer, or the deadline. Resolves to those whose
+   * create was acknowledged and who were never offered to anybody.
    */
   async lost(probes: readonly Probe[], deadlineMs: number): Promise<Probe[]> {
     const waiting = (): Probe[] =>

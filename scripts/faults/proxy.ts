@@ -2,8 +2,8 @@
 // between our processes and their servers because shaping traffic in the kernel is not allowed
 // everywhere. One `Link` is one listening port; what is set on it holds for all its connections, or
 // for one of them. Loss is what TCP makes of it: the bytes come a retransmission later, in order. A
-// cut link is silent, as a pulled cable is: nobody gets a reset, and what was under way arrives when
-// it heals.
+// cut link is silent, as a pulled cable is: nobody gets a reset, and what was under way arrives
+// when it heals.
 
 import { createServer, connect } from "node:net";
 import type { Server, Socket } from "node:net";

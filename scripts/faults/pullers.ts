@@ -1,7 +1,7 @@
-// Couriers without a socket: they look for work with GET /v1/deliveries/available, accept by REST and
-// report by REST, all day long. It is what is left of dispatch while all of NATS is away, and must
-// work then. Each stands where no other courier is, with a customer beside him whose deliveries only
-// he takes; every request goes into the history.
+// Couriers without a socket: they look for work with GET /v1/deliveries/available, accept by REST
+// and report by REST, all day long. It is what is left of dispatch while all of NATS is away, and
+// must work then. Each stands where no other courier is, with a customer beside him whose
+// deliveries only he takes; every request goes into the history.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { DispatchError } from "../../proto/errors.ts";

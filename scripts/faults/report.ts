@@ -23,7 +23,10 @@ export interface Row {
   /** Of all requests of all rounds. */
   readonly requestP50Ms: number | null;
   readonly requestP99Ms: number | null;
-  /** The creates and accepts that took longest until their answer, of all rounds, and those without any. */
+  /**
+   * The creates and accepts that took longest until their answer, of all rounds, and those without
+   * any.
+   */
   readonly slowestCreateMs: number;
   readonly slowestAcceptMs: number;
   readonly unanswered: number;

@@ -1,6 +1,6 @@
-// Couriers under way who are followed: each carries one delivery all day, moves a little every second,
-// and a customer watches over a socket. What is measured is the longest time in which a follower saw
-// no new position.
+// Couriers under way who are followed: each carries one delivery all day, moves a little every
+// second, and a customer watches over a socket. What is measured is the longest time in which a
+// follower saw no new position.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CourierClient } from "../../sdk/courier-client.ts";
@@ -110,7 +110,10 @@ async function follow(tracking: Tracking, seenAt: number[]): Promise<void> {
   }
 }
 
-/** Of moments in order: the longest stretch between two that touches the span, open at its end. Pure. */
+/**
+ * Of moments in order: the longest stretch between two that touches the span, open at its end.
+ * Pure.
+ */
 export function longestGap(moments: readonly number[], from: number, to: number): number {
   let longest = 0;
   let before = moments.findLast((at) => at <= from) ?? from;

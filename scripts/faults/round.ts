@@ -1,6 +1,6 @@
-// One fault from order to order: what is about to be hit is chosen, the fault done under load, probes
-// sent to every shard that it touches until each is served again, everything healed, and the figures
-// written down. The next fault begins on a cluster that is whole.
+// One fault from order to order: what is about to be hit is chosen, the fault done under load,
+// probes sent to every shard that it touches until each is served again, everything healed, and the
+// figures written down. The next fault begins on a cluster that is whole.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
@@ -54,13 +54,18 @@ export interface Round {
   readonly shards: number;
   /** Until the last of them was served again, ms; null when one was not within the deadline. */
   readonly servedMs: number | null;
-  /** Until a create for each of them, sent after the fault, was acknowledged, ms; null when one was not. */
+  /**
+   * Until a create for each of them, sent after the fault, was acknowledged, ms; null when one was
+   * not.
+   */
   readonly answeredMs: number | null;
   /** From the create to the offer of the slowest probe meanwhile, ms. */
   readonly slowestProbeMs: number;
   /** Attempts that were refused or failed, of the replay's clients and the probes. */
   readonly refused: number;
-  /** Requests that took longer than `SLOW_MS`, and how long each took until its final answer, ms. */
+  /**
+   * Requests that took longer than `SLOW_MS`, and how long each took until its final answer, ms.
+   */
   readonly slow: number;
   readonly requests: number;
   readonly requestMs: readonly number[];
@@ -74,7 +79,9 @@ export interface Round {
   readonly eventsToldMs: number;
   /** The longest time without a new position for a follower, ms; a second is the usual. */
   readonly positionsGapMs: number;
-  /** Answers that were held against their rows after the fault, and what was not as it was answered. */
+  /**
+   * Answers that were held against their rows after the fault, and what was not as it was answered.
+   */
   readonly claims: number;
   readonly mismatches: readonly Mismatch[];
   /** What did not come back, or ended without being asked to. */
@@ -260,7 +267,10 @@ function lastFirst(
   return Number.isFinite(last) ? last - since : null;
 }
 
-/** What clients asked for with this verb, and whether they were answered: a refusal that is right is an answer. */
+/**
+ * What clients asked for with this verb, and whether they were answered: a refusal that is right is
+ * an answer.
+ */
 export function answersTo(requests: readonly Request[], verb: Request["verb"]): Answers {
   const mine = requests.filter((request) => request.verb === verb && request.endedAt !== null);
   const isAnswered = ({ outcome }: Request): boolean => outcome.is !== "unknown";

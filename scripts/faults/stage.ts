@@ -35,7 +35,10 @@ import { WIDE_AREA } from "./places.ts";
 
 const PREFIX = "hd";
 const SETTLE_DEADLINE_MS = 60_000;
-/** A node that comes back takes its shards over meanwhile; without that the next fault starts anyway. */
+/**
+ * A node that comes back takes its shards over meanwhile; without that the next fault starts
+ * anyway.
+ */
 const BALANCE_DEADLINE_MS = 10_000;
 const POLL_MS = 100;
 /** As long as the usual supervisors wait. */

@@ -1,8 +1,8 @@
-// `npm run mutants`: what would nobody notice? Two ways to ask. With files, or with the lines changed
-// since a base, a mutation tester (StrykerJS) changes the code in many small ways and runs the unit
-// tests that touch it. With --planted, the bugs of `planted.ts` are put into a copy of the tree one at
-// a time, and the test that is named for each must go red. Exit code 0: everything was noticed that
-// was asked for; 1: something was not; 2: it could not run.
+// `npm run mutants`: what would nobody notice? Two ways to ask. With files, or with the lines
+// changed since a base, a mutation tester (StrykerJS) changes the code in many small ways and runs
+// the unit tests that touch it. With --planted, the bugs of `planted.ts` are put into a copy of the
+// tree one at a time, and the test that is named for each must go red. Exit code 0: everything was
+// noticed that was asked for; 1: something was not; 2: it could not run.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
-// What a planted bug is: a replacement in one file, small enough to be a slip of the hand, and the test
-// that goes red with it.
+// What a planted bug is: a replacement in one file, small enough to be a slip of the hand, and the
+// test that goes red with it.
 
 export type Kind = "many rows" | "two of something" | "times" | "estimates" | "outages";
 export type NamedTest = {

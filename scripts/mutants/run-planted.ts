@@ -1,6 +1,6 @@
-// Plants the bugs of `planted.ts` in a copy of the tree, one at a time, and runs the test that is named
-// for each. A bug counts as found when that very test ran and failed; a file that cannot be loaded has
-// found nothing. First all named tests must be green without any bug.
+// Plants the bugs of `planted.ts` in a copy of the tree, one at a time, and runs the test that is
+// named for each. A bug counts as found when that very test ran and failed; a file that cannot be
+// loaded has found nothing. First all named tests must be green without any bug.
 
 import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -123,7 +123,9 @@ async function runTests(
   };
 }
 
-/** Whether it ended by itself in time. It leads a process group, so that its workers end with it. */
+/**
+ * Whether it ended by itself in time. It leads a process group, so that its workers end with it.
+ */
 function ends(cwd: string, command: string, args: readonly string[]): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, stdio: "ignore", detached: true });

@@ -1,7 +1,7 @@
 /**
- * What the processes hold while a replay runs, beside what they have to hold: every few seconds their memory and the
- * number of open deliveries, and a figure a minute for the report. Memory that grows with open deliveries is work that
- * waits; memory that grows without them is a leak.
+ * What the processes hold while a replay runs, beside what they have to hold: every few seconds
+ * their memory and the number of open deliveries, and a figure a minute for the report. Memory that
+ * grows with open deliveries is work that waits; memory that grows without them is a leak.
  */
 import { scrape } from "./system.ts";
 import type { System } from "./system.ts";

@@ -76,7 +76,10 @@ export function reportText(run: Run, figures: Figures, check: CheckReport | null
   return lines.join("\n");
 }
 
-/** Where couriers were short, the times say more of the fleet than of the system: that must be read with them. */
+/**
+ * Where couriers were short, the times say more of the fleet than of the system: that must be read
+ * with them.
+ */
 function shortage(f: Figures): string[] {
   if (f.created === 0 || f.matched >= f.created * 0.9) return [];
   const text =

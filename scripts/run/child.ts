@@ -1,7 +1,7 @@
 // One process of ours (a node or a gateway) kept alive: started, watched, started again with a
-// growing pause when it dies, and ended in order. One that dies before it was ever ready is tried a few
-// times, each with its reason and last lines, because servers and ports come free; then the start
-// fails. Wrong settings stay wrong: exit code 2 is final at once.
+// growing pause when it dies, and ended in order. One that dies before it was ever ready is tried a
+// few times, each with its reason and last lines, because servers and ports come free; then the
+// start fails. Wrong settings stay wrong: exit code 2 is final at once.
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -134,7 +134,10 @@ export class Child {
     this.#timer = setTimeout(() => this.#start(), this.#pauseMs);
   }
 
-  /** Whether a death before the first readiness is worth another attempt, and what is to be said of it. */
+  /**
+   * Whether a death before the first readiness is worth another attempt, and what is to be said of
+   * it.
+   */
   #judge(child: ChildProcess): { readonly lines: string; readonly mayTryAgain: boolean } {
     if (this.#wasReady) return { lines: "", mayTryAgain: true };
     this.#deaths += 1;
@@ -156,7 +159,8 @@ export class Child {
     const child = this.#process;
     const pid = child?.pid;
     const killed = pid === undefined ? false : await endProcess(pid, "SIGTERM", deadlineMs);
-    // Its last words may still be in the pipes; a grandchild that holds them open is not waited for.
+    // Its last words may still be in the pipes; a grandchild that holds them open is not waited
+    // for.
     if (child?.stdout?.readableEnded === false) {
       await Promise.race([once(child, "close"), sleep(PIPES_DEADLINE_MS)]);
     }

@@ -1,5 +1,5 @@
-// Failures in words. What a person can mend (a full disk, a folder without permission, a server that does
-// not answer) is one line; what is our own fault keeps its stack.
+// Failures in words. What a person can mend (a full disk, a folder without permission, a server
+// that does not answer) is one line; what is our own fault keeps its stack.
 
 import { ConfigError } from "../../engine/config.ts";
 import { SetupError } from "../services/process.ts";

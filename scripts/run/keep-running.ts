@@ -19,8 +19,8 @@ export function nextPauseMs(previousMs: number, upMs: number): number {
 const FIRST_ATTEMPTS_MAX = 3;
 
 /**
- * Makes the first start of a server, again with a growing pause when it fails. Each failure is said; the last one is
- * thrown. Ends at once when `isStopping` says so.
+ * Makes the first start of a server, again with a growing pause when it fails. Each failure is
+ * said; the last one is thrown. Ends at once when `isStopping` says so.
  */
 export async function firstStart<S>(
   name: string,
@@ -48,8 +48,8 @@ interface Server {
 }
 
 /**
- * Starts a server by `first` and keeps it up by `start`. `server` is the first one; its address stays good for those
- * that follow. Throws what `first` throws.
+ * Starts a server by `first` and keeps it up by `start`. `server` is the first one; its address
+ * stays good for those that follow. Throws what `first` throws.
  */
 export async function keepRunning<S extends Server>(
   name: string,

@@ -1,6 +1,7 @@
-// What a killed start left running: found by its notes, and, where those are damaged or gone, by the
-// command lines that only processes of this folder have. Nothing else is ever ended: two checkouts,
-// two users and a process that got a recorded id later are told apart by folder, owner and start time.
+// What a killed start left running: found by its notes, and, where those are damaged or gone, by
+// the command lines that only processes of this folder have. Nothing else is ever ended: two
+// checkouts, two users and a process that got a recorded id later are told apart by folder, owner
+// and start time.
 
 import { basename, join } from "node:path";
 import { pathHash, reachablePath } from "../services/postgres-binary.ts";
@@ -68,8 +69,9 @@ function unrecorded(
 }
 
 /**
- * Ends what an earlier start of this folder left running, and names it. Throws a SetupError when its supervisor still
- * lives (its lock was removed or damaged), or when it belongs to another user. Call it with the lock.
+ * Ends what an earlier start of this folder left running, and names it. Throws a SetupError when
+ * its supervisor still lives (its lock was removed or damaged), or when it belongs to another user.
+ * Call it with the lock.
  */
 export async function endWhatIsLeft(
   root: string,

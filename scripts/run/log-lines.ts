@@ -52,7 +52,10 @@ export function rotate(file: string): void {
   if (existsSync(file)) renameSync(file, `${file}.1`);
 }
 
-/** As rotate, where what stands in the way (no permission, a full disk) costs old lines and not the start. */
+/**
+ * As rotate, where what stands in the way (no permission, a full disk) costs old lines and not the
+ * start.
+ */
 function rotateIfPossible(file: string): void {
   try {
     rotate(file);

@@ -1,5 +1,6 @@
 // A real nats-server that stops writing: a limit on the size of its files fails a write as a full
-// disk does, and the server stays switched off when the limit is lifted, as it does after a full disk.
+// disk does, and the server stays switched off when the limit is lifted, as it does after a full
+// disk.
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";

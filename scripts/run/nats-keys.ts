@@ -32,8 +32,9 @@ export function publicKeyOf(file: string): string {
 }
 
 /**
- * The file with our own seed, made at its first use. A damaged one is made anew: it lets in our own processes alone, and
- * the accounts are written with the key that it has. Throws a SetupError when it cannot be read.
+ * The file with our own seed, made at its first use. A damaged one is made anew: it lets in our own
+ * processes alone, and the accounts are written with the key that it has. Throws a SetupError when
+ * it cannot be read.
  */
 export function ownSeedFile(folder: string): string {
   const file = join(folder, "nats-seed");
@@ -72,8 +73,9 @@ export function writeAccounts(file: string, text: string): void {
 }
 
 /**
- * Makes sure that the accounts let in our own key. A file without it would let in nobody, and an empty one everybody: it
- * is made anew by `render`, without partners, whom `npm run partner -- sync` brings back.
+ * Makes sure that the accounts let in our own key. A file without it would let in nobody, and an
+ * empty one everybody: it is made anew by `render`, without partners, whom `npm run partner --
+ * sync` brings back.
  */
 export function ensureAccounts(file: string, ownKey: string, render: () => string): void {
   const isWhole = (text: string): string | null =>

@@ -1,7 +1,8 @@
 /**
- * With which flags of Node every process of ours runs, here and in `deploy/entrypoint.sh`. The young generation is larger
- * than usual: at hundreds of deliveries a second most garbage lives for milliseconds, and with the usual 16 MB a part of it
- * is copied into the old generation and collected there at many times the price.
+ * With which flags of Node every process of ours runs, here and in `deploy/entrypoint.sh`. The
+ * young generation is larger than usual: at hundreds of deliveries a second most garbage lives for
+ * milliseconds, and with the usual 16 MB a part of it is copied into the old generation and
+ * collected there at many times the price.
  */
 export const NODE_FLAGS: readonly string[] = ["--enable-source-maps", "--max-semi-space-size=32"];
 

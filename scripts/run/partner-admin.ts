@@ -1,6 +1,6 @@
-// What `npm run partner` does: partners in Postgres, their consumers, and the file with the accounts
-// of the NATS server, which is always written anew from Postgres. The private part of a key is handed
-// to the caller and forgotten.
+// What `npm run partner` does: partners in Postgres, their consumers, and the file with the
+// accounts of the NATS server, which is always written anew from Postgres. The private part of a
+// key is handed to the caller and forgotten.
 
 import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -97,8 +97,8 @@ export class PartnerAdmin {
   }
 
   /**
-   * Reloads until the partner comes in and reaches its consumer's subject: a server takes what a new account imports
-   * only at the second time, and does not say when it is done.
+   * Reloads until the partner comes in and reaches its consumer's subject: a server takes what a
+   * new account imports only at the second time, and does not say when it is done.
    */
   async #settle(name: string, seed: string): Promise<void> {
     const { reload, natsUrl, prefix } = this.#options;

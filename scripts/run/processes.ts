@@ -69,7 +69,10 @@ export function startProcesses(options: ProcessesOptions): Processes {
 const scriptOf = (root: string, role: "node" | "gateway"): string =>
   join(root, "dist", role === "node" ? "engine/node.js" : "gateway/main.js");
 
-/** Nobody balances in front of a local start, so it does not wait for balancers unless it is told to. */
+/**
+ * Nobody balances in front of a local start, so it does not wait for balancers unless it is told
+ * to.
+ */
 const DRAIN_VARIABLE = "HEXDISPATCH_DRAIN_MS";
 const drainMs = (): number => Number(process.env[DRAIN_VARIABLE] || 0) || 0;
 
@@ -126,7 +129,10 @@ async function untilReady(
   child.markReady();
 }
 
-/** A port that somebody took meanwhile is the whole reason, in one line; else the last lines have to say it. */
+/**
+ * A port that somebody took meanwhile is the whole reason, in one line; else the last lines have to
+ * say it.
+ */
 async function failure(
   name: string,
   child: Child,

@@ -29,7 +29,9 @@ export interface Service {
   /** For people: whose server it is and where its data lies. */
   readonly note: string;
   readonly stop: () => Promise<boolean>;
-  /** NATS only: the file with the key of our own processes; absent where the environment's holds. */
+  /**
+   * NATS only: the file with the key of our own processes; absent where the environment's holds.
+   */
   readonly credentials?: string;
 }
 
@@ -70,7 +72,8 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
     void watchNatsHealth({ monitorUrl, folder, exited, say: options.say, restart });
     return started;
   };
-  // The port anew at each attempt: somebody may have taken it between the look and the server's start.
+  // The port anew at each attempt: somebody may have taken it between the look and the server's
+  // start.
   const onSomePort = async (): Promise<NatsServer> => {
     port = await choosePort(options.stateFolder, "nats", NATS_PORT);
     return start();
@@ -82,8 +85,8 @@ export async function bringUpNats(options: ServicesOptions): Promise<Service> {
 }
 
 /**
- * The server lets nobody in without a key: us, and the partners that `npm run partner` adds to the file. The file is
- * kept over starts.
+ * The server lets nobody in without a key: us, and the partners that `npm run partner` adds to the
+ * file. The file is kept over starts.
  */
 function accountsIncluded(stateFolder: string, seedFile: string): string {
   const prefix = process.env["HEXDISPATCH_NATS_PREFIX"] || "hd";

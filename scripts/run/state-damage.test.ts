@@ -1,5 +1,6 @@
-// Every file of the state folder in every state that a power loss, a full disk or a slip of the hand leaves
-// it in: made anew where nothing hangs on it, else one line that names it; never a stack, never a hang.
+// Every file of the state folder in every state that a power loss, a full disk or a slip of the
+// hand leaves it in: made anew where nothing hangs on it, else one line that names it; never a
+// stack, never a hang.
 
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { truncateSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 // Small files that must be whole or absent after a crash or a power loss. A new content is written
-// beside the old one, synced, and takes its name in one step; the folder is synced as well, because a
-// name that is only in memory is lost with the power. Reading says what is wrong with a file in place
-// of throwing whatever a parser throws.
+// beside the old one, synced, and takes its name in one step; the folder is synced as well, because
+// a name that is only in memory is lost with the power. Reading says what is wrong with a file in
+// place of throwing whatever a parser throws.
 
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { renameSync, rmSync, statSync, writeSync } from "node:fs";
@@ -14,8 +14,9 @@ const besideOf = (file: string): string => `${file}.${process.pid}.half`;
 export const HALF_FILE = /\.\d+\.half$/;
 
 /**
- * Gives `file` this content, in one step. A folder that lies in its place is moved aside, not removed. Throws the
- * system's own error when the disk is full or the place cannot be written to; the old content stays then.
+ * Gives `file` this content, in one step. A folder that lies in its place is moved aside, not
+ * removed. Throws the system's own error when the disk is full or the place cannot be written to;
+ * the old content stays then.
  */
 export function writeWhole(file: string, text: string, mode = 0o644): void {
   const half = writeBeside(file, text, mode);
@@ -62,7 +63,9 @@ function writeBeside(file: string, text: string, mode: number): string {
   return half;
 }
 
-/** Some systems do not let folders be opened or synced; the name is then as safe as they make it. */
+/**
+ * Some systems do not let folders be opened or synced; the name is then as safe as they make it.
+ */
 export function syncFolder(folder: string): void {
   try {
     const fd = openSync(folder, "r");
@@ -95,7 +98,10 @@ export type Read<T> =
   | { readonly value: T; readonly damage: null; readonly what: string }
   | { readonly value: null; readonly damage: Damage; readonly what: string };
 
-/** Reads a file through `parse`, which gives null for anything that it does not know. `what` is for people. */
+/**
+ * Reads a file through `parse`, which gives null for anything that it does not know. `what` is for
+ * people.
+ */
 export function readState<T>(file: string, parse: (text: string) => T | null): Read<T> {
   let text: string;
   try {

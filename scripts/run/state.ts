@@ -2,9 +2,10 @@
 // starts. Secrets are readable by the owner alone; the lock keeps a second start out; the process
 // list lets the next start end what a kill -9 left behind.
 //
-// A file that was cut off, overwritten or replaced by a folder is made anew where nothing hangs on its
-// content: ports, processes, the lock, and secrets while there are no data yet. A secret that tokens or
-// data hang on, and any file that may not be read, is refused with one line that names it.
+// A file that was cut off, overwritten or replaced by a folder is made anew where nothing hangs on
+// its content: ports, processes, the lock, and secrets while there are no data yet. A secret that
+// tokens or data hang on, and any file that may not be read, is refused with one line that names
+// it.
 
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -57,7 +58,10 @@ const SECRET_USES: Readonly<Record<string, string>> = {
     "database is made",
 };
 
-/** A secret of 256 bits, base64url, made at its first use. A damaged one is replaced only while nothing hangs on it. */
+/**
+ * A secret of 256 bits, base64url, made at its first use. A damaged one is replaced only while
+ * nothing hangs on it.
+ */
 export function keptSecret(folder: string, name: string): string {
   const file = join(folder, name);
   const read = readState(file, wholeSecret);
@@ -77,7 +81,9 @@ export function keptSecret(folder: string, name: string): string {
   return secret;
 }
 
-/** Ours have 43 characters; one that somebody put there counts from 32 on, if its line has an end. */
+/**
+ * Ours have 43 characters; one that somebody put there counts from 32 on, if its line has an end.
+ */
 function wholeSecret(text: string): string | null {
   const secret = text.trim();
   if (!/^[\x21-\x7e]{32,}$/.test(secret)) return null;
@@ -143,7 +149,10 @@ function isPlaced(file: string, text: string): boolean {
   }
 }
 
-/** Only our own: somebody may have removed ours by hand, and started anew. Never throws, as the process is ending. */
+/**
+ * Only our own: somebody may have removed ours by hand, and started anew. Never throws, as the
+ * process is ending.
+ */
 function giveBack(file: string, text: string): void {
   try {
     if (readFileSync(file, "utf8") === text) rmSync(file);
@@ -174,7 +183,9 @@ function removeStaleLock(file: string): void {
   if (isHeld) refuseIfHeld(moved, file);
 }
 
-/** A damaged lock names nobody; what runs from the folder all the same is found by `leftovers.ts`. */
+/**
+ * A damaged lock names nobody; what runs from the folder all the same is found by `leftovers.ts`.
+ */
 function refuseIfHeld(read: Read<ProcessRecord>, file: string): void {
   if (read.damage === "unreadable") {
     throw new SetupError(
@@ -199,7 +210,10 @@ function removeFragments(folder: string): void {
   }
 }
 
-/** Writes what a start can do without: a full disk costs the note, said in one line, and not the start. */
+/**
+ * Writes what a start can do without: a full disk costs the note, said in one line, and not the
+ * start.
+ */
 function note(file: string, text: string): void {
   try {
     writeWhole(file, text);
@@ -217,7 +231,10 @@ export class ProcessList {
     this.#file = join(folder, "processes.json");
   }
 
-  /** What an earlier run of this folder wrote and did not take back; nothing where that cannot be read. */
+  /**
+   * What an earlier run of this folder wrote and did not take back; nothing where that cannot be
+   * read.
+   */
   recorded(): ProcessRecord[] {
     return readState(this.#file, jsonOf(isRecords)).value ?? [];
   }
@@ -227,7 +244,10 @@ export class ProcessList {
     return [...this.#records.values()].reverse();
   }
 
-  /** A process that was started again keeps the place of the one before: who leans on whom stays the same. */
+  /**
+   * A process that was started again keeps the place of the one before: who leans on whom stays the
+   * same.
+   */
   add(record: ProcessRecord): void {
     this.#records.set(record.name, { ...record, startedAt: startOf(record.pid) });
     this.#write();
@@ -250,8 +270,8 @@ const isPort = (value: unknown): value is number =>
   Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
 
 /**
- * The ports that earlier starts settled on, by name. The file is read anew each time: servers come up side by side, and
- * what one notes must not be lost to what another read before.
+ * The ports that earlier starts settled on, by name. The file is read anew each time: servers come
+ * up side by side, and what one notes must not be lost to what another read before.
  */
 export class RememberedPorts {
   readonly #file: string;

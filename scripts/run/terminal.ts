@@ -1,5 +1,5 @@
-// What the scripts that supervise say to people. A terminal that was closed or a reader that went away
-// (`npm start | head`) costs the lines and nothing else: what runs goes on.
+// What the scripts that supervise say to people. A terminal that was closed or a reader that went
+// away (`npm start | head`) costs the lines and nothing else: what runs goes on.
 
 import { Output } from "../../engine/io/output.ts";
 
@@ -19,8 +19,9 @@ export function complain(line: string): void {
 }
 
 /**
- * Whether this was started by `nohup`, i.e. told to outlive its terminal. Node sets the signals that nohup ignores back
- * to their usual effect, so its other traces are looked for: the name of the command, and its output file.
+ * Whether this was started by `nohup`, i.e. told to outlive its terminal. Node sets the signals
+ * that nohup ignores back to their usual effect, so its other traces are looked for: the name of
+ * the command, and its output file.
  */
 export function isNohup(env: NodeJS.ProcessEnv, outputFile: string | null): boolean {
   return /(^|\/)nohup$/.test(env["_"] ?? "") || /(^|\/)nohup\.out$/.test(outputFile ?? "");

@@ -4,7 +4,9 @@
 export const USAGE =
   "npm run -s token -- --role courier --sub cur_1 [--ttl 8h], or revoke --role courier --sub cur_1, or revoke --jti ID";
 
-/** `tracking` is missing on purpose: such a token belongs to one delivery and the server makes it. */
+/**
+ * `tracking` is missing on purpose: such a token belongs to one delivery and the server makes it.
+ */
 const ROLES = ["customer", "courier", "partner", "operator"] as const;
 const SUB = /^[A-Za-z0-9_-]{1,64}$/;
 const TTL_DEFAULT = "8h";
@@ -37,7 +39,10 @@ export type RevokeRequest =
   | { readonly role: string; readonly subject: string }
   | { readonly jti: string };
 
-/** Whom `npm run token -- revoke` throws out, or one sentence on what is wrong. A link's subject is its delivery. */
+/**
+ * Whom `npm run token -- revoke` throws out, or one sentence on what is wrong. A link's subject is
+ * its delivery.
+ */
 export function parseRevokeArgs(args: readonly string[]): RevokeRequest | string {
   const flags = parseFlags(args);
   if (typeof flags === "string") return flags;

@@ -130,8 +130,9 @@ export async function fetchDebianPackage(
 }
 
 /**
- * Downloads a package and all that it needs and that this machine lacks, from the machine's own archives (libraries must fit
- * its C library), and unpacks everything into one folder, to which it resolves. Rejects with apt's own word.
+ * Downloads a package and all that it needs and that this machine lacks, from the machine's own
+ * archives (libraries must fit its C library), and unpacks everything into one folder, to which it
+ * resolves. Rejects with apt's own word.
  */
 export async function fetchWithDependencies(name: string, workFolder: string): Promise<string> {
   const lines = [

@@ -1,6 +1,7 @@
-// Finds a program for tests that a machine need not have: on the PATH, in our cache, or fetched from the Debian archive
-// with the libraries that it needs, without root. A fetched one is started through a small script that says where
-// its libraries lie. For tests alone: nothing that runs in production looks here.
+// Finds a program for tests that a machine need not have: on the PATH, in our cache, or fetched
+// from the Debian archive with the libraries that it needs, without root. A fetched one is started
+// through a small script that says where its libraries lie. For tests alone: nothing that runs in
+// production looks here.
 
 import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
@@ -80,7 +81,10 @@ async function fetchIntoCache(wanted: DebianProgram, cacheFolder: string): Promi
   }
 }
 
-/** It finds its folder by its own path, so that the folder may be copied to where another user can read it. */
+/**
+ * It finds its folder by its own path, so that the folder may be copied to where another user can
+ * read it.
+ */
 const startScript = ({ file, prepare }: DebianProgram): string =>
   [
     "#!/bin/sh",

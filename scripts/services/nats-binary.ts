@@ -11,7 +11,9 @@ import { SetupError } from "./process.ts";
 
 /** Below this the streams do not work. */
 export const NATS_VERSION_MIN = "2.10.0";
-/** From here on `sync_interval: always` is cheap; an older server on the PATH is a second choice. */
+/**
+ * From here on `sync_interval: always` is cheap; an older server on the PATH is a second choice.
+ */
 const NATS_VERSION_GOOD = "2.15.0";
 const FETCH_ABANDONED_MS = 600_000;
 

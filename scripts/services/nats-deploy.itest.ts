@@ -1,5 +1,5 @@
-// The shipped files of the NATS server, run by the real program: nobody comes in without showing who
-// they are, our processes come in as documented, and a partner reaches its own subjects alone.
+// The shipped files of the NATS server, run by the real program: nobody comes in without showing
+// who they are, our processes come in as documented, and a partner reaches its own subjects alone.
 
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -58,7 +58,9 @@ export type Launch = (
   args: readonly string[],
 ) => { readonly command: string; readonly args: readonly string[] };
 
-/** Starts a server and waits until it answers. Throws a SetupError with its log when it does not. */
+/**
+ * Starts a server and waits until it answers. Throws a SetupError with its log when it does not.
+ */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { binary, folder, host = "127.0.0.1" } = options;
   const port = options.port ?? (await freePort());

@@ -1,6 +1,6 @@
 // Free TCP ports on the loopback. A port is probed by listening on it for a moment; somebody else
-// may take it before the server does, which the server then says itself. Starts of this project that
-// run side by side (two checkouts) keep out of each other's way by claims.
+// may take it before the server does, which the server then says itself. Starts of this project
+// that run side by side (two checkouts) keep out of each other's way by claims.
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -41,8 +41,9 @@ export async function firstFreePort(wanted: readonly (number | undefined)[]): Pr
 }
 
 /**
- * Notes that this process is about to use `port`, for as long as it lives. False when another living process has noted
- * that before: between its probe and its server's start the port looks free.
+ * Notes that this process is about to use `port`, for as long as it lives. False when another
+ * living process has noted that before: between its probe and its server's start the port looks
+ * free.
  */
 export function claimPort(port: number, pid: number = process.pid): boolean {
   const file = join(tmpdir(), `hexdispatch-port-${port}`);

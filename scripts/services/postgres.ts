@@ -64,7 +64,9 @@ const SETTINGS: Readonly<Record<string, string>> = {
   log_timezone: "UTC",
 };
 
-/** Starts a server and waits until it answers. Throws a SetupError with its log when it does not. */
+/**
+ * Starts a server and waits until it answers. Throws a SetupError with its log when it does not.
+ */
 export async function startPostgres(options: PostgresServerOptions): Promise<PostgresServer> {
   const port = options.port ?? (await freePort());
   const data = join(options.folder, "data");
@@ -118,7 +120,9 @@ async function startOnce(
   return { urlOf, port, pid: record.pid, record, exited: exitOf(child), stop };
 }
 
-/** An empty folder is as good as none; one with anything in it may be what is left of a database. */
+/**
+ * An empty folder is as good as none; one with anything in it may be what is left of a database.
+ */
 function refuseOtherContent(data: string): void {
   if (!existsSync(data)) return;
   if (statSync(data).isDirectory() && readdirSync(data).length === 0) {
@@ -130,7 +134,9 @@ function refuseOtherContent(data: string): void {
   );
 }
 
-/** Makes the data folder beside its final place, so that a broken attempt is never taken for one. */
+/**
+ * Makes the data folder beside its final place, so that a broken attempt is never taken for one.
+ */
 async function initialize(options: PostgresServerOptions, data: string): Promise<void> {
   const { binaries, folder, password } = options;
   const attempt = `${data}.new`;
@@ -167,7 +173,8 @@ async function clearStalePid(data: string): Promise<void> {
   if (!existsSync(file)) return;
   const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
   if (!Number.isInteger(pid) || pid < 1) {
-    // Cut off by a power loss: Postgres refuses to start over it, and says that somebody else is starting.
+    // Cut off by a power loss: Postgres refuses to start over it, and says that somebody else is
+    // starting.
     if (findProcesses((args) => args[1] === "-D" && args[2] === data).length > 0) return;
     rmSync(file, { force: true });
     return;

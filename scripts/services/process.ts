@@ -1,8 +1,8 @@
-// Starting and ending server processes. Every process started here is the leader of its own
-// group, so that Ctrl-C in the terminal reaches only the script, which then ends the others in
-// order. Ending is by process id alone, never by name, and an id from a file counts only while the
-// process behind it began when the recorded one did and its command line carries the recorded marker:
-// ids are given anew, after a restart of the machine above all.
+// Starting and ending server processes. Every process started here is the leader of its own group,
+// so that Ctrl-C in the terminal reaches only the script, which then ends the others in order.
+// Ending is by process id alone, never by name, and an id from a file counts only while the process
+// behind it began when the recorded one did and its command line carries the recorded marker: ids
+// are given anew, after a restart of the machine above all.
 
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -62,8 +62,9 @@ export function isRunning({ pid, marker, startedAt }: ProcessRecord): boolean {
 }
 
 /**
- * When a process began: the same text as long as it lives, another one for whoever gets its id later. It is counted from
- * the start of the machine, so that no setting of its clock changes it. Undefined when it is gone.
+ * When a process began: the same text as long as it lives, another one for whoever gets its id
+ * later. It is counted from the start of the machine, so that no setting of its clock changes it.
+ * Undefined when it is gone.
  */
 export function startOf(pid: number): string | undefined {
   try {
@@ -103,7 +104,10 @@ export function parentOf(pid: number): number | undefined {
 export const findChildren = (pid: number): number[] =>
   findProcesses(() => true).filter((each) => parentOf(each) === pid && isAlive(each));
 
-/** The processes of this machine whose arguments, taken apart, are as `matches` says. Empty where there is no /proc. */
+/**
+ * The processes of this machine whose arguments, taken apart, are as `matches` says. Empty where
+ * there is no /proc.
+ */
 export function findProcesses(matches: (args: readonly string[]) => boolean): number[] {
   let names: string[];
   try {
@@ -219,7 +223,8 @@ export function startServer(options: ServerOptions): ChildProcess {
 
 /**
  * Polls `isReady` until it holds. Throws a SetupError with the end of the log when the process dies
- * first or the time is over, in which case it is ended. Polling, because a server says in no other way that it answers.
+ * first or the time is over, in which case it is ended. Polling, because a server says in no other
+ * way that it answers.
  */
 export async function waitUntilReady(
   child: ChildProcess,

@@ -1,5 +1,5 @@
-// A certification authority of a test's own, and certificates by it: made anew each time, so that no private key lies
-// in the repository and none expires there.
+// A certification authority of a test's own, and certificates by it: made anew each time, so that
+// no private key lies in the repository and none expires there.
 
 import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

@@ -1,5 +1,6 @@
-// A clock that a test may set, for one database of a shared server: functions of its own stand before the built-in ones in
-// the search path, so that every statement and every default that asks for the time asks them. Call before `migrate`.
+// A clock that a test may set, for one database of a shared server: functions of its own stand
+// before the built-in ones in the search path, so that every statement and every default that asks
+// for the time asks them. Call before `migrate`.
 
 import { connectOnce } from "../services/postgres.ts";
 

@@ -1,6 +1,7 @@
-// Real nginx, HAProxy and PgBouncer for tests, each on a free port with a configuration that the test gives, ended by its
-// id. Where the machine lacks them they are fetched (debian-program.ts). The files of `deploy/` run as they are
-// shipped: only ports and paths are put in, and a line that is no longer there fails the test.
+// Real nginx, HAProxy and PgBouncer for tests, each on a free port with a configuration that the
+// test gives, ended by its id. Where the machine lacks them they are fetched (debian-program.ts).
+// The files of `deploy/` run as they are shipped: only ports and paths are put in, and a line that
+// is no longer there fails the test.
 
 import { chmodSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -29,7 +30,9 @@ export interface Beside {
   readonly stop: () => Promise<void>;
 }
 
-/** `port` is where it must answer; the configuration text gets the port and a folder to write to. */
+/**
+ * `port` is where it must answer; the configuration text gets the port and a folder to write to.
+ */
 type MakeConfig = (port: number, folder: string) => string;
 
 /** nginx with a whole configuration; what it writes goes to a folder of its own. */
@@ -55,7 +58,10 @@ export async function startHaproxy(config: MakeConfig): Promise<Beside> {
   });
 }
 
-/** PgBouncer in front of a Postgres: `databaseUrl` names what it leads to, `lines` what the test wants set. */
+/**
+ * PgBouncer in front of a Postgres: `databaseUrl` names what it leads to, `lines` what the test
+ * wants set.
+ */
 export async function startPgbouncer(
   config: MakeConfig,
   files: Readonly<Record<string, string>> = {},

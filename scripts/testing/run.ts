@@ -1,6 +1,6 @@
-// The whole of `npm test`: servers, types, lint, format, generated docs, build, tests. Every step runs even
-// when one before it failed, every step counts, and the last line says how many passed and failed.
-// Words after `npm test --` go to vitest, e.g. a file name or `--project unit`.
+// The whole of `npm test`: servers, types, lint, format, generated docs, build, tests. Every step
+// runs even when one before it failed, every step counts, and the last line says how many passed
+// and failed. Words after `npm test --` go to vitest, e.g. a file name or `--project unit`.
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -41,7 +41,8 @@ export async function main(): Promise<void> {
   }
   const docs = ["--import", "tsx", "scripts/gen-docs.ts", "--check"];
   steps.push(await timed("docs", () => check(process.execPath, docs)));
-  // Once, for all tests that start the system as people do: two builds at a time would be in each other's way.
+  // Once, for all tests that start the system as people do: two builds at a time would be in each
+  // other's way.
   steps.push(await timed("build", () => check("npm", ["run", "--silent", "build"])));
   steps.push(await timed("tests", () => runVitest(process.argv.slice(2))));
   await stopServices();
@@ -86,7 +87,9 @@ async function runVitest(args: readonly string[]): Promise<Counts> {
   return countVitest(report, exitCode);
 }
 
-/** Runs a program with our terminal; resolves to its exit code, 1 when it could not end by itself. */
+/**
+ * Runs a program with our terminal; resolves to its exit code, 1 when it could not end by itself.
+ */
 function run(command: string, args: readonly string[]): Promise<number> {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: "inherit" });

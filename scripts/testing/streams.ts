@@ -8,6 +8,7 @@ import { streamName } from "../../proto/subjects.ts";
 export async function dropStreams(nc: NatsConnection, prefix: string): Promise<void> {
   const { streams } = await jetstreamManager(nc);
   for (const key of ["CELLS", "LEDGER", "EVENTS", "INTAKE"] as const) {
-    await streams.delete(streamName(prefix, key)).catch(() => false); // A test may not have made it.
+    // A test may not have made it.
+    await streams.delete(streamName(prefix, key)).catch(() => false);
   }
 }

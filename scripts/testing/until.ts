@@ -1,5 +1,5 @@
-// Waiting in tests. What is awaited happens in another process, so it is polled: a test never sleeps
-// for a time in which something "must" have happened.
+// Waiting in tests. What is awaited happens in another process, so it is polled: a test never
+// sleeps for a time in which something "must" have happened.
 
 import { setTimeout as sleep } from "node:timers/promises";
 

@@ -1,7 +1,8 @@
 /**
  * A courier in twenty lines: goes on shift, takes the first offer, and is very fast.
  *
- *   TOKEN=$(npm run -s token -- --role courier --sub cur_1) node --import tsx sdk/examples/courier.ts
+ *   TOKEN=$(npm run -s token -- --role courier --sub cur_1) \
+ *     node --import tsx sdk/examples/courier.ts
  */
 import { WebSocket } from "ws";
 import { CourierClient } from "../index.ts";

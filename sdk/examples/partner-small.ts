@@ -1,6 +1,6 @@
 /**
- * A partner on NATS in twenty lines: asks for one delivery and reads its events to the end. `partner.ts` is the one that
- * may be killed at any moment.
+ * A partner on NATS in twenty lines: asks for one delivery and reads its events to the end.
+ * `partner.ts` is the one that may be killed at any moment.
  *
  *   npm run -s partner -- add test_acme > test_acme.nk
  *   KEY=test_acme.nk node --import tsx sdk/examples/partner-small.ts

@@ -1,6 +1,6 @@
 /**
- * The example partner against kills: its own process, and the NATS server, both with kill -9 in the middle of the work.
- * What it has written must then be, line for line, what Postgres says.
+ * The example partner against kills: its own process, and the NATS server, both with kill -9 in the
+ * middle of the work. What it has written must then be, line for line, what Postgres says.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

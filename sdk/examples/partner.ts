@@ -1,13 +1,15 @@
 /**
- * A partner's backend in one file: it asks for deliveries over NATS and follows their events, and survives being killed
- * at any moment, or the server being killed, without losing or doubling either.
+ * A partner's backend in one file: it asks for deliveries over NATS and follows their events, and
+ * survives being killed at any moment, or the server being killed, without losing or doubling
+ * either.
  *
  *   npm run -s partner -- add acme > acme.nk
  *   node --import tsx sdk/examples/partner.ts --name acme --key acme.nk --orders 3
  *
- * Two rules make it safe. A create is repeated under the same `Nats-Msg-Id` until it is answered, so however often it is
- * sent there is one delivery. An event is written to disk before it is acknowledged, and one whose number is
- * known already is dropped; so what is written is complete and in order, whatever is repeated on the way.
+ * Two rules make it safe. A create is repeated under the same `Nats-Msg-Id` until it is answered,
+ * so however often it is sent there is one delivery. An event is written to disk before it is
+ * acknowledged, and one whose number is known already is dropped; so what is written is complete
+ * and in order, whatever is repeated on the way.
  *
  * The file stands for your database: one line of JSON for each order and for each event.
  */
@@ -43,7 +45,8 @@ class Book {
 
   #load(path: string): void {
     const text = readFileSync(path, "utf8");
-    // A kill in the middle of a write leaves half a line: it was never acknowledged, and comes again.
+    // A kill in the middle of a write leaves half a line: it was never acknowledged, and comes
+    // again.
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
     truncateSync(path, Buffer.byteLength(whole));
     for (const line of whole.split("\n").filter(Boolean)) {
@@ -116,7 +119,9 @@ async function orderAll(nc: NatsConnection, settings: Settings, book: Book): Pro
   }
 }
 
-/** Follows the events for ever. The consumer keeps the place; it was made together with the partner. */
+/**
+ * Follows the events for ever. The consumer keeps the place; it was made together with the partner.
+ */
 async function follow(nc: NatsConnection, { prefix, name }: Settings, book: Book): Promise<never> {
   const js = jetstream(nc, { apiPrefix: subjectsFor(prefix).partnerStream(name) });
   for (;;) {
@@ -143,7 +148,10 @@ async function stopWithoutLeader(messages: ConsumerMessages): Promise<void> {
   for await (const { type } of messages.status()) if (type === "no_responders") messages.stop();
 }
 
-/** Writes an event that is new, then acknowledges it. One that is too early for its delivery is asked for again. */
+/**
+ * Writes an event that is new, then acknowledges it. One that is too early for its delivery is
+ * asked for again.
+ */
 function take(message: JsMsg, book: Book): void {
   const event = message.json<Event>();
   const latest = book.latest.get(event.delivery_id) ?? 0;

@@ -1,7 +1,9 @@
 /**
- * A customer in twenty lines: asks for a delivery and follows it to the door. It is a test, so a robot carries it.
+ * A customer in twenty lines: asks for a delivery and follows it to the door. It is a test, so a
+ * robot carries it.
  *
- *   TOKEN=$(npm run -s token -- --role customer --sub cus_1) node --import tsx sdk/examples/track.ts
+ *   TOKEN=$(npm run -s token -- --role customer --sub cus_1) \
+ *     node --import tsx sdk/examples/track.ts
  */
 import { WebSocket } from "ws";
 import { CustomerClient } from "../index.ts";

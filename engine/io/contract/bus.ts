@@ -1,7 +1,7 @@
 /**
- * The contract of the bus, as tests over its port: who hears what, in which order, what a request may end with, what a
- * stream answers and gives back. NATS and the simulator's fake pass the same suite; it knows nothing of how long
- * anything takes and waits for conditions only.
+ * The contract of the bus, as tests over its port: who hears what, in which order, what a request
+ * may end with, what a stream answers and gives back. NATS and the simulator's fake pass the same
+ * suite; it knows nothing of how long anything takes and waits for conditions only.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { streamName, subjectsFor } from "../../../proto/subjects.ts";

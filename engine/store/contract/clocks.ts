@@ -1,4 +1,7 @@
-/** The contract of times: whatever is done to the server's clock, one delivery's times never run backwards. */
+/**
+ * The contract of times: whatever is done to the server's clock, one delivery's times never run
+ * backwards.
+ */
 import { describe, expect, test } from "vitest";
 import { OWNER, createOf, roundOf, statusOf } from "./world.ts";
 import type { Fixtures } from "./world.ts";
