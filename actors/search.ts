@@ -5,9 +5,9 @@
  * ask anybody twice.
  *
  *   seeking --candidates--> holding --granted: round recorded--> idle
- *   idle --WAVE_MS, or no offer left--> seeking
- *      |                       |                                   (one reach wider)
+ *      |                       |
  *      +------- nobody --------+--> seeking the next reach at once; after the last reach: parked
+ *   idle --WAVE_MS, or no offer left--> seeking, one reach wider
  *   parked --woken, lookAt, or its last offer ended--> seeking
  */
 import type { CourierId, Millis } from "../proto/ids.ts";
