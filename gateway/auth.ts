@@ -20,7 +20,7 @@ import { isCourierId, isPrincipalId } from "../proto/ids.ts";
 import type { DeliveryId, Millis } from "../proto/ids.ts";
 import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS, TOKEN_MAX_CHARS } from "../proto/limits.ts";
 import { isTrackable } from "./policy.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import type { Revocations } from "./revocations.ts";
 import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";
 import type { TokenRole } from "./token.ts";

@@ -18,7 +18,7 @@ import { connectOnce } from "../scripts/services/postgres.ts";
 import { trackingHash } from "./auth.ts";
 import { ROLES_OF, allowed } from "./policy.ts";
 import type { Action } from "./policy.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import { EXPECTED, RELATIONS } from "./testing/authorization.ts";
 import type { Outcome, Relation } from "./testing/authorization.ts";
 import { openClient, until } from "./testing/clients.ts";

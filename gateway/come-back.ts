@@ -11,7 +11,7 @@ import {
   COURIER_COME_BACK_WITHIN_MAX_MS,
 } from "../proto/limits.ts";
 import type { Connection } from "./connection.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 /**
  * Told again once it should be so much longer, by the factor and by as much as anybody would

@@ -12,7 +12,7 @@ import type { ReportedStatus } from "../proto/frames.ts";
 import { shardOfDelivery } from "../proto/ids.ts";
 import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
 import { REASON_MAX_CHARS } from "../proto/limits.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./mail.ts";
 

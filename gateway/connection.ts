@@ -6,10 +6,10 @@
 import { serverFrames } from "../proto/frames.ts";
 import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { SessionId } from "../proto/ids.ts";
-import type { GatewayMetrics } from "./gateway-metrics.ts";
-import type { Link } from "./link.ts";
+import type { GatewayMetrics } from "./base/metrics.ts";
+import type { Link } from "./base/link.ts";
 import type { PingAdvice } from "./ping-advice.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import type { Session } from "./session.ts";
 import type { WsPeer, WsReceiver } from "./listener.ts";
 

@@ -24,14 +24,14 @@ import type { TestScenario } from "../proto/test-mode.ts";
 import { trackingHash } from "./auth.ts";
 import type { Circuit } from "./circuit.ts";
 import { wayOfCreate } from "./create-way.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import { promise } from "./estimates.ts";
 import type { Estimates } from "./estimates.ts";
 import { replayOf } from "./intake.ts";
 import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./mail.ts";
 import type { Outlook, Trip } from "./outlook.ts";
-import { fieldProblem } from "./problem.ts";
+import { fieldProblem } from "./base/problem.ts";
 import type { CreateBody } from "./schemas.ts";
 import { timeText } from "./views.ts";
 

@@ -7,7 +7,7 @@ import type { CancelTimer, Clock } from "../engine/io/clock.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { OPEN, admits, step } from "./admission.ts";
 import type { Admission, AdmissionLimits, RequestKind } from "./admission.ts";
-import type { GatewayMetrics } from "./gateway-metrics.ts";
+import type { GatewayMetrics } from "./base/metrics.ts";
 
 export type DoorkeeperPorts = {
   readonly clock: Clock;

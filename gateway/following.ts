@@ -2,7 +2,7 @@
  * Following put together: what is followed here, whose positions that needs, and how they reach the
  * followers.
  */
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import { FanOut } from "./fan-out.ts";
 import type { IntakeDoor } from "./intake.ts";
 import { Leases, Positions } from "./positions.ts";

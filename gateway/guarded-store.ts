@@ -4,7 +4,7 @@
  */
 import type { Store } from "../engine/store/port.ts";
 import type { Circuit } from "./circuit.ts";
-import type { Outward } from "./deps.ts";
+import type { Outward } from "./base/deps.ts";
 
 type Guard = <A extends readonly unknown[], R>(
   ask: (...args: A) => Promise<R>,

@@ -6,7 +6,7 @@ import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import type { DoorLimits } from "../engine/door-limits.ts";
 import { createAuth } from "./auth.ts";
 import type { Auth } from "./auth.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import { Revocations } from "./revocations.ts";
 import { SocketCaps } from "./socket-caps.ts";
 

@@ -4,9 +4,9 @@ import { createLog } from "../engine/io/log.ts";
 import type { IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
 import type { DispatchError } from "../proto/errors.ts";
 import type { PrincipalId } from "../proto/ids.ts";
-import { createSecretBox } from "./secret-box.ts";
+import { createSecretBox } from "./base/secret-box.ts";
 import { Idempotency, keyOf, keyOfExternalId } from "./idempotency.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 const ROUTE = "POST /deliveries";
 const BODY = new TextEncoder().encode("{}");

@@ -6,7 +6,7 @@ import { shardOfCourier } from "../engine/shards.ts";
 import type { CourierId, NodeId, SessionId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
 import type { Posted } from "../proto/posts.ts";
-import { gatewayMetrics } from "./gateway-metrics.ts";
+import { gatewayMetrics } from "./base/metrics.ts";
 import { PINGS_BURST } from "../proto/limits.ts";
 import { Ingest } from "./ingest.ts";
 

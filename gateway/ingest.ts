@@ -13,7 +13,7 @@ import type { PingFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
 import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
 import type { Posted } from "../proto/posts.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import type { Mail } from "./mail.ts";
 import { RateLimit } from "./rate-limit.ts";
 

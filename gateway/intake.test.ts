@@ -12,7 +12,7 @@ import type { CreateCommand } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { INTAKE_QUIET_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
-import { gatewayMetrics } from "./gateway-metrics.ts";
+import { gatewayMetrics } from "./base/metrics.ts";
 import { IntakeDoor } from "./intake.ts";
 
 type Kept = { readonly subject: string; readonly data: Uint8Array; readonly id: string };

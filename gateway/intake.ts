@@ -13,8 +13,8 @@ import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
 import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS, INTAKE_QUIET_MS } from "../proto/limits.ts";
 import { INTAKE_UNDER_WAY_MS } from "../proto/limits.ts";
 import type { CreateAnswer } from "./create.ts";
-import type { Deps } from "./deps.ts";
-import type { Principal } from "./principal.ts";
+import type { Deps } from "./base/deps.ts";
+import type { Principal } from "./base/principal.ts";
 
 /** Accepted, and not yet in the database. */
 const ACCEPTED = 202;

@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from "node:http";
 import { DispatchError, ERRORS } from "../proto/errors.ts";
-import { SECURITY_HEADERS, problemHeaders, problemOf } from "./problem.ts";
+import { SECURITY_HEADERS, problemHeaders, problemOf } from "./base/problem.ts";
 import type { Refusal } from "./request-head.ts";
 
 export type PlainAnswer = {

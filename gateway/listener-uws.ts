@@ -19,7 +19,7 @@ import { DispatchError } from "../proto/errors.ts";
 import { BODYLESS, LINE_BREAK, refusalAnswer } from "./listener-answers.ts";
 import type { Body, HttpExchange, Listener, ListenerOptions } from "./listener.ts";
 import type { UpgradeAnswer, WsPeer, WsReceiver } from "./listener.ts";
-import { nowUs } from "./now-us.ts";
+import { nowUs } from "./base/now-us.ts";
 import { isRefusal, readHead } from "./request-head.ts";
 import type { Head, Headers, Refusal } from "./request-head.ts";
 

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { VirtualClock } from "../engine/io/virtual-clock.ts";
 import { subjectsFor } from "../proto/subjects.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import { createMail } from "./mail.ts";
 
 it("the relay is nudged at once, and then no more often than it looks", async () => {

@@ -15,7 +15,7 @@ import { encodePosts } from "../proto/posts.ts";
 import type { CourierRecord, StreamMessageOf, ToCourier } from "../proto/messages.ts";
 import type { Posted } from "../proto/posts.ts";
 import type { ToDelivery } from "../proto/messages.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 
 export type Mail = {
   readonly tellDelivery: (id: DeliveryId, msg: ToDelivery) => void;

@@ -9,7 +9,7 @@ import { DispatchError } from "../proto/errors.ts";
 import { BODY_MAX_BYTES } from "../proto/limits.ts";
 import { BODYLESS, LINE_BREAK } from "./listener-answers.ts";
 import type { Body, HttpExchange } from "./listener.ts";
-import { nowUs } from "./now-us.ts";
+import { nowUs } from "./base/now-us.ts";
 import type { Head, Headers, Refusal } from "./request-head.ts";
 
 /** What an exchange needs of its connection. */

@@ -9,7 +9,7 @@ import { ERRORS } from "../proto/errors.ts";
 import type { ErrorCode } from "../proto/errors.ts";
 import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import { answerHeaders, problemHeadersOf, requestHeaders } from "./openapi-headers.ts";
-import { PROBLEM_TYPE } from "./problem.ts";
+import { PROBLEM_TYPE } from "./base/problem.ts";
 import { describedOf } from "./route.ts";
 import type { Described, Route } from "./route.ts";
 import { problemAnswer } from "./schemas-answers.ts";

@@ -6,7 +6,7 @@ import { createLog } from "../engine/io/log.ts";
 import type { Fleet, FleetCourier, FleetDelivery } from "../engine/store/fleet.ts";
 import type { CourierId, DeliveryId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS, FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../proto/limits.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 import { ASSIGNMENT_S, Outlook } from "./outlook.ts";
 import type { Expectation, Trip } from "./outlook.ts";
 

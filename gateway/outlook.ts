@@ -15,7 +15,7 @@ import { CARRIES } from "../proto/geo.ts";
 import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import { FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../proto/limits.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps } from "./base/deps.ts";
 
 /**
  * From the create to the accept where nothing is known: people need 15 to 30 s, and not everybody

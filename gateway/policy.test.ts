@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { DeliveryRow } from "../engine/store/port.ts";
 import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../proto/ids.ts";
 import { STATUSES } from "../proto/status.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import { ROLES_OF, allowed, isLinkWaiting } from "./policy.ts";
 import type { Action } from "./policy.ts";
 import { etagOf, matchesEtag } from "./reader.ts";

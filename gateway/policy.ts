@@ -10,7 +10,7 @@ import { DispatchError } from "../proto/errors.ts";
 import type { Millis, Role } from "../proto/ids.ts";
 import { LINK_AFTER_END_MS } from "../proto/limits.ts";
 import type { Status } from "../proto/status.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 /** Every action on a delivery, with the roles that may try it. */
 export const ROLES_OF = {

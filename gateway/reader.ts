@@ -9,7 +9,7 @@ import type { Clock } from "../engine/io/clock.ts";
 import type { DeliveryRow, Position } from "../engine/store/port.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { DeliveryView } from "../proto/views.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import { current } from "./estimates.ts";
 import type { Outlook } from "./outlook.ts";
 import type { CurrentEstimates } from "./estimates.ts";

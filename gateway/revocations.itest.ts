@@ -12,7 +12,7 @@ import { createLog } from "../engine/io/log.ts";
 import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { Revocations } from "./revocations.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import { openDatabase } from "../engine/io/postgres.ts";
 import type { Database } from "../engine/io/postgres.ts";
 import * as access from "../engine/store/access.ts";

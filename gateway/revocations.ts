@@ -21,9 +21,9 @@ import type { RevocationCursor, RevocationRow } from "../engine/store/access.ts"
 import { DispatchError } from "../proto/errors.ts";
 import type { Millis } from "../proto/ids.ts";
 import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../proto/limits.ts";
-import type { Deps } from "./deps.ts";
-import { nameOf } from "./principal.ts";
-import type { Principal } from "./principal.ts";
+import type { Deps } from "./base/deps.ts";
+import { nameOf } from "./base/principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 export const REVOCATIONS_READ_MS = 2_000;
 const HOUR_MS = 3_600_000;

@@ -4,7 +4,7 @@ import type { ErrorCode } from "../proto/errors.ts";
 import type { ClientFrame } from "../proto/frames.ts";
 import type { PrincipalId } from "../proto/ids.ts";
 import { BAD_FRAMES_MAX, FRAMES_PER_SESSION_PER_S_MAX } from "../proto/limits.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import { FRAMES_BURST, deadline, openSession, step } from "./session.ts";
 import type { Session, SessionEffect, SessionMsg } from "./session.ts";
 

@@ -22,7 +22,7 @@ import {
   FRAMES_PER_SESSION_PER_S_MAX,
   HELLO_TIMEOUT_MS,
 } from "../proto/limits.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 /** Frames at once after a rest. */
 export const FRAMES_BURST = 2 * FRAMES_PER_SESSION_PER_S_MAX;

@@ -7,8 +7,8 @@
 import { isLoopback } from "../engine/client-address.ts";
 import type { Millis } from "../proto/ids.ts";
 import { RateLimit } from "./rate-limit.ts";
-import { nameOf } from "./principal.ts";
-import type { Principal } from "./principal.ts";
+import { nameOf } from "./base/principal.ts";
+import type { Principal } from "./base/principal.ts";
 
 /** 0: no cap. */
 export type SocketLimits = {

@@ -5,7 +5,7 @@ import type { DeliveryRow } from "../engine/store/port.ts";
 import { DispatchError } from "../proto/errors.ts";
 import type { DeliveryId, SessionId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./base/link.ts";
 import type { Reader } from "./reader.ts";
 import { Tracking } from "./tracking.ts";
 

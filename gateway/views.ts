@@ -7,7 +7,7 @@ import type { CourierRow, DeliveryRow, Position } from "../engine/store/port.ts"
 import type { Millis } from "../proto/ids.ts";
 import type { AssignmentView, AvailableView, CourierView, DeliveryView } from "../proto/views.ts";
 import { isTestDelivery } from "../proto/test-mode.ts";
-import type { Principal } from "./principal.ts";
+import type { Principal } from "./base/principal.ts";
 import type { CurrentEstimates } from "./estimates.ts";
 import { isCarried } from "./policy.ts";
 

@@ -13,15 +13,15 @@ import type { CourierId, DeliveryId, PrincipalId, Role } from "../../proto/ids.t
 import type { RequestKind } from "../admission.ts";
 import type { Commands } from "../commands.ts";
 import type { Create } from "../create.ts";
-import type { Deps, Outward } from "../deps.ts";
+import type { Deps, Outward } from "../base/deps.ts";
 import type { Idempotency } from "../idempotency.ts";
 import type { Ingest } from "../ingest.ts";
 import type { IntakeDoor } from "../intake.ts";
 import type { Mail } from "../mail.ts";
 import type { Outlook } from "../outlook.ts";
 import type { Quotes } from "../partners/quote.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
 import type { Reader } from "../reader.ts";
 import type { Revocations } from "../revocations.ts";
 import type { Whereabouts } from "../whereabouts.ts";

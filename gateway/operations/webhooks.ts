@@ -11,9 +11,9 @@ import {
   WEBHOOKS_PER_OWNER_MAX,
   WEBHOOK_OLD_SECRET_MS,
 } from "../../proto/limits.ts";
-import type { Outward } from "../deps.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
+import type { Outward } from "../base/deps.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
 import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "../schemas-answers.ts";
 import { webhookSecretAnswer, webhooksAnswer } from "../schemas-answers.ts";
 import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "../schemas.ts";

@@ -23,12 +23,12 @@ import {
 } from "../../proto/limits.ts";
 import { PARTNER_ACTIONS } from "../../proto/subjects.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
-import type { Deps } from "../deps.ts";
-import { nowUs } from "../now-us.ts";
+import type { Deps } from "../base/deps.ts";
+import { nowUs } from "../base/now-us.ts";
 import type { OperationRunner, Request } from "../operations/run.ts";
 import { OPERATIONS } from "../operations/table.ts";
-import type { Principal } from "../principal.ts";
-import { asDispatchError, validationError } from "../problem.ts";
+import type { Principal } from "../base/principal.ts";
+import { asDispatchError, validationError } from "../base/problem.ts";
 import { RateLimit } from "../rate-limit.ts";
 import type { Revocations } from "../revocations.ts";
 import { SERVICE_NAME } from "./accounts.ts";

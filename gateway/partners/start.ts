@@ -7,7 +7,7 @@ import type { Clock } from "../../engine/io/clock.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
 import { NOTICES_KEPT_H, WEBHOOK_KEPT_H } from "../../proto/limits.ts";
-import type { Deps, Outward } from "../deps.ts";
+import type { Deps, Outward } from "../base/deps.ts";
 import { EventFeed } from "../event-feed.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
 import { notify } from "../notify/notices.ts";

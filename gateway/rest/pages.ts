@@ -5,7 +5,7 @@
 import type { Store } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { TRACKING_SECRET_PATTERN, linkPrincipal, trackingHash } from "../auth.ts";
-import type { Deps } from "../deps.ts";
+import type { Deps } from "../base/deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../policy.ts";
 import type { Revocations } from "../revocations.ts";

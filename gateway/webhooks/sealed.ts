@@ -4,7 +4,7 @@
  * not under the current key, rows of before this existed among them.
  */
 import type { WebhookRow, WebhookStore } from "../../engine/store/webhooks.ts";
-import type { SecretBox } from "../secret-box.ts";
+import type { SecretBox } from "../base/secret-box.ts";
 
 export function sealedWebhooks(store: WebhookStore, box: SecretBox): WebhookStore {
   const opened = (row: WebhookRow): WebhookRow => ({

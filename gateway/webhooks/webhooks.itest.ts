@@ -12,7 +12,7 @@ import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { BODY, TEST_KEY, tokenOf } from "../testing/gateway.ts";
 import { startPartnerSystem } from "../testing/partner-system.ts";
 import type { PartnerSystem } from "../testing/partner-system.ts";
-import { createSecretBox } from "../secret-box.ts";
+import { createSecretBox } from "../base/secret-box.ts";
 import { resealAll, sealedWebhooks } from "./sealed.ts";
 import { isGenuine } from "./signature.ts";
 

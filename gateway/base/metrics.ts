@@ -1,9 +1,9 @@
 /**
  * The gateway's own metrics, named in one place. Labels hold routes, roles and codes; never an id.
  */
-import { offerDelayHistogram } from "../engine/io/metrics.ts";
-import type { Metrics } from "../engine/io/metrics.ts";
-import { clientTable, serverTable } from "../proto/frames.ts";
+import { offerDelayHistogram } from "../../engine/io/metrics.ts";
+import type { Metrics } from "../../engine/io/metrics.ts";
+import { clientTable, serverTable } from "../../proto/frames.ts";
 
 const CLIENT_TYPES = [...Object.keys(clientTable), "bad"];
 /** Types of the frames that we send, by their code: the second byte of an encoded frame. */

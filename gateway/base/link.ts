@@ -3,8 +3,8 @@
  * not be lost ends the connection when it is dropped, so that the client comes back and asks again;
  * positions may be skipped.
  */
-import type { SessionId } from "../proto/ids.ts";
-import type { ServerFrame } from "../proto/frames.ts";
+import type { SessionId } from "../../proto/ids.ts";
+import type { ServerFrame } from "../../proto/frames.ts";
 import type { Principal } from "./principal.ts";
 
 export type Link = {

@@ -3,26 +3,26 @@
  * settings, no state of its own.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import type { Config, WebhookTargets } from "../engine/config.ts";
-import type { Geocoder } from "../engine/geo/geocoder.ts";
-import type { TravelTime } from "../engine/geo/travel-time.ts";
-import type { Clock } from "../engine/io/clock.ts";
-import type { Log } from "../engine/io/log.ts";
-import type { Bus } from "../engine/io/nats.ts";
-import type { AccessStore } from "../engine/store/access.ts";
-import type { FleetStore } from "../engine/store/fleet.ts";
-import type { Random } from "../engine/io/random.ts";
-import type { PartnerStore } from "../engine/store/partners.ts";
-import type { Store } from "../engine/store/port.ts";
-import type { DeliveryId, NodeId } from "../proto/ids.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { LedgerEntry } from "../proto/views.ts";
-import type { AdmissionLimits } from "./admission.ts";
-import type { ProbeKind } from "./circuit.ts";
-import type { CityMap } from "./city-map.ts";
+import type { Config, WebhookTargets } from "../../engine/config.ts";
+import type { Geocoder } from "../../engine/geo/geocoder.ts";
+import type { TravelTime } from "../../engine/geo/travel-time.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import type { Log } from "../../engine/io/log.ts";
+import type { Bus } from "../../engine/io/nats.ts";
+import type { AccessStore } from "../../engine/store/access.ts";
+import type { FleetStore } from "../../engine/store/fleet.ts";
+import type { Random } from "../../engine/io/random.ts";
+import type { PartnerStore } from "../../engine/store/partners.ts";
+import type { Store } from "../../engine/store/port.ts";
+import type { DeliveryId, NodeId } from "../../proto/ids.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { LedgerEntry } from "../../proto/views.ts";
+import type { AdmissionLimits } from "../admission.ts";
+import type { ProbeKind } from "../circuit.ts";
+import type { CityMap } from "../city-map.ts";
 import type { Fence } from "./fence.ts";
-import type { GatewayMetrics } from "./gateway-metrics.ts";
-import type { Notifier } from "./notify/notifier.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+import type { Notifier } from "../notify/notifier.ts";
 
 export type GatewayConfig = Pick<
   Config,

@@ -8,8 +8,8 @@
  * anew what is under the key before. A text that was never sealed opens as it is: rows of before.
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
-import { systemRandom } from "../engine/io/random.ts";
-import { keyId } from "./token.ts";
+import { systemRandom } from "../../engine/io/random.ts";
+import { keyId } from "../token.ts";
 
 export type SecretBox = {
   readonly seal: (text: string, context: string) => string;

@@ -2,7 +2,7 @@
  * Whose word counts: the newest epoch seen of each shard. What comes under an older one is from an
  * owner whose time is over and who does not know it yet (D8).
  */
-import type { Epoch, ShardId } from "../proto/ids.ts";
+import type { Epoch, ShardId } from "../../proto/ids.ts";
 
 export class Fence {
   readonly #newest = new Map<ShardId, Epoch>();

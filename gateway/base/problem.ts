@@ -5,8 +5,8 @@
  * error becomes `internal` and goes to the log.
  */
 import type { z } from "zod";
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import type { ErrorCode, FieldError } from "../proto/errors.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode, FieldError } from "../../proto/errors.ts";
 
 /** The body of a problem. `type` is a URI that names the code and need not resolve. */
 export type Problem = {

@@ -2,7 +2,7 @@
  * Who calls, as every part behind the doors sees it: made by `auth.ts` out of a checked credential
  * and by nothing else.
  */
-import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
+import type { CourierId, DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";
 
 /** Who calls. `expiresAt`: from then on the credential says nothing any more. */
 export type Principal = (
