@@ -11,7 +11,7 @@ import type { Link } from "./base/link.ts";
 import type { PingAdvice } from "./ping-advice.ts";
 import type { Principal } from "./base/principal.ts";
 import type { Session } from "./session.ts";
-import type { WsPeer, WsReceiver } from "./listener.ts";
+import type { WsPeer, WsReceiver } from "./listener/listener.ts";
 
 /** A reader with more than this unsent gets no positions until it has caught up. */
 const BEHIND_BYTES = 16_384;

@@ -29,7 +29,7 @@ import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
 import { asDispatchError } from "./base/problem.ts";
 import { deadline, openSession, step } from "./session.ts";
 import type { SessionEffect, SessionMsg } from "./session.ts";
-import type { WsPeer, WsReceiver } from "./listener.ts";
+import type { WsPeer, WsReceiver } from "./listener/listener.ts";
 import type { SocketCaps } from "./socket-caps.ts";
 import { assignmentView } from "./views.ts";
 

@@ -16,8 +16,8 @@ import type { Deps } from "./base/deps.ts";
 import { authOf, createGuards } from "./guards.ts";
 import { problemHeaders, problemOf, securityHeadersFor } from "./base/problem.ts";
 import type { SocketCaps } from "./socket-caps.ts";
-import { listenerOf } from "./listener-kinds.ts";
-import type { Headers, UpgradeAnswer } from "./listener.ts";
+import { listenerOf } from "./listener/kinds.ts";
+import type { Headers, UpgradeAnswer } from "./listener/listener.ts";
 
 /** A line about refused connections at most so often. */
 const REFUSALS_SAID_MS = 10_000;

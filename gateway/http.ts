@@ -22,7 +22,7 @@ import type { RateHeaders } from "./rate-limit.ts";
 import { matchesEtag } from "./reader.ts";
 import type { Answer, Page, Route } from "./route.ts";
 import { pageRoute } from "./route.ts";
-import type { HttpExchange } from "./listener.ts";
+import type { HttpExchange } from "./listener/listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";

@@ -10,7 +10,7 @@ import { OPERATIONS, OPERATION_NAMES } from "./operations/table.ts";
 import type { OperationName } from "./operations/table.ts";
 import { REST } from "./rest/binding.ts";
 import type { Method } from "./rest/binding.ts";
-import type { Body, Headers } from "./listener.ts";
+import type { Body, Headers } from "./listener/listener.ts";
 
 /** An answer before it is written. `json` is serialized; `raw` goes out as it is. */
 export type Answer = {

@@ -7,7 +7,7 @@
  * `listener-uws.ts` (uWebSockets.js, for the cheapest fan-out behind a proxy that normalises
  * requests). docs/decisions/0012-front-door.md says why.
  */
-import type { AddressOf } from "../engine/client-address.ts";
+import type { AddressOf } from "../../engine/client-address.ts";
 import type { Headers } from "./request-head.ts";
 
 export type { Headers };

@@ -3,10 +3,10 @@
  * The gateway runs in a process of its own, so that what is sent apart arrives apart.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { byteByByte, everyCut, wireRequests } from "./testing/wire-cuts.ts";
-import type { Door, WireRequest } from "./testing/wire-cuts.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { byteByByte, everyCut, wireRequests } from "../testing/wire-cuts.ts";
+import type { Door, WireRequest } from "../testing/wire-cuts.ts";
 
 let t: Attacked;
 let door: Door;

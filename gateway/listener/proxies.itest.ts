@@ -4,16 +4,16 @@
  */
 import { request as requestTls } from "node:https";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { makeAuthority } from "../scripts/testing/certificates.ts";
-import { makeTestFolder } from "../scripts/testing/folder.ts";
-import { projectRoot } from "../scripts/run/state.ts";
-import { shippedHaproxy, shippedNginx } from "../scripts/testing/proxies.ts";
-import { startHaproxy, startNginx } from "../scripts/testing/proxies.ts";
-import type { Beside } from "../scripts/testing/proxies.ts";
-import { openClient, until } from "./testing/clients.ts";
-import { BODY, HERE, goOnShift, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
-import { askByAgent } from "./testing/via.ts";
+import { makeAuthority } from "../../scripts/testing/certificates.ts";
+import { makeTestFolder } from "../../scripts/testing/folder.ts";
+import { projectRoot } from "../../scripts/run/state.ts";
+import { shippedHaproxy, shippedNginx } from "../../scripts/testing/proxies.ts";
+import { startHaproxy, startNginx } from "../../scripts/testing/proxies.ts";
+import type { Beside } from "../../scripts/testing/proxies.ts";
+import { openClient, until } from "../testing/clients.ts";
+import { BODY, HERE, goOnShift, startTestGateway, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
+import { askByAgent } from "../testing/via.ts";
 
 const KEPT = 20;
 

@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import type { RawData, WebSocket } from "ws";
-import { SOCKET_CLOSE_MS } from "../proto/limits.ts";
+import { SOCKET_CLOSE_MS } from "../../proto/limits.ts";
 import type { ListenerOptions, WsPeer, WsReceiver } from "./listener.ts";
 
 type SocketOptions = Pick<

@@ -14,12 +14,12 @@
  */
 import { STATUS_CODES } from "node:http";
 import * as uws from "uWebSockets.js";
-import { plain } from "../engine/client-address.ts";
-import { DispatchError } from "../proto/errors.ts";
-import { BODYLESS, LINE_BREAK, refusalAnswer } from "./listener-answers.ts";
+import { plain } from "../../engine/client-address.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { BODYLESS, LINE_BREAK, refusalAnswer } from "./answers.ts";
 import type { Body, HttpExchange, Listener, ListenerOptions } from "./listener.ts";
 import type { UpgradeAnswer, WsPeer, WsReceiver } from "./listener.ts";
-import { nowUs } from "./base/now-us.ts";
+import { nowUs } from "../base/now-us.ts";
 import { isRefusal, readHead } from "./request-head.ts";
 import type { Head, Headers, Refusal } from "./request-head.ts";
 

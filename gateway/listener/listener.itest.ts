@@ -5,12 +5,12 @@
 import net from "node:net";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { freePort } from "../scripts/services/ports.ts";
-import { LISTENER_KINDS } from "../engine/config.ts";
-import { canShare } from "./listener-node.ts";
-import { listenerOf } from "./listener-kinds.ts";
+import { freePort } from "../../scripts/services/ports.ts";
+import { LISTENER_KINDS } from "../../engine/config.ts";
+import { canShare } from "./node-listener.ts";
+import { listenerOf } from "./kinds.ts";
 import type { HttpExchange, Listen, Listener, ListenerOptions, WsPeer } from "./listener.ts";
-import { until } from "./testing/clients.ts";
+import { until } from "../testing/clients.ts";
 
 let listen: Listen;
 let listener: Listener | null = null;

@@ -4,7 +4,7 @@
  * let it; both are bounded here, for all together.
  */
 import type { Socket } from "node:net";
-import { ANSWERS_UNTAKEN_MAX_BYTES, ANSWER_TAKEN_MAX_MS } from "../proto/limits.ts";
+import { ANSWERS_UNTAKEN_MAX_BYTES, ANSWER_TAKEN_MAX_MS } from "../../proto/limits.ts";
 
 type Untaken = { readonly bytes: number; readonly since: number };
 

@@ -3,8 +3,8 @@
  * understand and of what broke. They look like every other problem of ours.
  */
 import { STATUS_CODES } from "node:http";
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import { SECURITY_HEADERS, problemHeaders, problemOf } from "./base/problem.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import { SECURITY_HEADERS, problemHeaders, problemOf } from "../base/problem.ts";
 import type { Refusal } from "./request-head.ts";
 
 export type PlainAnswer = {

@@ -5,11 +5,11 @@
  */
 import { STATUS_CODES } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { DispatchError } from "../proto/errors.ts";
-import { BODY_MAX_BYTES } from "../proto/limits.ts";
-import { BODYLESS, LINE_BREAK } from "./listener-answers.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { BODY_MAX_BYTES } from "../../proto/limits.ts";
+import { BODYLESS, LINE_BREAK } from "./answers.ts";
 import type { Body, HttpExchange } from "./listener.ts";
-import { nowUs } from "./base/now-us.ts";
+import { nowUs } from "../base/now-us.ts";
 import type { Head, Headers, Refusal } from "./request-head.ts";
 
 /** What an exchange needs of its connection. */

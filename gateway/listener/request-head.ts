@@ -4,8 +4,8 @@
  * refused because two readers could understand it in two ways. Pure; both listeners use it. It
  * parses no bytes.
  */
-import type { ErrorCode } from "../proto/errors.ts";
-import { HEADER_FIELDS_MAX } from "../proto/limits.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { HEADER_FIELDS_MAX } from "../../proto/limits.ts";
 
 /**
  * Header fields by lower-case name. Lists that came in several lines are joined; of others the

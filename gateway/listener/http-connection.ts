@@ -11,11 +11,11 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { DispatchError } from "../proto/errors.ts";
-import { CONNECTION_MAX_REQUESTS, LINGER_MS, PIPELINED_MAX_REQUESTS } from "../proto/limits.ts";
-import { PROXY_KEEP_ALIVE_MS } from "../proto/limits.ts";
-import { lastAnswer } from "./listener-answers.ts";
-import type { PlainAnswer } from "./listener-answers.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { CONNECTION_MAX_REQUESTS, LINGER_MS, PIPELINED_MAX_REQUESTS } from "../../proto/limits.ts";
+import { PROXY_KEEP_ALIVE_MS } from "../../proto/limits.ts";
+import { lastAnswer } from "./answers.ts";
+import type { PlainAnswer } from "./answers.ts";
 import { NodeExchange } from "./node-exchange.ts";
 import type { ExchangeHome } from "./node-exchange.ts";
 import { isRefusal, readHead } from "./request-head.ts";
