@@ -14,7 +14,7 @@ import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
 import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
 import { SEEN_EVERY_FRAMES, SERVER_SILENT_MS } from "../proto/limits.ts";
 import { decodeSessionPosts } from "../proto/messages.ts";
-import type { Auth } from "./auth.ts";
+import type { Auth } from "./access/auth.ts";
 import { ComeBack } from "./come-back.ts";
 import { Connection, ConnectionLink } from "./connection.ts";
 import type { ConnectionHome } from "./connection.ts";
@@ -30,7 +30,7 @@ import { asDispatchError } from "./base/problem.ts";
 import { deadline, openSession, step } from "./session.ts";
 import type { SessionEffect, SessionMsg } from "./session.ts";
 import type { WsPeer, WsReceiver } from "./listener/listener.ts";
-import type { SocketCaps } from "./socket-caps.ts";
+import type { SocketCaps } from "./access/socket-caps.ts";
 import { assignmentView } from "./views.ts";
 
 const ASSIGNMENTS_MAX = 64;

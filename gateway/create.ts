@@ -21,7 +21,7 @@ import { READY_AHEAD_MAX_MS, TEST_UNFILLED_AFTER_MS, searchStart } from "../prot
 import type { Job } from "../proto/messages.ts";
 import { isTestPrincipal } from "../proto/test-mode.ts";
 import type { TestScenario } from "../proto/test-mode.ts";
-import { trackingHash } from "./auth.ts";
+import { trackingHash } from "./access/auth.ts";
 import type { Circuit } from "./circuit.ts";
 import { wayOfCreate } from "./create-way.ts";
 import type { Deps } from "./base/deps.ts";

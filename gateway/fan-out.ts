@@ -17,7 +17,7 @@ import type { Clock } from "../engine/io/clock.ts";
 import { serverFrames } from "../proto/frames.ts";
 import type { ServerFrameOf } from "../proto/frames.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
-import { allowed } from "./policy.ts";
+import { allowed } from "./access/policy.ts";
 import type { CourierNeeds, Followed, Follower, Watcher } from "./tracking.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 

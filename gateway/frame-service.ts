@@ -14,7 +14,7 @@ import type { Link } from "./base/link.ts";
 import { nowUs } from "./base/now-us.ts";
 import type { OperationRunner } from "./operations/run.ts";
 import type { OperationName } from "./operations/table.ts";
-import { isCarried, mayTry } from "./policy.ts";
+import { isCarried, mayTry } from "./access/policy.ts";
 import type { Tracking } from "./tracking.ts";
 import { assignmentView } from "./views.ts";
 

@@ -13,9 +13,9 @@ import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../prot
 import type { Connections } from "./connections.ts";
 import { createCore } from "./core.ts";
 import type { Deps } from "./base/deps.ts";
-import { authOf, createGuards } from "./guards.ts";
+import { authOf, createGuards } from "./access/guards.ts";
 import { problemHeaders, problemOf, securityHeadersFor } from "./base/problem.ts";
-import type { SocketCaps } from "./socket-caps.ts";
+import type { SocketCaps } from "./access/socket-caps.ts";
 import { listenerOf } from "./listener/kinds.ts";
 import type { Headers, UpgradeAnswer } from "./listener/listener.ts";
 

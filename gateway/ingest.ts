@@ -15,7 +15,7 @@ import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../pro
 import type { Posted } from "../proto/posts.ts";
 import type { Deps } from "./base/deps.ts";
 import type { Mail } from "./mail.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { RateLimit } from "./access/rate-limit.ts";
 
 export type PingReport = {
   readonly courier: CourierId;

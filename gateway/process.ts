@@ -32,7 +32,7 @@ import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
 import { GATEWAY_STOP_MAX_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
-import { ADMISSION_LIMITS } from "./admission.ts";
+import { ADMISSION_LIMITS } from "./access/admission.ts";
 import { openCityMap } from "./city-map.ts";
 import type { CityMap } from "./city-map.ts";
 import { Fence } from "./base/fence.ts";

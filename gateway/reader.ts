@@ -13,7 +13,7 @@ import type { Principal } from "./base/principal.ts";
 import { current } from "./estimates.ts";
 import type { Outlook } from "./outlook.ts";
 import type { CurrentEstimates } from "./estimates.ts";
-import { allowed } from "./policy.ts";
+import { allowed } from "./access/policy.ts";
 import { audienceOf, deliveryView, phoneSeen } from "./views.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 

@@ -21,7 +21,7 @@ import type { IntakeDoor } from "./intake.ts";
 import type { Link } from "./base/link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
-import { allowed, isCarried, permitted } from "./policy.ts";
+import { allowed, isCarried, permitted } from "./access/policy.ts";
 import type { Principal } from "./base/principal.ts";
 import type { Reader } from "./reader.ts";
 import { SeenWindow } from "./seen-window.ts";

@@ -9,7 +9,7 @@ import type { AssignmentView, AvailableView, CourierView, DeliveryView } from ".
 import { isTestDelivery } from "../proto/test-mode.ts";
 import type { Principal } from "./base/principal.ts";
 import type { CurrentEstimates } from "./estimates.ts";
-import { isCarried } from "./policy.ts";
+import { isCarried } from "./access/policy.ts";
 
 /**
  * Who looks, as far as it changes the view. `party`: whose delivery it is, and the courier itself;

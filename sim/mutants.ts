@@ -218,7 +218,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "positions are shown of whoever a customer asks for",
-    file: "gateway/policy.ts",
+    file: "gateway/access/policy.ts",
     find: `    case "partner":
       return row.owner === principal.subject;`,
     replace: `    case "partner":

@@ -8,7 +8,7 @@ import { shortenAddress } from "../../proto/address.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { AVAILABLE_MAX_ROWS } from "../../proto/limits.ts";
 import { current } from "../estimates.ts";
-import { ROLES_OF } from "../policy.ts";
+import { ROLES_OF } from "../access/policy.ts";
 import { acceptedAnswer, availableAnswer, declinedAnswer } from "../schemas-answers.ts";
 import { shiftAnswer, successAnswer } from "../schemas-answers.ts";
 import { acceptBody, availableQuery, declineBody } from "../schemas.ts";

@@ -10,7 +10,7 @@ import type { DeliveryId } from "../../proto/ids.ts";
 import { estimatesFor } from "../create.ts";
 import { decodeCursor, encodeCursor } from "../cursor.ts";
 import { keyOfExternalId } from "../idempotency.ts";
-import { ROLES_OF, permitted } from "../policy.ts";
+import { ROLES_OF, permitted } from "../access/policy.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
 import { etagOf } from "../reader.ts";

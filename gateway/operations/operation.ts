@@ -10,7 +10,7 @@ import type { ErrorCode } from "../../proto/errors.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isDeliveryId } from "../../proto/ids.ts";
 import type { CourierId, DeliveryId, PrincipalId, Role } from "../../proto/ids.ts";
-import type { RequestKind } from "../admission.ts";
+import type { RequestKind } from "../access/admission.ts";
 import type { Commands } from "../commands.ts";
 import type { Create } from "../create.ts";
 import type { Deps, Outward } from "../base/deps.ts";
@@ -23,7 +23,7 @@ import type { Quotes } from "../partners/quote.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
 import type { Reader } from "../reader.ts";
-import type { Revocations } from "../revocations.ts";
+import type { Revocations } from "../access/revocations.ts";
 import type { Whereabouts } from "../whereabouts.ts";
 
 /** What the functions behind the rows work with; made once per gateway. */

@@ -8,7 +8,7 @@ import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
 import type { DeliveryId } from "../../proto/ids.ts";
 import type { Deps } from "../base/deps.ts";
-import { ROLES_OF, permitted } from "../policy.ts";
+import { ROLES_OF, permitted } from "../access/policy.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
 import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";

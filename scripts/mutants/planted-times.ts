@@ -100,27 +100,30 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "TOKEN_CLOCK_SKEW_MS = 5_000;",
     replace: "TOKEN_CLOCK_SKEW_MS = 5_000_000;",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "ends when it says, give or take five seconds",
     },
   },
   {
     name: "a known token never ends",
     kind: "times",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: "if (known.expiresAt > clock.now()) return known;",
     replace: "if (known.expiresAt * 1_000 > clock.now()) return known;",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "ends when it says, give or take five seconds",
     },
   },
   {
     name: "a tracking link opens for 1,000 hours after the end",
     kind: "times",
-    file: "gateway/policy.ts",
+    file: "gateway/access/policy.ts",
     find: "LINK_AFTER_END_MS);",
     replace: "LINK_AFTER_END_MS * 1_000);",
-    test: { file: "gateway/auth-keys.test.ts", name: "opens for an hour after its delivery ended" },
+    test: {
+      file: "gateway/access/auth-keys.test.ts",
+      name: "opens for an hour after its delivery ended",
+    },
   },
 ];

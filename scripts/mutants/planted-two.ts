@@ -62,22 +62,22 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "tokens of another issuer are accepted",
     kind: "two of something",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: "      issuer: TOKEN_ISSUER,\n",
     replace: "",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "of our issuer is believed; of another, or of none, it is not",
     },
   },
   {
     name: "the previous key signs under any name",
     kind: "two of something",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: `  if (secret === undefined) throw new DispatchError("unauthorized");
   return secret;`,
     replace: "  return secret ?? current;",
-    test: { file: "gateway/auth-keys.test.ts", name: "holds under either of our keys" },
+    test: { file: "gateway/access/auth-keys.test.ts", name: "holds under either of our keys" },
   },
   {
     name: "a key under way is not scoped to its customer",

@@ -4,20 +4,20 @@
  */
 import type postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { testPrefix, testDatabase } from "../scripts/testing/services.ts";
-import type { TestDatabase } from "../scripts/testing/services.ts";
-import { connectOnce } from "../scripts/services/postgres.ts";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { createLog } from "../engine/io/log.ts";
-import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../proto/limits.ts";
-import { subjectsFor } from "../proto/subjects.ts";
+import { testPrefix, testDatabase } from "../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../scripts/testing/services.ts";
+import { connectOnce } from "../../scripts/services/postgres.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { createLog } from "../../engine/io/log.ts";
+import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../../proto/limits.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
 import { Revocations } from "./revocations.ts";
-import type { Principal } from "./base/principal.ts";
-import { openDatabase } from "../engine/io/postgres.ts";
-import type { Database } from "../engine/io/postgres.ts";
-import * as access from "../engine/store/access.ts";
-import type { AccessStore, RevocationCursor } from "../engine/store/access.ts";
-import { migrate } from "../engine/store/migrate.ts";
+import type { Principal } from "../base/principal.ts";
+import { openDatabase } from "../../engine/io/postgres.ts";
+import type { Database } from "../../engine/io/postgres.ts";
+import * as access from "../../engine/store/access.ts";
+import type { AccessStore, RevocationCursor } from "../../engine/store/access.ts";
+import { migrate } from "../../engine/store/migrate.ts";
 
 let database: TestDatabase;
 let admin: postgres.Sql;

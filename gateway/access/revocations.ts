@@ -7,7 +7,7 @@
  * The table is read by position, page after page until nothing is left, so that a mass revocation
  * reaches every gateway whole (`engine/store/access.ts`). A token made by a clock that is ahead
  * counts as made when it was first seen here, and one from more than TOKEN_CLOCK_SKEW_MS ahead is
- * refused (`gateway/auth.ts`). What is left: a token made less than so long before the revocation,
+ * refused (`gateway/access/auth.ts`). What is left: a token made less than so long before the revocation,
  * by a clock that is ahead, and shown to this gateway only after it. Covering it as well would shut
  * out everybody who signs in again at once, who are most after a mass revocation; it takes a second
  * revocation.
@@ -15,15 +15,15 @@
  * Known revocations stand while Postgres is away; those made meanwhile elsewhere come when it is
  * back.
  */
-import { repeat } from "../engine/io/clock.ts";
-import { errorFields } from "../engine/io/log.ts";
-import type { RevocationCursor, RevocationRow } from "../engine/store/access.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { Millis } from "../proto/ids.ts";
-import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../proto/limits.ts";
-import type { Deps } from "./base/deps.ts";
-import { nameOf } from "./base/principal.ts";
-import type { Principal } from "./base/principal.ts";
+import { repeat } from "../../engine/io/clock.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { RevocationCursor, RevocationRow } from "../../engine/store/access.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { Millis } from "../../proto/ids.ts";
+import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../../proto/limits.ts";
+import type { Deps } from "../base/deps.ts";
+import { nameOf } from "../base/principal.ts";
+import type { Principal } from "../base/principal.ts";
 
 export const REVOCATIONS_READ_MS = 2_000;
 const HOUR_MS = 3_600_000;

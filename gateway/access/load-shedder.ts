@@ -3,11 +3,11 @@
  * `overloaded` and a Retry-After, and counts what it refused. Pings are not its business: they are
  * bounded for each session, and a ping that is not acknowledged is sent again.
  */
-import type { CancelTimer, Clock } from "../engine/io/clock.ts";
-import { DispatchError } from "../proto/errors.ts";
+import type { CancelTimer, Clock } from "../../engine/io/clock.ts";
+import { DispatchError } from "../../proto/errors.ts";
 import { OPEN, admits, step } from "./admission.ts";
 import type { Admission, AdmissionLimits, RequestKind } from "./admission.ts";
-import type { GatewayMetrics } from "./base/metrics.ts";
+import type { GatewayMetrics } from "../base/metrics.ts";
 
 export type DoorkeeperPorts = {
   readonly clock: Clock;

@@ -4,16 +4,16 @@
  * the end.
  */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { PostgresStore } from "../engine/store/postgres-store.ts";
-import type { Store } from "../engine/store/port.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import { until } from "./testing/clients.ts";
-import type { RestAnswer } from "./testing/clients.ts";
-import { refused } from "./testing/expect.ts";
-import { BODY } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
+import type { PostgresStore } from "../../engine/store/postgres-store.ts";
+import type { Store } from "../../engine/store/port.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { until } from "../testing/clients.ts";
+import type { RestAnswer } from "../testing/clients.ts";
+import { refused } from "../testing/expect.ts";
+import { BODY } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
 
 const LIMIT = 10;
 let people: People;

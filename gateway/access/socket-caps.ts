@@ -4,11 +4,11 @@
  * back later. Who sits on this very machine has no cap by address: a proxy in front is told by its
  * setting (`engine/client-address.ts`), a test or a bench is one address.
  */
-import { isLoopback } from "../engine/client-address.ts";
-import type { Millis } from "../proto/ids.ts";
+import { isLoopback } from "../../engine/client-address.ts";
+import type { Millis } from "../../proto/ids.ts";
 import { RateLimit } from "./rate-limit.ts";
-import { nameOf } from "./base/principal.ts";
-import type { Principal } from "./base/principal.ts";
+import { nameOf } from "../base/principal.ts";
+import type { Principal } from "../base/principal.ts";
 
 /** 0: no cap. */
 export type SocketLimits = {

@@ -4,7 +4,7 @@
  * its favour.
  */
 import { LRUCache } from "lru-cache";
-import type { Millis } from "../proto/ids.ts";
+import type { Millis } from "../../proto/ids.ts";
 
 const NAMES_MAX = 100_000;
 /** At once after a rest, in seconds of the rate. */

@@ -1,13 +1,13 @@
 /** Who may do what, and what each role sees. */
 import { describe, expect, it } from "vitest";
-import type { DeliveryRow } from "../engine/store/port.ts";
-import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../proto/ids.ts";
-import { STATUSES } from "../proto/status.ts";
-import type { Principal } from "./base/principal.ts";
+import type { DeliveryRow } from "../../engine/store/port.ts";
+import type { CourierId, DeliveryId, PrincipalId, ShardId } from "../../proto/ids.ts";
+import { STATUSES } from "../../proto/status.ts";
+import type { Principal } from "../base/principal.ts";
 import { ROLES_OF, allowed, isLinkWaiting } from "./policy.ts";
 import type { Action } from "./policy.ts";
-import { etagOf, matchesEtag } from "./reader.ts";
-import { assignmentView, deliveryView, firstName, phoneSeen, timeText } from "./views.ts";
+import { etagOf, matchesEtag } from "../reader.ts";
+import { assignmentView, deliveryView, firstName, phoneSeen, timeText } from "../views.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const LATER = NOW + 600_000;

@@ -6,7 +6,7 @@
  * The level rises at once, as many steps as the pressure asks for, and falls one step at a time
  * after a while of calm, so that it does not swing with each request that was refused.
  */
-import type { Millis } from "../proto/ids.ts";
+import type { Millis } from "../../proto/ids.ts";
 
 /** `command`: accept, decline, status, cancel, shift and the like. */
 export type RequestKind = "read" | "create" | "command";

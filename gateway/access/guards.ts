@@ -2,11 +2,11 @@
  * Who may come in, and how often: credentials, revocations, caps and rates of one gateway, made
  * from its settings.
  */
-import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
-import type { DoorLimits } from "../engine/door-limits.ts";
+import { DOOR_DEFAULTS } from "../../engine/door-limits.ts";
+import type { DoorLimits } from "../../engine/door-limits.ts";
 import { createAuth } from "./auth.ts";
 import type { Auth } from "./auth.ts";
-import type { Deps } from "./base/deps.ts";
+import type { Deps } from "../base/deps.ts";
 import { Revocations } from "./revocations.ts";
 import { SocketCaps } from "./socket-caps.ts";
 

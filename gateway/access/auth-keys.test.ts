@@ -4,11 +4,11 @@
  */
 import { SignJWT } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { DeliveryRow } from "../engine/store/port.ts";
-import type { DispatchError } from "../proto/errors.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import { LINK_AFTER_END_MS } from "../proto/limits.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { DeliveryRow } from "../../engine/store/port.ts";
+import type { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { LINK_AFTER_END_MS } from "../../proto/limits.ts";
 import { createAuth } from "./auth.ts";
 import type { Auth } from "./auth.ts";
 import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";

@@ -5,12 +5,12 @@
  * `not_found`, never `forbidden`. What changes a delivery is decided once more by the store, in the
  * statement that changes it; docs/authorization.md has the whole table, tried at the doors.
  */
-import type { DeliveryRow } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { Millis, Role } from "../proto/ids.ts";
-import { LINK_AFTER_END_MS } from "../proto/limits.ts";
-import type { Status } from "../proto/status.ts";
-import type { Principal } from "./base/principal.ts";
+import type { DeliveryRow } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { Millis, Role } from "../../proto/ids.ts";
+import { LINK_AFTER_END_MS } from "../../proto/limits.ts";
+import type { Status } from "../../proto/status.ts";
+import type { Principal } from "../base/principal.ts";
 
 /** Every action on a delivery, with the roles that may try it. */
 export const ROLES_OF = {

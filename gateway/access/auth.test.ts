@@ -4,10 +4,10 @@
  */
 import { SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS } from "../proto/limits.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS } from "../../proto/limits.ts";
 import { createAuth } from "./auth.ts";
 import { Revocations } from "./revocations.ts";
 import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";

@@ -5,14 +5,14 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
-import { SUBPROTOCOL } from "../proto/frames.ts";
-import { testDatabase, testPrefix } from "../scripts/testing/services.ts";
-import { until } from "./testing/clients.ts";
-import { BODY, TEST_KEY, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { TestGateway } from "./testing/gateway.ts";
-import type { People } from "./testing/people.ts";
+import { DOOR_DEFAULTS } from "../../engine/door-limits.ts";
+import { SUBPROTOCOL } from "../../proto/frames.ts";
+import { testDatabase, testPrefix } from "../../scripts/testing/services.ts";
+import { until } from "../testing/clients.ts";
+import { BODY, TEST_KEY, startTestGateway, tokenOf } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { TestGateway } from "../testing/gateway.ts";
+import type { People } from "../testing/people.ts";
 import { signToken } from "./token.ts";
 
 const OLD_KEY = "the key before this one, which is on its way out";

@@ -6,25 +6,25 @@
 import { randomBytes } from "node:crypto";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createOf, newDeliveryId } from "../engine/store/contract/world.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { ERRORS } from "../proto/errors.ts";
-import type { ClientFrame } from "../proto/frames.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import type { PartnerAction } from "../proto/subjects.ts";
-import { STATUSES } from "../proto/status.ts";
-import type { Status } from "../proto/status.ts";
-import { connectOnce } from "../scripts/services/postgres.ts";
+import { createOf, newDeliveryId } from "../../engine/store/contract/world.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import type { ClientFrame } from "../../proto/frames.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import type { PartnerAction } from "../../proto/subjects.ts";
+import { STATUSES } from "../../proto/status.ts";
+import type { Status } from "../../proto/status.ts";
+import { connectOnce } from "../../scripts/services/postgres.ts";
 import { trackingHash } from "./auth.ts";
 import { ROLES_OF, allowed } from "./policy.ts";
 import type { Action } from "./policy.ts";
-import type { Principal } from "./base/principal.ts";
-import { EXPECTED, RELATIONS } from "./testing/authorization.ts";
-import type { Outcome, Relation } from "./testing/authorization.ts";
-import { openClient, until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { HERE, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
+import type { Principal } from "../base/principal.ts";
+import { EXPECTED, RELATIONS } from "../testing/authorization.ts";
+import type { Outcome, Relation } from "../testing/authorization.ts";
+import { openClient, until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { HERE, startTestGateway, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
 
 const SUBJECTS: Readonly<Record<Relation, readonly [role: string, subject: string] | null>> = {
   owner: ["customer", "cus_owner"],
