@@ -14,7 +14,7 @@ import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts
 import { REASON_MAX_CHARS } from "../proto/limits.ts";
 import type { Deps } from "./base/deps.ts";
 import type { IntakeDoor } from "./intake.ts";
-import type { Mail } from "./mail.ts";
+import type { Mail } from "./backend/actor-client.ts";
 
 export type StatusReport = {
   readonly status: ReportedStatus;

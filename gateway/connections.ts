@@ -23,7 +23,7 @@ import type { Deps } from "./base/deps.ts";
 import { errorFrame } from "./frame-service.ts";
 import type { ServeFrame } from "./frame-service.ts";
 import type { Link } from "./base/link.ts";
-import type { Mail } from "./mail.ts";
+import type { Mail } from "./backend/actor-client.ts";
 import { nowUs } from "./base/now-us.ts";
 import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
 import { asDispatchError } from "./base/problem.ts";

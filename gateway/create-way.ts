@@ -5,7 +5,7 @@
  */
 import { isOutage } from "../engine/io/verdict.ts";
 import type { CreateCommand } from "../engine/store/port.ts";
-import type { Circuit } from "./circuit.ts";
+import type { Circuit } from "./backend/postgres-circuit.ts";
 import type { CreateAnswer } from "./create.ts";
 import type { IntakeDoor } from "./intake.ts";
 

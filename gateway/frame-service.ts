@@ -9,7 +9,7 @@ import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
 import type { CourierId } from "../proto/ids.ts";
 import type { Deps } from "./base/deps.ts";
 import type { FanOut } from "./fan-out.ts";
-import type { Ingest } from "./ingest.ts";
+import type { Ingest } from "./backend/ping-ingest.ts";
 import type { Link } from "./base/link.ts";
 import { nowUs } from "./base/now-us.ts";
 import type { OperationRunner } from "./operations/run.ts";

@@ -41,7 +41,7 @@ import type { Deps, Outward } from "./base/deps.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
 import { createNotifier } from "./notify/adapters.ts";
-import { openProbe } from "./probe.ts";
+import { openProbe } from "./backend/postgres-probe.ts";
 
 /** A readiness question to Postgres may take so long. */
 const READY_TIMEOUT_MS = 1_000;

@@ -167,7 +167,7 @@ export class FakePostgres {
 
   /**
    * The probe of a gateway, on a connection of its own; a stale one wears out all pools
-   * (`gateway/probe.ts`).
+   * (`gateway/backend/postgres-probe.ts`).
    */
   probeOf(machine: Machine): (what: "look" | "write") => Promise<void> {
     const pool = this.#poolOf(machine, 1);

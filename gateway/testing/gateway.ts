@@ -31,7 +31,7 @@ import type { CityMap } from "../city-map.ts";
 import { Fence } from "../base/fence.ts";
 import { gatewayMetrics } from "../base/metrics.ts";
 import { startGateway } from "../gateway.ts";
-import { openProbe } from "../probe.ts";
+import { openProbe } from "../backend/postgres-probe.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import { signToken } from "../access/token.ts";

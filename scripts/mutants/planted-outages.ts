@@ -2,7 +2,7 @@
 
 import type { Planted } from "./planted-bug.ts";
 
-const PROBE = "gateway/probe.itest.ts";
+const PROBE = "gateway/backend/postgres-probe.itest.ts";
 const OF_NATS = "engine/io/nats-outages.itest.ts";
 
 export const BUGS_OF_OUTAGES: readonly Planted[] = [
@@ -47,7 +47,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "the probe commits nothing",
     kind: "outages",
-    file: "gateway/probe.ts",
+    file: "gateway/backend/postgres-probe.ts",
     find: "(underWay ??= probeWrite(writing, name)\n",
     replace: "(underWay ??= probeLook(writing)\n",
     test: { file: PROBE, name: "while nothing can be committed" },
@@ -55,7 +55,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "the pools are kept after a server that only reads",
     kind: "outages",
-    file: "gateway/probe.ts",
+    file: "gateway/backend/postgres-probe.ts",
     find: "if (isStale(error)) for (const pool of pools) pool.renew();\n",
     replace: "",
     test: { file: PROBE, name: "while it only reads, and the sessions that were begun there" },

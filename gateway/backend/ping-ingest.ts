@@ -7,15 +7,15 @@
  * A ping is acknowledged when it was handed to NATS. While NATS is away pings are neither kept nor
  * acknowledged: the app keeps them, and the next one heals the position.
  */
-import type { Clock } from "../engine/io/clock.ts";
-import { shardOfCourier } from "../engine/shards.ts";
-import type { PingFrame } from "../proto/frames.ts";
-import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../proto/ids.ts";
-import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import type { Posted } from "../proto/posts.ts";
-import type { Deps } from "./base/deps.ts";
-import type { Mail } from "./mail.ts";
-import { RateLimit } from "./access/rate-limit.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import type { PingFrame } from "../../proto/frames.ts";
+import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../../proto/ids.ts";
+import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../../proto/limits.ts";
+import type { Posted } from "../../proto/posts.ts";
+import type { Deps } from "../base/deps.ts";
+import type { Mail } from "./actor-client.ts";
+import { RateLimit } from "../access/rate-limit.ts";
 
 export type PingReport = {
   readonly courier: CourierId;

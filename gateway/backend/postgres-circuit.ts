@@ -7,11 +7,11 @@
  * reasons of its own. A probe that is late while commands are answered says that the machine is
  * busy, not that Postgres is away.
  */
-import type { CancelTimer, Clock } from "../engine/io/clock.ts";
-import { isOutage } from "../engine/io/verdict.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { Millis } from "../proto/ids.ts";
-import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS, PROBE_WRITE_EVERY_MS } from "../proto/limits.ts";
+import type { CancelTimer, Clock } from "../../engine/io/clock.ts";
+import { isOutage } from "../../engine/io/verdict.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { Millis } from "../../proto/ids.ts";
+import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS, PROBE_WRITE_EVERY_MS } from "../../proto/limits.ts";
 
 export type CircuitPorts = {
   readonly clock: Clock;

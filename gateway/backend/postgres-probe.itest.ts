@@ -4,12 +4,12 @@
  */
 import type postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { migrate } from "../engine/store/migrate.ts";
-import { connectOnce } from "../scripts/services/postgres.ts";
-import { testDatabase } from "../scripts/testing/services.ts";
-import type { TestDatabase } from "../scripts/testing/services.ts";
-import { openProbe } from "./probe.ts";
-import type { Probe } from "./probe.ts";
+import { migrate } from "../../engine/store/migrate.ts";
+import { connectOnce } from "../../scripts/services/postgres.ts";
+import { testDatabase } from "../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../scripts/testing/services.ts";
+import { openProbe } from "./postgres-probe.ts";
+import type { Probe } from "./postgres-probe.ts";
 
 let database: TestDatabase;
 let admin: postgres.Sql;

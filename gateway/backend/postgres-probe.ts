@@ -4,12 +4,12 @@
  * connected meanwhile, and who only reads is never told: then the sessions of all pools are
  * replaced.
  */
-import { systemClock } from "../engine/io/clock.ts";
-import { openDatabase } from "../engine/io/postgres.ts";
-import { isStale } from "../engine/io/verdict.ts";
-import { probeLook, probeWrite } from "../engine/store/probe.ts";
-import { PROBE_TIMEOUT_MS, PROBE_WRITE_TIMEOUT_MS } from "../proto/limits.ts";
-import type { ProbeKind } from "./circuit.ts";
+import { systemClock } from "../../engine/io/clock.ts";
+import { openDatabase } from "../../engine/io/postgres.ts";
+import { isStale } from "../../engine/io/verdict.ts";
+import { probeLook, probeWrite } from "../../engine/store/probe.ts";
+import { PROBE_TIMEOUT_MS, PROBE_WRITE_TIMEOUT_MS } from "../../proto/limits.ts";
+import type { ProbeKind } from "./postgres-circuit.ts";
 
 /** Of the circuit's own deadline, what is left after the look. */
 const COMMIT_WAIT_MS = PROBE_TIMEOUT_MS / 2;

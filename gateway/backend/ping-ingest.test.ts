@@ -1,14 +1,14 @@
 /** Pings: collected by shard, acknowledged when they were handed on, limited for each courier. */
 import { describe, expect, it } from "vitest";
-import { Metrics } from "../engine/io/metrics.ts";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { shardOfCourier } from "../engine/shards.ts";
-import type { CourierId, NodeId, SessionId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import type { Posted } from "../proto/posts.ts";
-import { gatewayMetrics } from "./base/metrics.ts";
-import { PINGS_BURST } from "../proto/limits.ts";
-import { Ingest } from "./ingest.ts";
+import { Metrics } from "../../engine/io/metrics.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import type { CourierId, NodeId, SessionId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../../proto/limits.ts";
+import type { Posted } from "../../proto/posts.ts";
+import { gatewayMetrics } from "../base/metrics.ts";
+import { PINGS_BURST } from "../../proto/limits.ts";
+import { Ingest } from "./ping-ingest.ts";
 
 function drive() {
   const clock = new VirtualClock();

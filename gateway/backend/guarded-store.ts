@@ -2,9 +2,9 @@
  * The store behind the circuit: what a gateway asks of Postgres is refused at once while Postgres
  * is away. What only nodes ask passes through as it is; a gateway does not ask it.
  */
-import type { Store } from "../engine/store/port.ts";
-import type { Circuit } from "./circuit.ts";
-import type { Outward } from "./base/deps.ts";
+import type { Store } from "../../engine/store/port.ts";
+import type { Circuit } from "./postgres-circuit.ts";
+import type { Outward } from "../base/deps.ts";
 
 type Guard = <A extends readonly unknown[], R>(
   ask: (...args: A) => Promise<R>,

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import type { Deps } from "./base/deps.ts";
-import { createMail } from "./mail.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import type { Deps } from "../base/deps.ts";
+import { createMail } from "./actor-client.ts";
 
 it("the relay is nudged at once, and then no more often than it looks", async () => {
   const clock = new VirtualClock();

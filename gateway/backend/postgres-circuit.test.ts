@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { DispatchError } from "../proto/errors.ts";
-import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS } from "../proto/limits.ts";
-import { Circuit } from "./circuit.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS } from "../../proto/limits.ts";
+import { Circuit } from "./postgres-circuit.ts";
 
 type Postgres = "there" | "refuses" | "silent";
 

@@ -4,18 +4,18 @@
  * repeat it (decision 0003). `ask` is for what is not in the database: it is answered, or fails
  * visibly.
  */
-import { BusError } from "../engine/io/nats.ts";
-import { shardOfCourier } from "../engine/shards.ts";
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { shardOfDelivery } from "../proto/ids.ts";
-import type { CourierId, DeliveryId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import { encodePosts } from "../proto/posts.ts";
-import type { CourierRecord, StreamMessageOf, ToCourier } from "../proto/messages.ts";
-import type { Posted } from "../proto/posts.ts";
-import type { ToDelivery } from "../proto/messages.ts";
-import type { Deps } from "./base/deps.ts";
+import { BusError } from "../../engine/io/nats.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { shardOfDelivery } from "../../proto/ids.ts";
+import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import { encodePosts } from "../../proto/posts.ts";
+import type { CourierRecord, StreamMessageOf, ToCourier } from "../../proto/messages.ts";
+import type { Posted } from "../../proto/posts.ts";
+import type { ToDelivery } from "../../proto/messages.ts";
+import type { Deps } from "../base/deps.ts";
 
 export type Mail = {
   readonly tellDelivery: (id: DeliveryId, msg: ToDelivery) => void;
