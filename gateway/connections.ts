@@ -31,7 +31,7 @@ import { deadline, openSession, step } from "./session.ts";
 import type { SessionEffect, SessionMsg } from "./session.ts";
 import type { WsPeer, WsReceiver } from "./listener/listener.ts";
 import type { SocketCaps } from "./access/socket-caps.ts";
-import { assignmentView } from "./views.ts";
+import { assignmentView } from "./views/delivery-view.ts";
 
 const ASSIGNMENTS_MAX = 64;
 /**

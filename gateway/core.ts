@@ -28,16 +28,16 @@ import { OperationRunner } from "./operations/run.ts";
 import { packed } from "./packed-page.ts";
 import type { PackedPage } from "./packed-page.ts";
 import { describe } from "./openapi.ts";
-import { Outlook } from "./outlook.ts";
+import { Outlook } from "./views/eta-forecast.ts";
 import { createQuotes } from "./partners/quote.ts";
 import { startOutward } from "./partners/start.ts";
-import { Reader } from "./reader.ts";
+import { Reader } from "./views/view-assembler.ts";
 import { openRoutes, pageRoutes } from "./rest/pages.ts";
 import { operationRoutes } from "./route.ts";
 import { createSecretBox } from "./base/secret-box.ts";
 import type { SecretBox } from "./base/secret-box.ts";
 import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
-import { Whereabouts } from "./whereabouts.ts";
+import { Whereabouts } from "./views/position-cache.ts";
 
 /**
  * A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a

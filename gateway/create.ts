@@ -25,15 +25,15 @@ import { trackingHash } from "./access/auth.ts";
 import type { Circuit } from "./backend/postgres-circuit.ts";
 import { wayOfCreate } from "./create-way.ts";
 import type { Deps } from "./base/deps.ts";
-import { promise } from "./estimates.ts";
-import type { Estimates } from "./estimates.ts";
+import { promise } from "./views/estimates.ts";
+import type { Estimates } from "./views/estimates.ts";
 import { replayOf } from "./intake.ts";
 import type { IntakeDoor } from "./intake.ts";
 import type { Mail } from "./backend/actor-client.ts";
-import type { Outlook, Trip } from "./outlook.ts";
+import type { Outlook, Trip } from "./views/eta-forecast.ts";
 import { fieldProblem } from "./base/problem.ts";
 import type { CreateBody } from "./schemas.ts";
-import { timeText } from "./views.ts";
+import { timeText } from "./views/delivery-view.ts";
 
 const SECRET_BYTES = 16;
 

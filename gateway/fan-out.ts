@@ -19,7 +19,7 @@ import type { ServerFrameOf } from "../proto/frames.ts";
 import type { CourierId, Millis } from "../proto/ids.ts";
 import { allowed } from "./access/policy.ts";
 import type { CourierNeeds, Followed, Follower, Watcher } from "./tracking.ts";
-import type { Whereabouts } from "./whereabouts.ts";
+import type { Whereabouts } from "./views/position-cache.ts";
 
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;

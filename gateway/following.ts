@@ -6,10 +6,10 @@ import type { Deps } from "./base/deps.ts";
 import { FanOut } from "./fan-out.ts";
 import type { IntakeDoor } from "./intake.ts";
 import { Leases, Positions } from "./positions.ts";
-import type { Reader } from "./reader.ts";
+import type { Reader } from "./views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";
 import type { CourierNeeds } from "./tracking.ts";
-import type { Whereabouts } from "./whereabouts.ts";
+import type { Whereabouts } from "./views/position-cache.ts";
 
 export type Following = {
   readonly tracking: Tracking;

@@ -16,7 +16,7 @@ import type { OperationRunner } from "./operations/run.ts";
 import type { OperationName } from "./operations/table.ts";
 import { isCarried, mayTry } from "./access/policy.ts";
 import type { Tracking } from "./tracking.ts";
-import { assignmentView } from "./views.ts";
+import { assignmentView } from "./views/delivery-view.ts";
 
 export type FrameParts = {
   readonly deps: Pick<Deps, "clock">;

@@ -19,7 +19,7 @@ import { PROBLEM_TYPE, asDispatchError, securityHeadersFor } from "./base/proble
 import { problemHeaders, problemOf } from "./base/problem.ts";
 import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./access/rate-limit.ts";
 import type { RateHeaders } from "./access/rate-limit.ts";
-import { matchesEtag } from "./reader.ts";
+import { matchesEtag } from "./views/view-assembler.ts";
 import type { Answer, Page, Route } from "./route.ts";
 import { pageRoute } from "./route.ts";
 import type { HttpExchange } from "./listener/listener.ts";

@@ -7,7 +7,7 @@ import type { BusMessage } from "../engine/io/nats.ts";
 import type { CourierId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { Positions } from "./positions.ts";
-import { Whereabouts } from "./whereabouts.ts";
+import { Whereabouts } from "./views/position-cache.ts";
 
 const T0 = 1_800_000_000_000;
 const COURIER = "cur_1" as CourierId;

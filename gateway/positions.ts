@@ -7,7 +7,7 @@ import { shardOfCourier } from "../engine/shards.ts";
 import type { CourierId, Epoch, ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { Deps } from "./base/deps.ts";
-import type { Whereabouts } from "./whereabouts.ts";
+import type { Whereabouts } from "./views/position-cache.ts";
 
 const LEASE_TTL_MS = 15_000;
 const LEASE_RENEW_MS = 5_000;

@@ -6,7 +6,7 @@ import { DispatchError } from "../proto/errors.ts";
 import type { DeliveryId, SessionId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
 import type { Link } from "./base/link.ts";
-import type { Reader } from "./reader.ts";
+import type { Reader } from "./views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";
 
 const T0 = 1_800_000_000_000;

@@ -23,12 +23,12 @@ import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
 import { allowed, isCarried, permitted } from "./access/policy.ts";
 import type { Principal } from "./base/principal.ts";
-import type { Reader } from "./reader.ts";
+import type { Reader } from "./views/view-assembler.ts";
 import { SeenWindow } from "./seen-window.ts";
-import { shownOf } from "./shown.ts";
-import type { Shown } from "./shown.ts";
-import { audienceOf } from "./views.ts";
-import type { Audience } from "./views.ts";
+import { shownOf } from "./views/shown.ts";
+import type { Shown } from "./views/shown.ts";
+import { audienceOf } from "./views/delivery-view.ts";
+import type { Audience } from "./views/delivery-view.ts";
 
 const TICK_MS = 250;
 const REREAD_SPREAD_TICKS = 20;

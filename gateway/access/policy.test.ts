@@ -6,8 +6,14 @@ import { STATUSES } from "../../proto/status.ts";
 import type { Principal } from "../base/principal.ts";
 import { ROLES_OF, allowed, isLinkWaiting } from "./policy.ts";
 import type { Action } from "./policy.ts";
-import { etagOf, matchesEtag } from "../reader.ts";
-import { assignmentView, deliveryView, firstName, phoneSeen, timeText } from "../views.ts";
+import { etagOf, matchesEtag } from "../views/view-assembler.ts";
+import {
+  assignmentView,
+  deliveryView,
+  firstName,
+  phoneSeen,
+  timeText,
+} from "../views/delivery-view.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const LATER = NOW + 600_000;

@@ -13,7 +13,7 @@ import type { DeliveryEvent } from "../../proto/events.ts";
 import { NOTICE_AGE_MAX_MS, NOTICE_ATTEMPTS_MAX } from "../../proto/limits.ts";
 import { isTestDelivery } from "../../proto/test-mode.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
-import { firstName } from "../views.ts";
+import { firstName } from "../views/delivery-view.ts";
 import { NOTICE_KINDS, NoticeError } from "./notifier.ts";
 import type { Notice, NoticeKind, Notifier } from "./notifier.ts";
 

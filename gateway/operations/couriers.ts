@@ -7,13 +7,13 @@ import { distanceM } from "../../actors/geo.ts";
 import { shortenAddress } from "../../proto/address.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { AVAILABLE_MAX_ROWS } from "../../proto/limits.ts";
-import { current } from "../estimates.ts";
+import { current } from "../views/estimates.ts";
 import { ROLES_OF } from "../access/policy.ts";
 import { acceptedAnswer, availableAnswer, declinedAnswer } from "../schemas-answers.ts";
 import { shiftAnswer, successAnswer } from "../schemas-answers.ts";
 import { acceptBody, availableQuery, declineBody } from "../schemas.ts";
 import { locationBody, shiftBody, statusBody } from "../schemas.ts";
-import { availableView, timeText } from "../views.ts";
+import { availableView, timeText } from "../views/delivery-view.ts";
 import { courierOf, deliveryIdOf, operation } from "./operation.ts";
 
 export const availableDeliveries = operation({

@@ -13,12 +13,12 @@ import { keyOfExternalId } from "../idempotency.ts";
 import { ROLES_OF, permitted } from "../access/policy.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
-import { etagOf } from "../reader.ts";
+import { etagOf } from "../views/view-assembler.ts";
 import { canceledAnswer, createdAnswer, deliveryAnswer, listAnswer } from "../schemas-answers.ts";
 import { quoteAnswer } from "../schemas-answers.ts";
 import { cancelBody, createBody, detailsBody, listQuery, quotedCreateBody } from "../schemas.ts";
 import type { CreateBody, ListQuery } from "../schemas.ts";
-import { timeText } from "../views.ts";
+import { timeText } from "../views/delivery-view.ts";
 import { deliveryIdOf, operation, outwardOf, ownerOf } from "./operation.ts";
 import type { OperationParts } from "./operation.ts";
 

@@ -18,13 +18,13 @@ import type { Idempotency } from "../idempotency.ts";
 import type { Ingest } from "../backend/ping-ingest.ts";
 import type { IntakeDoor } from "../intake.ts";
 import type { Mail } from "../backend/actor-client.ts";
-import type { Outlook } from "../outlook.ts";
+import type { Outlook } from "../views/eta-forecast.ts";
 import type { Quotes } from "../partners/quote.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
-import type { Reader } from "../reader.ts";
+import type { Reader } from "../views/view-assembler.ts";
 import type { Revocations } from "../access/revocations.ts";
-import type { Whereabouts } from "../whereabouts.ts";
+import type { Whereabouts } from "../views/position-cache.ts";
 
 /** What the functions behind the rows work with; made once per gateway. */
 export type OperationParts = {

@@ -13,7 +13,7 @@ import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
 import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";
 import { courierBody, revocationBody } from "../schemas.ts";
-import { courierView } from "../views.ts";
+import { courierView } from "../views/delivery-view.ts";
 import { deliveryIdOf, operation } from "./operation.ts";
 
 export const putCourier = operation({

@@ -17,7 +17,7 @@ import { fieldProblem } from "../base/problem.ts";
 import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "../schemas-answers.ts";
 import { webhookSecretAnswer, webhooksAnswer } from "../schemas-answers.ts";
 import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "../schemas.ts";
-import { timeText } from "../views.ts";
+import { timeText } from "../views/delivery-view.ts";
 import { newSecret } from "../webhooks/signature.ts";
 import { TargetError, targetOf } from "../webhooks/target.ts";
 import { operation, outwardOf } from "./operation.ts";

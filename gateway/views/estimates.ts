@@ -3,15 +3,15 @@
  * outlook of the fleet, and computed anew from the courier's position and its other stops as soon
  * as there is a courier. Every estimate is a whole second, and none lies in the past.
  */
-import { visits } from "../engine/geo/route.ts";
-import type { Errand, Visit } from "../engine/geo/route.ts";
-import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "../engine/geo/travel-time.ts";
-import type { TravelTime } from "../engine/geo/travel-time.ts";
-import type { LngLat, Vehicle } from "../proto/geo.ts";
-import type { Millis } from "../proto/ids.ts";
-import type { Status } from "../proto/status.ts";
-import { ASSIGNMENT_S } from "./outlook.ts";
-import type { Outlook, Trip } from "./outlook.ts";
+import { visits } from "../../engine/geo/route.ts";
+import type { Errand, Visit } from "../../engine/geo/route.ts";
+import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "../../engine/geo/travel-time.ts";
+import type { TravelTime } from "../../engine/geo/travel-time.ts";
+import type { LngLat, Vehicle } from "../../proto/geo.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type { Status } from "../../proto/status.ts";
+import { ASSIGNMENT_S } from "./eta-forecast.ts";
+import type { Outlook, Trip } from "./eta-forecast.ts";
 
 /**
  * Without an outlook the courier is expected this far from the pickup (straight line): between the

@@ -7,10 +7,10 @@
  * Whether the reader may know is the policy's business, not ours.
  */
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../engine/io/clock.ts";
-import type { Position, Store } from "../engine/store/port.ts";
-import type { CourierId, Millis } from "../proto/ids.ts";
-import type { Mail } from "./backend/actor-client.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import type { Position, Store } from "../../engine/store/port.ts";
+import type { CourierId, Millis } from "../../proto/ids.ts";
+import type { Mail } from "../backend/actor-client.ts";
 
 const COURIERS_MAX = 50_000;
 /** What was learned serves all readers for so long. */

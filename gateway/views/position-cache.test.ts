@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { CourierId } from "../proto/ids.ts";
-import { Whereabouts } from "./whereabouts.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { CourierId } from "../../proto/ids.ts";
+import { Whereabouts } from "./position-cache.ts";
 
 it("asks again for a courier whose phone is ahead of our clock", async () => {
   const clock = new VirtualClock(1_000_000);

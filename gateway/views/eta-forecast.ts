@@ -4,18 +4,18 @@
  * seconds and answers from memory; a create never waits for it, and without a fresh reading there
  * is no outlook (`estimates.ts` then takes an average courier).
  */
-import { distanceM } from "../actors/geo.ts";
-import { visits } from "../engine/geo/route.ts";
-import type { Errand, Visit } from "../engine/geo/route.ts";
-import type { TravelTime } from "../engine/geo/travel-time.ts";
-import { repeat } from "../engine/io/clock.ts";
-import { errorFields } from "../engine/io/log.ts";
-import type { Fleet, FleetCourier } from "../engine/store/fleet.ts";
-import { CARRIES } from "../proto/geo.ts";
-import type { LngLat, PackageSize, Vehicle } from "../proto/geo.ts";
-import type { CourierId, Millis } from "../proto/ids.ts";
-import { FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../proto/limits.ts";
-import type { Deps } from "./base/deps.ts";
+import { distanceM } from "../../actors/geo.ts";
+import { visits } from "../../engine/geo/route.ts";
+import type { Errand, Visit } from "../../engine/geo/route.ts";
+import type { TravelTime } from "../../engine/geo/travel-time.ts";
+import { repeat } from "../../engine/io/clock.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { Fleet, FleetCourier } from "../../engine/store/fleet.ts";
+import { CARRIES } from "../../proto/geo.ts";
+import type { LngLat, PackageSize, Vehicle } from "../../proto/geo.ts";
+import type { CourierId, Millis } from "../../proto/ids.ts";
+import { FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../../proto/limits.ts";
+import type { Deps } from "../base/deps.ts";
 
 /**
  * From the create to the accept where nothing is known: people need 15 to 30 s, and not everybody

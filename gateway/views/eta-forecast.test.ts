@@ -1,14 +1,14 @@
 /** What a new delivery may expect of the fleet. */
 import { describe, expect, it } from "vitest";
-import { PICKUP_HANDLING_S, createGreatCircleTravel } from "../engine/geo/travel-time.ts";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import { createLog } from "../engine/io/log.ts";
-import type { Fleet, FleetCourier, FleetDelivery } from "../engine/store/fleet.ts";
-import type { CourierId, DeliveryId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS, FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../proto/limits.ts";
-import type { Deps } from "./base/deps.ts";
-import { ASSIGNMENT_S, Outlook } from "./outlook.ts";
-import type { Expectation, Trip } from "./outlook.ts";
+import { PICKUP_HANDLING_S, createGreatCircleTravel } from "../../engine/geo/travel-time.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import { createLog } from "../../engine/io/log.ts";
+import type { Fleet, FleetCourier, FleetDelivery } from "../../engine/store/fleet.ts";
+import type { CourierId, DeliveryId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS, FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../../proto/limits.ts";
+import type { Deps } from "../base/deps.ts";
+import { ASSIGNMENT_S, Outlook } from "./eta-forecast.ts";
+import type { Expectation, Trip } from "./eta-forecast.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const east = (metres: number) => ({ lng: -122.42 + metres / 87_900, lat: 37.77 });

@@ -2,8 +2,8 @@
  * What the followers of a delivery are shown: one view for each audience, and its frame once
  * somebody needs it.
  */
-import type { Millis } from "../proto/ids.ts";
-import type { DeliveryView } from "../proto/views.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type { DeliveryView } from "../../proto/views.ts";
 
 /** A view, with what is compared for each follower, and its frame once somebody needs it. */
 export type Shown = {

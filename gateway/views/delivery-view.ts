@@ -3,13 +3,18 @@
  * about the courier's name and number; the caller has already asked the policy whether there is
  * anything to see, and whether the position is.
  */
-import type { CourierRow, DeliveryRow, Position } from "../engine/store/port.ts";
-import type { Millis } from "../proto/ids.ts";
-import type { AssignmentView, AvailableView, CourierView, DeliveryView } from "../proto/views.ts";
-import { isTestDelivery } from "../proto/test-mode.ts";
-import type { Principal } from "./base/principal.ts";
+import type { CourierRow, DeliveryRow, Position } from "../../engine/store/port.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type {
+  AssignmentView,
+  AvailableView,
+  CourierView,
+  DeliveryView,
+} from "../../proto/views.ts";
+import { isTestDelivery } from "../../proto/test-mode.ts";
+import type { Principal } from "../base/principal.ts";
 import type { CurrentEstimates } from "./estimates.ts";
-import { isCarried } from "./access/policy.ts";
+import { isCarried } from "../access/policy.ts";
 
 /**
  * Who looks, as far as it changes the view. `party`: whose delivery it is, and the courier itself;

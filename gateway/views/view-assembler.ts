@@ -4,18 +4,18 @@
  * and pushing show one state.
  */
 import { createHash } from "node:crypto";
-import type { TravelTime } from "../engine/geo/travel-time.ts";
-import type { Clock } from "../engine/io/clock.ts";
-import type { DeliveryRow, Position } from "../engine/store/port.ts";
-import type { Millis } from "../proto/ids.ts";
-import type { DeliveryView } from "../proto/views.ts";
-import type { Principal } from "./base/principal.ts";
+import type { TravelTime } from "../../engine/geo/travel-time.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import type { DeliveryRow, Position } from "../../engine/store/port.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type { DeliveryView } from "../../proto/views.ts";
+import type { Principal } from "../base/principal.ts";
 import { current } from "./estimates.ts";
-import type { Outlook } from "./outlook.ts";
+import type { Outlook } from "./eta-forecast.ts";
 import type { CurrentEstimates } from "./estimates.ts";
-import { allowed } from "./access/policy.ts";
-import { audienceOf, deliveryView, phoneSeen } from "./views.ts";
-import type { Whereabouts } from "./whereabouts.ts";
+import { allowed } from "../access/policy.ts";
+import { audienceOf, deliveryView, phoneSeen } from "./delivery-view.ts";
+import type { Whereabouts } from "./position-cache.ts";
 
 export type ReaderParts = {
   readonly whereabouts: Whereabouts;

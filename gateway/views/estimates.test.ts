@@ -1,11 +1,11 @@
 /** Times that are promised and times that are computed from the courier's position. */
 import { describe, expect, it } from "vitest";
-import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "../engine/geo/travel-time.ts";
-import type { TravelTime } from "../engine/geo/travel-time.ts";
+import { DROPOFF_HANDLING_S, PICKUP_HANDLING_S } from "../../engine/geo/travel-time.ts";
+import type { TravelTime } from "../../engine/geo/travel-time.ts";
 import { current, promise } from "./estimates.ts";
 import type { Underway } from "./estimates.ts";
-import { ASSIGNMENT_S } from "./outlook.ts";
-import type { Expectation } from "./outlook.ts";
+import { ASSIGNMENT_S } from "./eta-forecast.ts";
+import type { Expectation } from "./eta-forecast.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const LONGEST_S = 900;
