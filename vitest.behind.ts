@@ -11,7 +11,7 @@ export const BEHIND_FILES: readonly string[] = [
   "gateway/access/authorization.itest.ts",
   "gateway/access/security.itest.ts",
   "gateway/tracking-page.itest.ts",
-  "gateway/test-mode.itest.ts",
+  "gateway/operations/test-mode.itest.ts",
   "gateway/sdk-browser.itest.ts",
   "gateway/ws.itest.ts",
   "gateway/attack-bombs.itest.ts",

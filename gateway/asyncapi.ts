@@ -17,7 +17,7 @@ import { QUEUE_GROUP } from "./partners/micro.ts";
 import type { Operation } from "./operations/operation.ts";
 import { OPERATIONS } from "./operations/table.ts";
 import { PARTNER_BINDINGS } from "./partners/binding.ts";
-import { eventAnswer, problemAnswer } from "./schemas-answers.ts";
+import { eventAnswer, problemAnswer } from "./operations/answers.ts";
 
 type Json = { readonly [key: string]: unknown };
 

@@ -4,7 +4,7 @@
  */
 import type { Deps } from "./base/deps.ts";
 import { FanOut } from "./fan-out.ts";
-import type { IntakeDoor } from "./intake.ts";
+import type { IntakeDoor } from "./operations/spool.ts";
 import { Leases, Positions } from "./positions.ts";
 import type { Reader } from "./views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";

@@ -12,7 +12,7 @@ import { answerHeaders, problemHeadersOf, requestHeaders } from "./openapi-heade
 import { PROBLEM_TYPE } from "./base/problem.ts";
 import { describedOf } from "./route.ts";
 import type { Described, Route } from "./route.ts";
-import { problemAnswer } from "./schemas-answers.ts";
+import { problemAnswer } from "./operations/answers.ts";
 
 const DESCRIPTION = `
 Ask for a delivery, follow it, carry it. The same routes answer without the \`/v1\` prefix.

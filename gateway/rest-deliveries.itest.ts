@@ -3,7 +3,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CourierId } from "../proto/ids.ts";
-import * as answers from "./schemas-answers.ts";
+import * as answers from "./operations/answers.ts";
 import { until } from "./testing/clients.ts";
 import { expectAsDescribed } from "./testing/described.ts";
 import { fits, refused } from "./testing/expect.ts";

@@ -8,13 +8,13 @@ import type { ErrorCode } from "../proto/errors.ts";
 import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
 import type { Principal } from "./base/principal.ts";
 import { bearerOf } from "./access/auth.ts";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
-import { Idempotency, keyOf } from "./idempotency.ts";
+import { decodeCursor, encodeCursor } from "./operations/cursor.ts";
+import { Idempotency, keyOf } from "./operations/idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
 import { asDispatchError, problemHeaders, problemOf, validationError } from "./base/problem.ts";
 import { RateLimit } from "./access/rate-limit.ts";
 import { createSecretBox } from "./base/secret-box.ts";
-import { createBody } from "./schemas.ts";
+import { createBody } from "./operations/schemas.ts";
 
 const codeOf = (run: () => unknown): string => {
   try {

@@ -17,7 +17,7 @@ import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
 import type { DeliveryView } from "../proto/views.ts";
 import type { DeliveryEvent } from "../proto/events.ts";
 import type { Deps } from "./base/deps.ts";
-import type { IntakeDoor } from "./intake.ts";
+import type { IntakeDoor } from "./operations/spool.ts";
 import type { Link } from "./base/link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";

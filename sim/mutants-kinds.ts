@@ -75,14 +75,14 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a create is answered 202 before the stream has it",
-    file: "gateway/intake.ts",
+    file: "gateway/operations/spool.ts",
     find: "const { seq, isDuplicate } = await this.#publish(accepted);",
     replace: `this.#publish(accepted).catch(() => undefined);
     const { seq, isDuplicate } = { seq: 0, isDuplicate: false };`,
   },
   {
     name: "a key under way holds up whoever brings the same",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "const name = `${key.principal}\\n${key.key}`;",
     replace: "const name = key.key;",
     hunt: CALM,

@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a key does not name its delivery",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "keyedDeliveryId(shard, digest, test)",
     replace: "newDeliveryId(shard, now, deps.random, test)",
     hunt: { minutes: 3, couriers: 10 },
@@ -103,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a create is answered before its commit",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "const outcome = await store.create(command);",
     replace: `const outcome = { outcome: "created" } as Awaited<ReturnType<typeof store.create>>;
     store.create(command).catch(() => undefined);`,
@@ -111,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an accept is answered before its commit",
-    file: "gateway/commands.ts",
+    file: "gateway/operations/commands.ts",
     find: "const outcome = await store.accept({ delivery, courier });",
     replace: `const known = await store.delivery(delivery);
       store.accept({ delivery, courier }).catch(() => undefined);

@@ -9,10 +9,10 @@ import { DispatchError } from "../../proto/errors.ts";
 import { AVAILABLE_MAX_ROWS } from "../../proto/limits.ts";
 import { current } from "../views/estimates.ts";
 import { ROLES_OF } from "../access/policy.ts";
-import { acceptedAnswer, availableAnswer, declinedAnswer } from "../schemas-answers.ts";
-import { shiftAnswer, successAnswer } from "../schemas-answers.ts";
-import { acceptBody, availableQuery, declineBody } from "../schemas.ts";
-import { locationBody, shiftBody, statusBody } from "../schemas.ts";
+import { acceptedAnswer, availableAnswer, declinedAnswer } from "./answers.ts";
+import { shiftAnswer, successAnswer } from "./answers.ts";
+import { acceptBody, availableQuery, declineBody } from "./schemas.ts";
+import { locationBody, shiftBody, statusBody } from "./schemas.ts";
 import { availableView, timeText } from "../views/delivery-view.ts";
 import { courierOf, deliveryIdOf, operation } from "./operation.ts";
 

@@ -11,8 +11,8 @@ import type { Deps } from "../base/deps.ts";
 import { ROLES_OF, permitted } from "../access/policy.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
-import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";
-import { courierBody, revocationBody } from "../schemas.ts";
+import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "./answers.ts";
+import { courierBody, revocationBody } from "./schemas.ts";
 import { courierView } from "../views/delivery-view.ts";
 import { deliveryIdOf, operation } from "./operation.ts";
 

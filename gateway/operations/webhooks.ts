@@ -14,9 +14,9 @@ import {
 import type { Outward } from "../base/deps.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
-import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "../schemas-answers.ts";
-import { webhookSecretAnswer, webhooksAnswer } from "../schemas-answers.ts";
-import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "../schemas.ts";
+import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "./answers.ts";
+import { webhookSecretAnswer, webhooksAnswer } from "./answers.ts";
+import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "./schemas.ts";
 import { timeText } from "../views/delivery-view.ts";
 import { newSecret } from "../webhooks/signature.ts";
 import { TargetError, targetOf } from "../webhooks/target.ts";

@@ -85,7 +85,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
   {
     name: "a delivery may be asked for seven days of 1,000 hours ahead",
     kind: "times",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "at > now + READY_AHEAD_MAX_MS",
     replace: "at > now + READY_AHEAD_MAX_MS * 60",
     test: {

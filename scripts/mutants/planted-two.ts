@@ -82,22 +82,22 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a key under way is not scoped to its customer",
     kind: "two of something",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "const name = `${key.principal}\\n${key.key}`;",
     replace: "const name = key.key;",
     test: {
-      file: "gateway/idempotency.test.ts",
+      file: "gateway/operations/idempotency.test.ts",
       name: "holds up nobody but whoever brought it",
     },
   },
   {
     name: "a key belongs to a name, whatever its role",
     kind: "two of something",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "principal: `${principal.role}:${principal.subject}`,",
     replace: "principal: principal.subject,",
     test: {
-      file: "gateway/idempotency.test.ts",
+      file: "gateway/operations/idempotency.test.ts",
       name: "holds up nobody but whoever brought it",
     },
   },

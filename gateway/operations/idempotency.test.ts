@@ -1,12 +1,12 @@
 /** One key in two hands: it belongs to whoever brings it, and to one call. */
 import { describe, expect, it } from "vitest";
-import { createLog } from "../engine/io/log.ts";
-import type { IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
-import type { DispatchError } from "../proto/errors.ts";
-import type { PrincipalId } from "../proto/ids.ts";
-import { createSecretBox } from "./base/secret-box.ts";
+import { createLog } from "../../engine/io/log.ts";
+import type { IdempotencyKey, StoredAnswer } from "../../engine/store/port.ts";
+import type { DispatchError } from "../../proto/errors.ts";
+import type { PrincipalId } from "../../proto/ids.ts";
+import { createSecretBox } from "../base/secret-box.ts";
 import { Idempotency, keyOf, keyOfExternalId } from "./idempotency.ts";
-import type { Principal } from "./base/principal.ts";
+import type { Principal } from "../base/principal.ts";
 
 const ROUTE = "POST /deliveries";
 const BODY = new TextEncoder().encode("{}");

@@ -5,16 +5,16 @@
  * repeated by the relay (decision 0003). A courier is who its token says: the caller passes the
  * subject, never an id from a body.
  */
-import type { ChangeOutcome, DeliveryRow } from "../engine/store/port.ts";
-import { shardOfCourier } from "../engine/shards.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { ReportedStatus } from "../proto/frames.ts";
-import { shardOfDelivery } from "../proto/ids.ts";
-import type { CourierId, DeliveryId, Millis, PrincipalId } from "../proto/ids.ts";
-import { REASON_MAX_CHARS } from "../proto/limits.ts";
-import type { Deps } from "./base/deps.ts";
-import type { IntakeDoor } from "./intake.ts";
-import type { Mail } from "./backend/actor-client.ts";
+import type { ChangeOutcome, DeliveryRow } from "../../engine/store/port.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { ReportedStatus } from "../../proto/frames.ts";
+import { shardOfDelivery } from "../../proto/ids.ts";
+import type { CourierId, DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";
+import { REASON_MAX_CHARS } from "../../proto/limits.ts";
+import type { Deps } from "../base/deps.ts";
+import type { IntakeDoor } from "./spool.ts";
+import type { Mail } from "../backend/actor-client.ts";
 
 export type StatusReport = {
   readonly status: ReportedStatus;

@@ -3,17 +3,17 @@
  * of the request.
  */
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { Bus, BusMessage } from "../engine/io/nats.ts";
-import { BusError } from "../engine/io/nats.ts";
-import { Metrics } from "../engine/io/metrics.ts";
-import { createOf } from "../engine/store/contract/world.ts";
-import type { CreateCommand } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import { INTAKE_QUIET_MS } from "../proto/limits.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import { gatewayMetrics } from "./base/metrics.ts";
-import { IntakeDoor } from "./intake.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { Bus, BusMessage } from "../../engine/io/nats.ts";
+import { BusError } from "../../engine/io/nats.ts";
+import { Metrics } from "../../engine/io/metrics.ts";
+import { createOf } from "../../engine/store/contract/world.ts";
+import type { CreateCommand } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { INTAKE_QUIET_MS } from "../../proto/limits.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import { gatewayMetrics } from "../base/metrics.ts";
+import { IntakeDoor } from "./spool.ts";
 
 type Kept = { readonly subject: string; readonly data: Uint8Array; readonly id: string };
 

@@ -3,8 +3,8 @@
  * not seen, and the query is always restricted to what the caller may see, so it is checked but not
  * signed.
  */
-import { isDeliveryId } from "../proto/ids.ts";
-import type { DeliveryId, Millis } from "../proto/ids.ts";
+import { isDeliveryId } from "../../proto/ids.ts";
+import type { DeliveryId, Millis } from "../../proto/ids.ts";
 
 export type Position = { readonly createdAt: Millis; readonly id: DeliveryId };
 

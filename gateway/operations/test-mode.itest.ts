@@ -8,17 +8,17 @@ import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Subscription } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DeliveryEvent } from "../proto/events.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import { TEST_SCENARIO_NAMES, robotOf } from "../proto/test-mode.ts";
-import type { TestScenario } from "../proto/test-mode.ts";
-import { until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { refused } from "./testing/expect.ts";
-import { BODY, HERE, TEST_KEY, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { TEST_SCENARIO_NAMES, robotOf } from "../../proto/test-mode.ts";
+import type { TestScenario } from "../../proto/test-mode.ts";
+import { until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { refused } from "../testing/expect.ts";
+import { BODY, HERE, TEST_KEY, startTestGateway, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
 
-const NODE = fileURLToPath(new URL("../engine/node.ts", import.meta.url));
+const NODE = fileURLToPath(new URL("../../engine/node.ts", import.meta.url));
 const ENDS_MS = 90_000;
 const STREAM_BYTES = String(16 * 1_048_576);
 /** A third of a kilometre from the robots: near enough for everything. */

@@ -7,10 +7,10 @@
  * What texts may hold is one rule for all doors (`proto/text.ts`).
  */
 import { z } from "zod";
-import { REPORTED_STATUSES } from "../proto/frames.ts";
-import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../proto/ids.ts";
-import { PRINCIPAL_ID_PATTERN, ROLES } from "../proto/ids.ts";
+import { REPORTED_STATUSES } from "../../proto/frames.ts";
+import { PACKAGE_SIZES, VEHICLES } from "../../proto/geo.ts";
+import { COURIER_ID_PATTERN, DELIVERY_ID_PATTERN } from "../../proto/ids.ts";
+import { PRINCIPAL_ID_PATTERN, ROLES } from "../../proto/ids.ts";
 import {
   ACCURACY_MAX_M,
   ADDRESS_MAX_CHARS,
@@ -26,10 +26,10 @@ import {
   REASON_MAX_CHARS,
   WEBHOOK_URL_MAX_CHARS,
   WEIGHT_MAX_KG,
-} from "../proto/limits.ts";
-import { STATUSES } from "../proto/status.ts";
-import { isLine, isProse, isVisible } from "../proto/text.ts";
-import { TEST_SCENARIO_NAMES } from "../proto/test-mode.ts";
+} from "../../proto/limits.ts";
+import { STATUSES } from "../../proto/status.ts";
+import { isLine, isProse, isVisible } from "../../proto/text.ts";
+import { TEST_SCENARIO_NAMES } from "../../proto/test-mode.ts";
 
 /** 2100-01-01: later than any time that makes sense here. */
 const TIME_MAX_MS = 4_102_444_800_000;

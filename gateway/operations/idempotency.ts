@@ -8,14 +8,14 @@
  * can be mended and repeated. A secret in an answer is kept sealed.
  */
 import { createHash } from "node:crypto";
-import type { Log } from "../engine/io/log.ts";
-import { errorFields } from "../engine/io/log.ts";
-import type { IdempotencyKey, Store } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import { IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
-import type { Principal } from "./base/principal.ts";
-import { fieldProblem } from "./base/problem.ts";
-import type { SecretBox } from "./base/secret-box.ts";
+import type { Log } from "../../engine/io/log.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { IdempotencyKey, Store } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../proto/limits.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
+import type { SecretBox } from "../base/secret-box.ts";
 
 /** An answer as it is stored: a JSON body, or null for none. */
 export type KeptAnswer = { readonly status: number; readonly body: unknown };

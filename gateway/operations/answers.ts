@@ -4,10 +4,10 @@
  * made.
  */
 import { z } from "zod";
-import { ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { PACKAGE_SIZES, VEHICLES } from "../proto/geo.ts";
-import { EVENT_TYPES, STATUSES } from "../proto/status.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { PACKAGE_SIZES, VEHICLES } from "../../proto/geo.ts";
+import { EVENT_TYPES, STATUSES } from "../../proto/status.ts";
 
 const time = z.iso.datetime().meta({ example: "2026-05-03T14:15:00Z" });
 const pickupTime = z.iso.datetime().meta({

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { createOf } from "../engine/store/contract/world.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { wayOfCreate } from "./create-way.ts";
+import { createOf } from "../../engine/store/contract/world.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { wayOfCreate } from "./create-route.ts";
 
 type Says = "ok" | ErrorCode;
 

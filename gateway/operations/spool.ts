@@ -5,16 +5,16 @@
  * the stream's leader, and given again (D4).
  */
 import { createHash } from "node:crypto";
-import { EventPublisher, StreamRefusal, ackOf, isUnderWay } from "../engine/event-publisher.ts";
-import { decodeIntake, encodeIntake } from "../engine/intake-command.ts";
-import type { CreateCommand, IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
-import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS, INTAKE_QUIET_MS } from "../proto/limits.ts";
-import { INTAKE_UNDER_WAY_MS } from "../proto/limits.ts";
+import { EventPublisher, StreamRefusal, ackOf, isUnderWay } from "../../engine/event-publisher.ts";
+import { decodeIntake, encodeIntake } from "../../engine/intake-command.ts";
+import type { CreateCommand, IdempotencyKey, StoredAnswer } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId, PrincipalId } from "../../proto/ids.ts";
+import { INTAKE_ACK_TIMEOUT_MS, INTAKE_ATTEMPTS, INTAKE_QUIET_MS } from "../../proto/limits.ts";
+import { INTAKE_UNDER_WAY_MS } from "../../proto/limits.ts";
 import type { CreateAnswer } from "./create.ts";
-import type { Deps } from "./base/deps.ts";
-import type { Principal } from "./base/principal.ts";
+import type { Deps } from "../base/deps.ts";
+import type { Principal } from "../base/principal.ts";
 
 /** Accepted, and not yet in the database. */
 const ACCEPTED = 202;

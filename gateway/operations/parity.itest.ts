@@ -4,20 +4,20 @@
  * leave as many lines in the log. Every row of the table is asked at every door that binds it.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newDeliveryId } from "../engine/store/contract/world.ts";
-import type { Store } from "../engine/store/port.ts";
-import type { Role } from "../proto/ids.ts";
-import { PARTNER_ACTIONS } from "../proto/subjects.ts";
-import { connectOnce } from "../scripts/services/postgres.ts";
-import { OPERATIONS, OPERATION_NAMES } from "./operations/table.ts";
-import type { OperationName } from "./operations/table.ts";
-import { PARTNER_BINDINGS } from "./partners/binding.ts";
-import { REST } from "./rest/binding.ts";
-import { until } from "./testing/clients.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
-import { ACTIONS, DOORS, FRAMES, ParityClient, SAMPLES, isOffered } from "./testing/parity.ts";
-import type { Asking, Door, Said } from "./testing/parity.ts";
+import { newDeliveryId } from "../../engine/store/contract/world.ts";
+import type { Store } from "../../engine/store/port.ts";
+import type { Role } from "../../proto/ids.ts";
+import { PARTNER_ACTIONS } from "../../proto/subjects.ts";
+import { connectOnce } from "../../scripts/services/postgres.ts";
+import { OPERATIONS, OPERATION_NAMES } from "./table.ts";
+import type { OperationName } from "./table.ts";
+import { PARTNER_BINDINGS } from "../partners/binding.ts";
+import { REST } from "../rest/binding.ts";
+import { until } from "../testing/clients.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
+import { ACTIONS, DOORS, FRAMES, ParityClient, SAMPLES, isOffered } from "../testing/parity.ts";
+import type { Asking, Door, Said } from "../testing/parity.ts";
 
 const admission = { lagMs: 1e9, requests: 1e9, statements: 1e9 };
 /** Statements that hang are the pressure; what it means is set by the limit. */
