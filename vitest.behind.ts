@@ -5,9 +5,9 @@
 
 /** Run behind each of them. */
 export const BEHIND_FILES: readonly string[] = [
-  "gateway/rest-create.itest.ts",
-  "gateway/rest-deliveries.itest.ts",
-  "gateway/rest-door.itest.ts",
+  "gateway/rest/create.itest.ts",
+  "gateway/rest/deliveries.itest.ts",
+  "gateway/rest/door.itest.ts",
   "gateway/access/authorization.itest.ts",
   "gateway/access/security.itest.ts",
   "gateway/tracking-page.itest.ts",

@@ -1,6 +1,6 @@
 /**
  * What requests may contain: one schema for each body and query, built once. The same schemas check
- * requests (`operations/run.ts`) and describe them (`gateway/openapi.ts`), so the description
+ * requests (`operations/run.ts`) and describe them (`gateway/rest/openapi.ts`), so the description
  * cannot drift from the check. Objects are strict: a key that is not listed is refused, `__proto__`
  * and `constructor` included.
  *

@@ -9,10 +9,10 @@ import type { Deps } from "../base/deps.ts";
 import type { CityMap } from "../city-map.ts";
 import { isLinkWaiting, isTrackable } from "../access/policy.ts";
 import type { Revocations } from "../access/revocations.ts";
-import { packedAnswer } from "../packed-page.ts";
-import type { PackedPage } from "../packed-page.ts";
-import { pageRoute } from "../route.ts";
-import type { Answer, Route } from "../route.ts";
+import { packedAnswer } from "./packed-page.ts";
+import type { PackedPage } from "./packed-page.ts";
+import { pageRoute } from "./route.ts";
+import type { Answer, Route } from "./route.ts";
 import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
 import type { TrackingPage } from "../tracking-page.ts";
 

@@ -89,7 +89,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "at > now + READY_AHEAD_MAX_MS",
     replace: "at > now + READY_AHEAD_MAX_MS * 60",
     test: {
-      file: "gateway/rest-create.itest.ts",
+      file: "gateway/rest/create.itest.ts",
       name: "is taken up to seven days ahead, and no further",
     },
   },

@@ -3,14 +3,14 @@
  * NATS.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import * as answers from "./operations/answers.ts";
-import { until } from "./testing/clients.ts";
-import { expectAsDescribed } from "./testing/described.ts";
-import { fits, refused } from "./testing/expect.ts";
-import { BODY, HERE, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
+import * as answers from "../operations/answers.ts";
+import { until } from "../testing/clients.ts";
+import { expectAsDescribed } from "../testing/described.ts";
+import { fits, refused } from "../testing/expect.ts";
+import { BODY, HERE, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
 
 let t: TestGateway;
 let customer: string;

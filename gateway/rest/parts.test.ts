@@ -1,20 +1,20 @@
 /** The small parts of the REST door: cursors, problems, bodies and queries, keys, rates. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createLog } from "../engine/io/log.ts";
-import type { IdempotencyKey, StoredAnswer } from "../engine/store/port.ts";
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import type { DeliveryId, PrincipalId } from "../proto/ids.ts";
-import type { Principal } from "./base/principal.ts";
-import { bearerOf } from "./access/auth.ts";
-import { decodeCursor, encodeCursor } from "./operations/cursor.ts";
-import { Idempotency, keyOf } from "./operations/idempotency.ts";
+import { createLog } from "../../engine/io/log.ts";
+import type { IdempotencyKey, StoredAnswer } from "../../engine/store/port.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import type { DeliveryId, PrincipalId } from "../../proto/ids.ts";
+import type { Principal } from "../base/principal.ts";
+import { bearerOf } from "../access/auth.ts";
+import { decodeCursor, encodeCursor } from "../operations/cursor.ts";
+import { Idempotency, keyOf } from "../operations/idempotency.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
-import { asDispatchError, problemHeaders, problemOf, validationError } from "./base/problem.ts";
-import { RateLimit } from "./access/rate-limit.ts";
-import { createSecretBox } from "./base/secret-box.ts";
-import { createBody } from "./operations/schemas.ts";
+import { asDispatchError, problemHeaders, problemOf, validationError } from "../base/problem.ts";
+import { RateLimit } from "../access/rate-limit.ts";
+import { createSecretBox } from "../base/secret-box.ts";
+import { createBody } from "../operations/schemas.ts";
 
 const codeOf = (run: () => unknown): string => {
   try {

@@ -3,26 +3,26 @@
  * owns the path and method, the limits by address, the bytes of body and query, and how an answer
  * or a problem is written. Everything between is `operations/run.ts`, as at every other door.
  */
-import { isLoopback } from "../engine/client-address.ts";
-import type { DoorLimits } from "../engine/door-limits.ts";
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import { BODY_MAX_BYTES } from "../proto/limits.ts";
-import { bearerOf } from "./access/auth.ts";
-import type { Auth } from "./access/auth.ts";
-import type { Deps } from "./base/deps.ts";
+import { isLoopback } from "../../engine/client-address.ts";
+import type { DoorLimits } from "../../engine/door-limits.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import { BODY_MAX_BYTES } from "../../proto/limits.ts";
+import { bearerOf } from "../access/auth.ts";
+import type { Auth } from "../access/auth.ts";
+import type { Deps } from "../base/deps.ts";
 import { parseJsonBody, parseQuery } from "./json-body.ts";
-import type { Outcome } from "./operations/operation.ts";
-import type { OperationRunner } from "./operations/run.ts";
-import type { OperationName } from "./operations/table.ts";
-import type { Principal } from "./base/principal.ts";
-import { PROBLEM_TYPE, asDispatchError, securityHeadersFor } from "./base/problem.ts";
-import { problemHeaders, problemOf } from "./base/problem.ts";
-import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "./access/rate-limit.ts";
-import type { RateHeaders } from "./access/rate-limit.ts";
-import { matchesEtag } from "./views/view-assembler.ts";
+import type { Outcome } from "../operations/operation.ts";
+import type { OperationRunner } from "../operations/run.ts";
+import type { OperationName } from "../operations/table.ts";
+import type { Principal } from "../base/principal.ts";
+import { PROBLEM_TYPE, asDispatchError, securityHeadersFor } from "../base/problem.ts";
+import { problemHeaders, problemOf } from "../base/problem.ts";
+import { REFUSALS_RATE, RateLimit, perSecond, rateHeaders } from "../access/rate-limit.ts";
+import type { RateHeaders } from "../access/rate-limit.ts";
+import { matchesEtag } from "../views/view-assembler.ts";
 import type { Answer, Page, Route } from "./route.ts";
 import { pageRoute } from "./route.ts";
-import type { HttpExchange } from "./listener/listener.ts";
+import type { HttpExchange } from "../listener/listener.ts";
 
 const REPLAY_HEADER = "idempotent-replayed";
 const JSON_TYPE = "application/json";

@@ -2,15 +2,15 @@
  * Reading, listing, canceling and carrying deliveries over REST, against a real database and NATS.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { CourierId } from "../proto/ids.ts";
-import * as answers from "./operations/answers.ts";
-import { until } from "./testing/clients.ts";
-import { expectAsDescribed } from "./testing/described.ts";
-import { fits, refused } from "./testing/expect.ts";
-import { HERE, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
+import type { CourierId } from "../../proto/ids.ts";
+import * as answers from "../operations/answers.ts";
+import { until } from "../testing/clients.ts";
+import { expectAsDescribed } from "../testing/described.ts";
+import { fits, refused } from "../testing/expect.ts";
+import { HERE, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
 
 let t: TestGateway;
 let customer: string;

@@ -3,7 +3,7 @@
  * a thousand of them under way cost no more memory than one.
  */
 import { gzipSync } from "node:zlib";
-import type { Headers } from "./listener/request-head.ts";
+import type { Headers } from "../listener/request-head.ts";
 import type { Answer } from "./route.ts";
 
 export type PackedPage = { readonly plain: Uint8Array; readonly gzipped: Uint8Array };

@@ -1,13 +1,13 @@
 /**
  * The headers of the REST door in its description: which of them an answer may have follows from
  * the row of the route and from the errors of the status, as it does in the door itself
- * (`gateway/http.ts`, `gateway/base/problem.ts`). Those that every answer of any server has, and those
+ * (`gateway/rest/door.ts`, `gateway/base/problem.ts`). Those that every answer of any server has, and those
  * of browsers' security, are not described.
  */
 import { z } from "zod";
-import { ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { IDEMPOTENCY_KEY_MAX_CHARS } from "../proto/limits.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { IDEMPOTENCY_KEY_MAX_CHARS } from "../../proto/limits.ts";
 import type { Described } from "./route.ts";
 
 type Schema = { readonly type: "string" | "integer"; readonly minimum?: number; enum?: string[] };

@@ -5,14 +5,14 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from "@asteasolutions/zod-to-openapi";
 import type { RouteConfig } from "@asteasolutions/zod-to-openapi";
 import { z } from "zod";
-import { ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { IDEMPOTENCY_KEPT_H } from "../../proto/limits.ts";
 import { answerHeaders, problemHeadersOf, requestHeaders } from "./openapi-headers.ts";
-import { PROBLEM_TYPE } from "./base/problem.ts";
+import { PROBLEM_TYPE } from "../base/problem.ts";
 import { describedOf } from "./route.ts";
 import type { Described, Route } from "./route.ts";
-import { problemAnswer } from "./operations/answers.ts";
+import { problemAnswer } from "../operations/answers.ts";
 
 const DESCRIPTION = `
 Ask for a delivery, follow it, carry it. The same routes answer without the \`/v1\` prefix.
@@ -86,7 +86,7 @@ function pathOf(row: Described, scheme: string): RouteConfig {
   };
 }
 
-/** No body at all is read as `{}` (`gateway/json-body.ts`). */
+/** No body at all is read as `{}` (`gateway/rest/json-body.ts`). */
 const bodyOf = (schema: z.ZodType) => ({
   required: !schema.safeParse({}).success,
   content: { "application/json": { schema } },

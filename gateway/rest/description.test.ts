@@ -6,11 +6,11 @@
 import { Parser } from "@asyncapi/parser";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { expect, test } from "vitest";
-import { describeAsync } from "./asyncapi.ts";
+import { describeAsync } from "../asyncapi.ts";
 import { describe } from "./openapi.ts";
 import { operationRoutes } from "./route.ts";
 import type { Route } from "./route.ts";
-import { openRoutes } from "./rest/pages.ts";
+import { openRoutes } from "./pages.ts";
 
 const pages = { deps: {}, asyncDescription: "{}" } as never;
 const routes: readonly Route[] = [...operationRoutes(true), ...openRoutes(pages)];

@@ -7,8 +7,8 @@
  * in the OpenAPI page).
  */
 import { isUtf8 } from "node:buffer";
-import { DispatchError } from "../proto/errors.ts";
-import type { Headers } from "./listener/listener.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { Headers } from "../listener/listener.ts";
 
 /** Others that end in `+json` mean something of their own, which nobody here would do. */
 const JSON_TYPE = /^application\/json[ \t]*/i;

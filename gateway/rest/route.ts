@@ -3,14 +3,14 @@
  * are open to all and exist on this door alone (a description, the tracking page, the map).
  */
 import type { z } from "zod";
-import type { ErrorCode } from "../proto/errors.ts";
-import type { Role } from "../proto/ids.ts";
-import type { Operation } from "./operations/operation.ts";
-import { OPERATIONS, OPERATION_NAMES } from "./operations/table.ts";
-import type { OperationName } from "./operations/table.ts";
-import { REST } from "./rest/binding.ts";
-import type { Method } from "./rest/binding.ts";
-import type { Body, Headers } from "./listener/listener.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import type { Role } from "../../proto/ids.ts";
+import type { Operation } from "../operations/operation.ts";
+import { OPERATIONS, OPERATION_NAMES } from "../operations/table.ts";
+import type { OperationName } from "../operations/table.ts";
+import { REST } from "./binding.ts";
+import type { Method } from "./binding.ts";
+import type { Body, Headers } from "../listener/listener.ts";
 
 /** An answer before it is written. `json` is serialized; `raw` goes out as it is. */
 export type Answer = {
