@@ -10,7 +10,7 @@ import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections } from "./websocket/connections.ts";
 import { createCore } from "./core.ts";
 import type { Deps } from "./base/deps.ts";
 import { authOf, createGuards } from "./access/guards.ts";

@@ -124,10 +124,13 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a connection that gives way takes the newer one off the list",
     kind: "two of something",
-    file: "gateway/connections.ts",
+    file: "gateway/websocket/connections.ts",
     find: "if (this.#byCourier.get(courier) === connection) this.#byCourier.delete(courier);",
     replace: "this.#byCourier.delete(courier);",
-    test: { file: "gateway/ws.itest.ts", name: "is one at a time, however often the courier" },
+    test: {
+      file: "gateway/websocket/ws.itest.ts",
+      name: "is one at a time, however often the courier",
+    },
   },
   {
     name: "of a partner's addresses only the first is told",

@@ -3,20 +3,20 @@
  * `error`; the functions behind them are those of REST. A courier is who its token says: frames
  * carry no courier id.
  */
-import { DispatchError, ERRORS } from "../proto/errors.ts";
-import { serverFrames } from "../proto/frames.ts";
-import type { ClientFrame, ClientFrameOf } from "../proto/frames.ts";
-import type { CourierId } from "../proto/ids.ts";
-import type { Deps } from "./base/deps.ts";
-import type { FanOut } from "./fan-out.ts";
-import type { Ingest } from "./backend/ping-ingest.ts";
-import type { Link } from "./base/link.ts";
-import { nowUs } from "./base/now-us.ts";
-import type { OperationRunner } from "./operations/run.ts";
-import type { OperationName } from "./operations/table.ts";
-import { isCarried, mayTry } from "./access/policy.ts";
-import type { Tracking } from "./tracking.ts";
-import { assignmentView } from "./views/delivery-view.ts";
+import { DispatchError, ERRORS } from "../../proto/errors.ts";
+import { serverFrames } from "../../proto/frames.ts";
+import type { ClientFrame, ClientFrameOf } from "../../proto/frames.ts";
+import type { CourierId } from "../../proto/ids.ts";
+import type { Deps } from "../base/deps.ts";
+import type { FanOut } from "../fan-out.ts";
+import type { Ingest } from "../backend/ping-ingest.ts";
+import type { Link } from "../base/link.ts";
+import { nowUs } from "../base/now-us.ts";
+import type { OperationRunner } from "../operations/run.ts";
+import type { OperationName } from "../operations/table.ts";
+import { isCarried, mayTry } from "../access/policy.ts";
+import type { Tracking } from "../tracking.ts";
+import { assignmentView } from "../views/delivery-view.ts";
 
 export type FrameParts = {
   readonly deps: Pick<Deps, "clock">;

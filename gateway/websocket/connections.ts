@@ -1,37 +1,37 @@
 /**
  * The sockets of this gateway: runs the session machine of each, welcomes who is verified, keeps
  * one session for each courier, and writes the frames that nodes send to sessions. Every rule about
- * when a session ends is in `gateway/session.ts`; what frames do is in `gateway/frame-service.ts`.
+ * when a session ends is in `gateway/websocket/session.ts`; what frames do is in `gateway/websocket/frames.ts`.
  */
-import { shardOfCourier } from "../engine/shards.ts";
-import { newSessionId } from "../engine/ids.ts";
-import { errorFields } from "../engine/io/log.ts";
-import { OutageLog } from "../engine/io/outage-log.ts";
-import { CLOSE_CODES } from "../proto/errors.ts";
-import type { CloseReason } from "../proto/errors.ts";
-import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../proto/frames.ts";
-import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
-import type { CourierId, Millis, SessionId } from "../proto/ids.ts";
-import { SEEN_EVERY_FRAMES, SERVER_SILENT_MS } from "../proto/limits.ts";
-import { decodeSessionPosts } from "../proto/messages.ts";
-import type { Auth } from "./access/auth.ts";
-import { ComeBack } from "./come-back.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import { newSessionId } from "../../engine/ids.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
+import { CLOSE_CODES } from "../../proto/errors.ts";
+import type { CloseReason } from "../../proto/errors.ts";
+import { PROTOCOL_VERSION, clientFrames, serverFrames } from "../../proto/frames.ts";
+import type { ClientFrame, ServerFrame } from "../../proto/frames.ts";
+import type { CourierId, Millis, SessionId } from "../../proto/ids.ts";
+import { SEEN_EVERY_FRAMES, SERVER_SILENT_MS } from "../../proto/limits.ts";
+import { decodeSessionPosts } from "../../proto/messages.ts";
+import type { Auth } from "../access/auth.ts";
+import { ComeBack } from "./reconnect-spread.ts";
 import { Connection, ConnectionLink } from "./connection.ts";
 import type { ConnectionHome } from "./connection.ts";
-import type { Principal } from "./base/principal.ts";
-import type { Deps } from "./base/deps.ts";
-import { errorFrame } from "./frame-service.ts";
-import type { ServeFrame } from "./frame-service.ts";
-import type { Link } from "./base/link.ts";
-import type { Mail } from "./backend/actor-client.ts";
-import { nowUs } from "./base/now-us.ts";
+import type { Principal } from "../base/principal.ts";
+import type { Deps } from "../base/deps.ts";
+import { errorFrame } from "./frames.ts";
+import type { ServeFrame } from "./frames.ts";
+import type { Link } from "../base/link.ts";
+import type { Mail } from "../backend/actor-client.ts";
+import { nowUs } from "../base/now-us.ts";
 import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
-import { asDispatchError } from "./base/problem.ts";
+import { asDispatchError } from "../base/problem.ts";
 import { deadline, openSession, step } from "./session.ts";
 import type { SessionEffect, SessionMsg } from "./session.ts";
-import type { WsPeer, WsReceiver } from "./listener/listener.ts";
-import type { SocketCaps } from "./access/socket-caps.ts";
-import { assignmentView } from "./views/delivery-view.ts";
+import type { WsPeer, WsReceiver } from "../listener/listener.ts";
+import type { SocketCaps } from "../access/socket-caps.ts";
+import { assignmentView } from "../views/delivery-view.ts";
 
 const ASSIGNMENTS_MAX = 64;
 /**

@@ -6,19 +6,19 @@
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cacheFolder, stateFolder } from "../scripts/run/state.ts";
-import { findChromium } from "../scripts/services/chromium.ts";
-import { startBrowser } from "./testing/browser.ts";
-import type { Browser } from "./testing/browser.ts";
-import { until } from "./testing/clients.ts";
-import { BODY } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
+import { cacheFolder, stateFolder } from "../../scripts/run/state.ts";
+import { findChromium } from "../../scripts/services/chromium.ts";
+import { startBrowser } from "../testing/browser.ts";
+import type { Browser } from "../testing/browser.ts";
+import { until } from "../testing/clients.ts";
+import { BODY } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
 
 const chromium = await findChromium(cacheFolder(stateFolder()), (line) => {
   process.stderr.write(`${line}\n`);
 });
-const SDK = fileURLToPath(new URL("../sdk/index.ts", import.meta.url));
+const SDK = fileURLToPath(new URL("../../sdk/index.ts", import.meta.url));
 
 /** The whole SDK as one script that leaves its exports in `sdk`. */
 async function bundle(): Promise<string> {

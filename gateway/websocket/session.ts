@@ -1,6 +1,6 @@
 /**
  * One WebSocket connection as a pure machine: what it may do, when it must end, with which code. No
- * socket, no clock, no promise: `gateway/connections.ts` runs it.
+ * socket, no clock, no promise: `gateway/websocket/connections.ts` runs it.
  *
  *   awaiting_hello --hello--> verifying --verified--> ready --stop--> draining
  *         |                       |                     |                |
@@ -11,18 +11,18 @@
  * once (S4); unreadable and too many frames end a session, after warnings (S5); closed is closed,
  * whatever still arrives (S6).
  */
-import type { CloseReason, ErrorCode } from "../proto/errors.ts";
-import { ERRORS } from "../proto/errors.ts";
-import { PROTOCOL_VERSION } from "../proto/frames.ts";
-import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
-import type { Millis } from "../proto/ids.ts";
+import type { CloseReason, ErrorCode } from "../../proto/errors.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import { PROTOCOL_VERSION } from "../../proto/frames.ts";
+import type { ClientFrame, ServerFrame } from "../../proto/frames.ts";
+import type { Millis } from "../../proto/ids.ts";
 import {
   BAD_FRAMES_MAX,
   EXCESS_FRAMES_MAX,
   FRAMES_PER_SESSION_PER_S_MAX,
   HELLO_TIMEOUT_MS,
-} from "../proto/limits.ts";
-import type { Principal } from "./base/principal.ts";
+} from "../../proto/limits.ts";
+import type { Principal } from "../base/principal.ts";
 
 /** Frames at once after a rest. */
 export const FRAMES_BURST = 2 * FRAMES_PER_SESSION_PER_S_MAX;

@@ -3,10 +3,10 @@
  * object.
  */
 import { describe, expect, it } from "vitest";
-import type { ClientFrame } from "../proto/frames.ts";
-import type { PrincipalId } from "../proto/ids.ts";
-import { BAD_FRAMES_MAX, EXCESS_FRAMES_MAX, HELLO_TIMEOUT_MS } from "../proto/limits.ts";
-import type { Principal } from "./base/principal.ts";
+import type { ClientFrame } from "../../proto/frames.ts";
+import type { PrincipalId } from "../../proto/ids.ts";
+import { BAD_FRAMES_MAX, EXCESS_FRAMES_MAX, HELLO_TIMEOUT_MS } from "../../proto/limits.ts";
+import type { Principal } from "../base/principal.ts";
 import { FRAMES_BURST, deadline, openSession, step } from "./session.ts";
 import type { Session, SessionMsg } from "./session.ts";
 

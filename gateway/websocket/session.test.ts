@@ -1,10 +1,10 @@
 /** A session in time: how fast it may send, how often it may err, and with which code it ends. */
 import { describe, expect, it } from "vitest";
-import type { ErrorCode } from "../proto/errors.ts";
-import type { ClientFrame } from "../proto/frames.ts";
-import type { PrincipalId } from "../proto/ids.ts";
-import { BAD_FRAMES_MAX, FRAMES_PER_SESSION_PER_S_MAX } from "../proto/limits.ts";
-import type { Principal } from "./base/principal.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import type { ClientFrame } from "../../proto/frames.ts";
+import type { PrincipalId } from "../../proto/ids.ts";
+import { BAD_FRAMES_MAX, FRAMES_PER_SESSION_PER_S_MAX } from "../../proto/limits.ts";
+import type { Principal } from "../base/principal.ts";
 import { FRAMES_BURST, deadline, openSession, step } from "./session.ts";
 import type { Session, SessionEffect, SessionMsg } from "./session.ts";
 

@@ -4,14 +4,14 @@
  * grows with the number of sockets, and whoever came when there were few was told little: he is
  * told again. Otherwise most of ten thousand would come in the first two seconds.
  */
-import type { SessionId } from "../proto/ids.ts";
+import type { SessionId } from "../../proto/ids.ts";
 import {
   COME_BACK_SOCKETS_PER_S,
   COME_BACK_WITHIN_MAX_MS,
   COURIER_COME_BACK_WITHIN_MAX_MS,
-} from "../proto/limits.ts";
+} from "../../proto/limits.ts";
 import type { Connection } from "./connection.ts";
-import type { Principal } from "./base/principal.ts";
+import type { Principal } from "../base/principal.ts";
 
 /**
  * Told again once it should be so much longer, by the factor and by as much as anybody would

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { SessionId } from "../proto/ids.ts";
-import { COME_BACK_WITHIN_MAX_MS, COURIER_COME_BACK_WITHIN_MAX_MS } from "../proto/limits.ts";
-import { ComeBack, comeBackWithinMs } from "./come-back.ts";
+import type { SessionId } from "../../proto/ids.ts";
+import { COME_BACK_WITHIN_MAX_MS, COURIER_COME_BACK_WITHIN_MAX_MS } from "../../proto/limits.ts";
+import { ComeBack, comeBackWithinMs } from "./reconnect-spread.ts";
 import type { Connection } from "./connection.ts";
 
 /** Sockets that come one after the other, and what each was told last. */

@@ -3,13 +3,13 @@
  * offers, the end.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CLOSE_CODES } from "../proto/errors.ts";
-import type { Epoch, ShardId } from "../proto/ids.ts";
-import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
-import { openClient, until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { BODY, HERE, goOnShift, startTestGateway, tokenOf } from "./testing/gateway.ts";
-import type { TestGateway } from "./testing/gateway.ts";
+import { CLOSE_CODES } from "../../proto/errors.ts";
+import type { Epoch, ShardId } from "../../proto/ids.ts";
+import { TRACKS_PER_SESSION_MAX } from "../../proto/limits.ts";
+import { openClient, until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { BODY, HERE, goOnShift, startTestGateway, tokenOf } from "../testing/gateway.ts";
+import type { TestGateway } from "../testing/gateway.ts";
 
 let t: TestGateway;
 let customer: string;

@@ -1,17 +1,17 @@
 /**
  * One socket of a gateway: what is known of it, and how a verified one is written to. There are
  * tens of thousands of them, so each is two flat objects: no closures, and no timer of its own
- * (`gateway/connections.ts` looks at all deadlines together).
+ * (`gateway/websocket/connections.ts` looks at all deadlines together).
  */
-import { serverFrames } from "../proto/frames.ts";
-import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
-import type { SessionId } from "../proto/ids.ts";
-import type { GatewayMetrics } from "./base/metrics.ts";
-import type { Link } from "./base/link.ts";
+import { serverFrames } from "../../proto/frames.ts";
+import type { ClientFrame, ServerFrame } from "../../proto/frames.ts";
+import type { SessionId } from "../../proto/ids.ts";
+import type { GatewayMetrics } from "../base/metrics.ts";
+import type { Link } from "../base/link.ts";
 import type { PingAdvice } from "./ping-advice.ts";
-import type { Principal } from "./base/principal.ts";
+import type { Principal } from "../base/principal.ts";
 import type { Session } from "./session.ts";
-import type { WsPeer, WsReceiver } from "./listener/listener.ts";
+import type { WsPeer, WsReceiver } from "../listener/listener.ts";
 
 /** A reader with more than this unsent gets no positions until it has caught up. */
 const BEHIND_BYTES = 16_384;

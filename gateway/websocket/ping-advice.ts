@@ -1,7 +1,7 @@
 /**
  * How often a courier's app should ping, from what passes through its connection: often where
  * somebody waits for it to arrive, less while it has something to answer or to carry, seldom else.
- * Pure; `gateway/connections.ts` tells the app.
+ * Pure; `gateway/websocket/connections.ts` tells the app.
  *
  *   near      expected within PING_NEAR_M of where it is
  *   carrying  it carries something
@@ -10,12 +10,12 @@
  *
  * It only advises: a frame too many or too few costs battery or a few seconds, nothing else.
  */
-import { distanceM } from "../actors/geo.ts";
-import type { ClientFrame, PingReason, ServerFrame } from "../proto/frames.ts";
-import type { LngLat } from "../proto/geo.ts";
-import type { Millis } from "../proto/ids.ts";
-import type { DispatchSettings } from "../proto/limits.ts";
-import type { AssignmentView } from "../proto/views.ts";
+import { distanceM } from "../../actors/geo.ts";
+import type { ClientFrame, PingReason, ServerFrame } from "../../proto/frames.ts";
+import type { LngLat } from "../../proto/geo.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type { DispatchSettings } from "../../proto/limits.ts";
+import type { AssignmentView } from "../../proto/views.ts";
 
 type Stops = { readonly pickup: LngLat; readonly dropoff: LngLat; readonly pickedUp: boolean };
 

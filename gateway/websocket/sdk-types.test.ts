@@ -5,12 +5,12 @@
  */
 import { expectTypeOf, test } from "vitest";
 import type { z } from "zod";
-import type { DeliveryEvent } from "../proto/events.ts";
-import type { AvailableView, CourierView, DeliveryView } from "../proto/views.ts";
-import type { CourierProfile, CreatedDelivery, DeliveryPage, NewDelivery } from "../sdk/rest.ts";
-import type { courierBody, createBody, locationBody, statusBody } from "./operations/schemas.ts";
-import type { RestClient } from "../sdk/rest.ts";
-import type * as answers from "./operations/answers.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { AvailableView, CourierView, DeliveryView } from "../../proto/views.ts";
+import type { CourierProfile, CreatedDelivery, DeliveryPage, NewDelivery } from "../../sdk/rest.ts";
+import type { courierBody, createBody, locationBody, statusBody } from "../operations/schemas.ts";
+import type { RestClient } from "../../sdk/rest.ts";
+import type * as answers from "../operations/answers.ts";
 
 /** Without `readonly` and without the question marks, at every depth. */
 type Plain<T> = T extends readonly (infer E)[]

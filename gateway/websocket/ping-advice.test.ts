@@ -1,8 +1,8 @@
 /** How often a courier's app is asked to ping, by what passes through its connection. */
 import { describe, expect, it } from "vitest";
-import type { ClientFrame, ServerFrame } from "../proto/frames.ts";
-import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
-import { assignmentView } from "../sdk/testing/fake-gateway.ts";
+import type { ClientFrame, ServerFrame } from "../../proto/frames.ts";
+import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
+import { assignmentView } from "../../sdk/testing/fake-gateway.ts";
 import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
 
 const DELIVERY = "del_00000000000000000000001";
