@@ -5,7 +5,7 @@
  */
 import { COME_BACK_SOCKETS_PER_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
-import { describeAsync } from "./asyncapi.ts";
+import { describeAsync } from "./partners/asyncapi.ts";
 import type { Auth } from "./access/auth.ts";
 import { Circuit } from "./backend/postgres-circuit.ts";
 import { createCommands } from "./operations/commands.ts";
@@ -30,7 +30,7 @@ import type { PackedPage } from "./rest/packed-page.ts";
 import { describe } from "./rest/openapi.ts";
 import { Outlook } from "./views/eta-forecast.ts";
 import { createQuotes } from "./partners/quote.ts";
-import { startOutward } from "./partners/start.ts";
+import { startOutward } from "./outward.ts";
 import { Reader } from "./views/view-assembler.ts";
 import { openRoutes, pageRoutes } from "./rest/pages.ts";
 import { operationRoutes } from "./rest/route.ts";

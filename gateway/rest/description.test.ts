@@ -6,7 +6,7 @@
 import { Parser } from "@asyncapi/parser";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { expect, test } from "vitest";
-import { describeAsync } from "../asyncapi.ts";
+import { describeAsync } from "../partners/asyncapi.ts";
 import { describe } from "./openapi.ts";
 import { operationRoutes } from "./route.ts";
 import type { Route } from "./route.ts";

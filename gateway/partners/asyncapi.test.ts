@@ -5,9 +5,9 @@
 import { createRequire } from "node:module";
 import { Ajv } from "ajv";
 import { expect, test } from "vitest";
-import { clientTable, serverTable } from "../proto/frames.ts";
-import { EVENT_TYPES } from "../proto/status.ts";
-import { PARTNER_ACTIONS, subjectsFor } from "../proto/subjects.ts";
+import { clientTable, serverTable } from "../../proto/frames.ts";
+import { EVENT_TYPES } from "../../proto/status.ts";
+import { PARTNER_ACTIONS, subjectsFor } from "../../proto/subjects.ts";
 import { describeAsync } from "./asyncapi.ts";
 
 const require = createRequire(import.meta.url);

@@ -2,19 +2,19 @@
  * Everything that looks outwards, put together: the door for partners, the webhooks, the notices.
  * Part of a gateway when it has what they need (`Deps.outward`).
  */
-import { listConsumers } from "../../engine/consumer-lag.ts";
-import type { Clock } from "../../engine/io/clock.ts";
-import { errorFields } from "../../engine/io/log.ts";
-import type { Log } from "../../engine/io/log.ts";
-import { NOTICES_KEPT_H, WEBHOOK_KEPT_H } from "../../proto/limits.ts";
-import type { Deps, Outward } from "../base/deps.ts";
-import { EventFeed } from "../event-feed.ts";
-import type { FeedEvent, Verdict } from "../event-feed.ts";
-import { notify } from "../notify/notices.ts";
-import { WebhookSender } from "../webhooks/sender.ts";
-import { PartnerDoor } from "./door.ts";
-import type { PartnerDoorParts } from "./door.ts";
-import { PartnerRegistry, ensurePartnerConsumer } from "./registry.ts";
+import { listConsumers } from "../engine/consumer-lag.ts";
+import type { Clock } from "../engine/io/clock.ts";
+import { errorFields } from "../engine/io/log.ts";
+import type { Log } from "../engine/io/log.ts";
+import { NOTICES_KEPT_H, WEBHOOK_KEPT_H } from "../proto/limits.ts";
+import type { Deps, Outward } from "./base/deps.ts";
+import { EventFeed } from "./event-feed.ts";
+import type { FeedEvent, Verdict } from "./event-feed.ts";
+import { notify } from "./notify/notices.ts";
+import { WebhookSender } from "./webhooks/sender.ts";
+import { PartnerDoor } from "./partners/door.ts";
+import type { PartnerDoorParts } from "./partners/door.ts";
+import { PartnerRegistry, ensurePartnerConsumer } from "./partners/registry.ts";
 
 const HOUR_MS = 3_600_000;
 const RECHECK_MS = 60_000;

@@ -5,19 +5,19 @@
  * and client frames, we send answers, events and server frames.
  */
 import { z } from "zod";
-import type { Table } from "../proto/codec.ts";
-import { ERRORS } from "../proto/errors.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import { cloudEventType } from "../proto/events.ts";
-import { PROTOCOL_VERSION, SUBPROTOCOL, clientTable, serverTable } from "../proto/frames.ts";
-import { EVENT_TYPES } from "../proto/status.ts";
-import { PARTNER_ACTIONS, SUBJECTS } from "../proto/subjects.ts";
-import type { PartnerAction } from "../proto/subjects.ts";
-import { QUEUE_GROUP } from "./partners/micro.ts";
-import type { Operation } from "./operations/operation.ts";
-import { OPERATIONS } from "./operations/table.ts";
-import { PARTNER_BINDINGS } from "./partners/binding.ts";
-import { eventAnswer, problemAnswer } from "./operations/answers.ts";
+import type { Table } from "../../proto/codec.ts";
+import { ERRORS } from "../../proto/errors.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import { cloudEventType } from "../../proto/events.ts";
+import { PROTOCOL_VERSION, SUBPROTOCOL, clientTable, serverTable } from "../../proto/frames.ts";
+import { EVENT_TYPES } from "../../proto/status.ts";
+import { PARTNER_ACTIONS, SUBJECTS } from "../../proto/subjects.ts";
+import type { PartnerAction } from "../../proto/subjects.ts";
+import { QUEUE_GROUP } from "./service-protocol.ts";
+import type { Operation } from "../operations/operation.ts";
+import { OPERATIONS } from "../operations/table.ts";
+import { PARTNER_BINDINGS } from "./binding.ts";
+import { eventAnswer, problemAnswer } from "../operations/answers.ts";
 
 type Json = { readonly [key: string]: unknown };
 
