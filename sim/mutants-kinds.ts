@@ -96,7 +96,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a frame is cached by its courier",
-    file: "gateway/fan-out.ts",
+    file: "gateway/follow/fan-out.ts",
     find: `    let encoded = frames.get(followed);
     if (encoded === undefined) {
       const item = this.#itemOf(followed, now);

@@ -97,7 +97,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "who was answered 202 is told that there is no such delivery",
-    file: "gateway/tracking.ts",
+    file: "gateway/follow/tracking.ts",
     find: "      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);\n",
     replace: "",
   },
@@ -236,13 +236,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "there is no watchdog: the row of a followed delivery is not read again by itself",
-    file: "gateway/tracking.ts",
+    file: "gateway/follow/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
   },
   {
     name: "a watcher who comes back is told from the wrong number on",
-    file: "gateway/tracking.ts",
+    file: "gateway/follow/tracking.ts",
     find: "this.#passed.between(followed, after, view.version)",
     replace: "this.#passed.between(followed, after === null ? null : after + 1, view.version)",
     hunt: { minutes: 4, couriers: 20, draw: "all" },

@@ -8,14 +8,14 @@ import { serverFrames } from "../../proto/frames.ts";
 import type { ClientFrame, ClientFrameOf } from "../../proto/frames.ts";
 import type { CourierId } from "../../proto/ids.ts";
 import type { Deps } from "../base/deps.ts";
-import type { FanOut } from "../fan-out.ts";
+import type { FanOut } from "../follow/fan-out.ts";
 import type { Ingest } from "../backend/ping-ingest.ts";
 import type { Link } from "../base/link.ts";
 import { nowUs } from "../base/now-us.ts";
 import type { OperationRunner } from "../operations/run.ts";
 import type { OperationName } from "../operations/table.ts";
 import { isCarried, mayTry } from "../access/policy.ts";
-import type { Tracking } from "../tracking.ts";
+import type { Tracking } from "../follow/tracking.ts";
 import { assignmentView } from "../views/delivery-view.ts";
 
 export type FrameParts = {

@@ -20,7 +20,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a frame is cached by courier: the follower of another delivery gets a foreign id",
     kind: "two of something",
-    file: "gateway/fan-out.ts",
+    file: "gateway/follow/fan-out.ts",
     find: `    let encoded = frames.get(followed);
     if (encoded === undefined) {
       const item = this.#itemOf(followed, now);
@@ -41,7 +41,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
       frames.set(key, encoded);
     }`,
     test: {
-      file: "gateway/fan-out.test.ts",
+      file: "gateway/follow/fan-out.test.ts",
       name: "is told of its own delivery and of no other that the same courier carries",
     },
   },
@@ -116,10 +116,13 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a reader may acknowledge frames that were never sent",
     kind: "two of something",
-    file: "gateway/seen-window.ts",
+    file: "gateway/follow/ack-window.ts",
     find: "if (frames <= this.#seen || frames > this.#sent) return;",
     replace: "if (frames <= this.#seen) return;",
-    test: { file: "gateway/seen-window.test.ts", name: "cannot have seen what was never sent" },
+    test: {
+      file: "gateway/follow/ack-window.test.ts",
+      name: "cannot have seen what was never sent",
+    },
   },
   {
     name: "a connection that gives way takes the newer one off the list",

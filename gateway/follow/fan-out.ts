@@ -13,13 +13,13 @@
  * For one delivery an older position never follows a newer one, and none is sent that the policy
  * does not allow (D6).
  */
-import type { Clock } from "../engine/io/clock.ts";
-import { serverFrames } from "../proto/frames.ts";
-import type { ServerFrameOf } from "../proto/frames.ts";
-import type { CourierId, Millis } from "../proto/ids.ts";
-import { allowed } from "./access/policy.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import { serverFrames } from "../../proto/frames.ts";
+import type { ServerFrameOf } from "../../proto/frames.ts";
+import type { CourierId, Millis } from "../../proto/ids.ts";
+import { allowed } from "../access/policy.ts";
 import type { CourierNeeds, Followed, Follower, Watcher } from "./tracking.ts";
-import type { Whereabouts } from "./views/position-cache.ts";
+import type { Whereabouts } from "../views/position-cache.ts";
 
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;

@@ -7,10 +7,10 @@
  * read for one follower is kept for the next. An event that is committed may not be in the stream
  * yet: it is looked for again.
  */
-import type { DeliveryEvent } from "../proto/events.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import { PASSED_EVENTS_MAX } from "../proto/limits.ts";
-import type { Deps } from "./base/deps.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { PASSED_EVENTS_MAX } from "../../proto/limits.ts";
+import type { Deps } from "../base/deps.ts";
 import type { Followed } from "./tracking.ts";
 
 /** `events` are complete and in order, or empty when `recovered` is false. */

@@ -2,12 +2,12 @@
  * Positions that nodes push: each newest one reaches the followers, whoever asked for it meanwhile.
  */
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { BusMessage } from "../engine/io/nats.ts";
-import type { CourierId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { BusMessage } from "../../engine/io/nats.ts";
+import type { CourierId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
 import { Positions } from "./positions.ts";
-import { Whereabouts } from "./views/position-cache.ts";
+import { Whereabouts } from "../views/position-cache.ts";
 
 const T0 = 1_800_000_000_000;
 const COURIER = "cur_1" as CourierId;

@@ -3,11 +3,11 @@
  * couriers' shards, renewed, so that a node that restarts or a gateway that dies heals by itself; a
  * courier whom nobody entitled follows is in none.
  */
-import { shardOfCourier } from "../engine/shards.ts";
-import type { CourierId, Epoch, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { Deps } from "./base/deps.ts";
-import type { Whereabouts } from "./views/position-cache.ts";
+import { shardOfCourier } from "../../engine/shards.ts";
+import type { CourierId, Epoch, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { Deps } from "../base/deps.ts";
+import type { Whereabouts } from "../views/position-cache.ts";
 
 const LEASE_TTL_MS = 15_000;
 const LEASE_RENEW_MS = 5_000;

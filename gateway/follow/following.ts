@@ -2,14 +2,14 @@
  * Following put together: what is followed here, whose positions that needs, and how they reach the
  * followers.
  */
-import type { Deps } from "./base/deps.ts";
+import type { Deps } from "../base/deps.ts";
 import { FanOut } from "./fan-out.ts";
-import type { IntakeDoor } from "./operations/spool.ts";
+import type { IntakeDoor } from "../operations/spool.ts";
 import { Leases, Positions } from "./positions.ts";
-import type { Reader } from "./views/view-assembler.ts";
+import type { Reader } from "../views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";
 import type { CourierNeeds } from "./tracking.ts";
-import type { Whereabouts } from "./views/position-cache.ts";
+import type { Whereabouts } from "../views/position-cache.ts";
 
 export type Following = {
   readonly tracking: Tracking;

@@ -3,13 +3,13 @@
  * read.
  */
 import { beforeEach, describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { DeliveryRow, Position } from "../engine/store/port.ts";
-import { serverFrames } from "../proto/frames.ts";
-import type { CourierId, DeliveryId, Millis, SessionId } from "../proto/ids.ts";
-import { UNSEEN_MAX_FRAMES } from "../proto/limits.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { DeliveryRow, Position } from "../../engine/store/port.ts";
+import { serverFrames } from "../../proto/frames.ts";
+import type { CourierId, DeliveryId, Millis, SessionId } from "../../proto/ids.ts";
+import { UNSEEN_MAX_FRAMES } from "../../proto/limits.ts";
 import { FanOut } from "./fan-out.ts";
-import { SeenWindow } from "./seen-window.ts";
+import { SeenWindow } from "./ack-window.ts";
 import type { Followed, Follower, Watcher } from "./tracking.ts";
 
 const PERIOD_MS = 1_000;

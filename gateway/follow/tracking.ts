@@ -8,27 +8,27 @@
  * FOLLOW_REREAD_MS, and all of them when the connection comes back. A read that failed is made
  * again soon: until it succeeds positions may be shown of a delivery that is over.
  */
-import { errorFields } from "../engine/io/log.ts";
-import type { DeliveryRow } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import { serverFrames } from "../proto/frames.ts";
-import type { CourierId, DeliveryId, Millis, SessionId } from "../proto/ids.ts";
-import { TRACKS_PER_SESSION_MAX } from "../proto/limits.ts";
-import type { DeliveryView } from "../proto/views.ts";
-import type { DeliveryEvent } from "../proto/events.ts";
-import type { Deps } from "./base/deps.ts";
-import type { IntakeDoor } from "./operations/spool.ts";
-import type { Link } from "./base/link.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { DeliveryRow } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { serverFrames } from "../../proto/frames.ts";
+import type { CourierId, DeliveryId, Millis, SessionId } from "../../proto/ids.ts";
+import { TRACKS_PER_SESSION_MAX } from "../../proto/limits.ts";
+import type { DeliveryView } from "../../proto/views.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import type { Deps } from "../base/deps.ts";
+import type { IntakeDoor } from "../operations/spool.ts";
+import type { Link } from "../base/link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
-import { allowed, isCarried, permitted } from "./access/policy.ts";
-import type { Principal } from "./base/principal.ts";
-import type { Reader } from "./views/view-assembler.ts";
-import { SeenWindow } from "./seen-window.ts";
-import { shownOf } from "./views/shown.ts";
-import type { Shown } from "./views/shown.ts";
-import { audienceOf } from "./views/delivery-view.ts";
-import type { Audience } from "./views/delivery-view.ts";
+import { allowed, isCarried, permitted } from "../access/policy.ts";
+import type { Principal } from "../base/principal.ts";
+import type { Reader } from "../views/view-assembler.ts";
+import { SeenWindow } from "./ack-window.ts";
+import { shownOf } from "../views/shown.ts";
+import type { Shown } from "../views/shown.ts";
+import { audienceOf } from "../views/delivery-view.ts";
+import type { Audience } from "../views/delivery-view.ts";
 
 const TICK_MS = 250;
 const REREAD_SPREAD_TICKS = 20;
@@ -42,7 +42,7 @@ const ESTIMATE_MS = 5_000;
 /** A new estimate is worth a frame when it moved this far. */
 const ESTIMATE_MOVED_MS = 30_000;
 
-/** A session that follows something, and how its positions stand with it (`gateway/fan-out.ts`). */
+/** A session that follows something, and how its positions stand with it (`gateway/follow/fan-out.ts`). */
 export type Watcher = {
   readonly link: Link;
   /** Nearly always one: a list costs less than a map. */

@@ -1,7 +1,7 @@
 /** What a reader may say of what it has seen, and what it is believed. */
 import { describe, expect, it } from "vitest";
-import { SEEN_EVERY_FRAMES, UNSEEN_MAX_FRAMES, UNSEEN_MAX_MS } from "../proto/limits.ts";
-import { SeenWindow } from "./seen-window.ts";
+import { SEEN_EVERY_FRAMES, UNSEEN_MAX_FRAMES, UNSEEN_MAX_MS } from "../../proto/limits.ts";
+import { SeenWindow } from "./ack-window.ts";
 
 const T0 = 1_800_000_000_000;
 

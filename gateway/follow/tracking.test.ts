@@ -1,12 +1,12 @@
 /** Following deliveries: what a follower is shown when events and reads of the row are lost. */
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../engine/io/virtual-clock.ts";
-import type { DeliveryRow } from "../engine/store/port.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { DeliveryId, SessionId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
-import type { Link } from "./base/link.ts";
-import type { Reader } from "./views/view-assembler.ts";
+import { VirtualClock } from "../../engine/io/virtual-clock.ts";
+import type { DeliveryRow } from "../../engine/store/port.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId, SessionId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
+import type { Link } from "../base/link.ts";
+import type { Reader } from "../views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";
 
 const T0 = 1_800_000_000_000;

@@ -12,14 +12,14 @@
  * W3 A reader that owes nothing is never waited for: with rare frames and a slow clock one goes out
  *    all the same, after UNSEEN_PROBE_MS, until W1.
  */
-import type { Millis } from "../proto/ids.ts";
+import type { Millis } from "../../proto/ids.ts";
 import {
   SEEN_EVERY_FRAMES,
   SEEN_EVERY_MS,
   UNSEEN_MAX_FRAMES,
   UNSEEN_MAX_MS,
   UNSEEN_PROBE_MS,
-} from "../proto/limits.ts";
+} from "../../proto/limits.ts";
 
 export class SeenWindow {
   #sent = 0;
