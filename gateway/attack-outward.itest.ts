@@ -13,7 +13,7 @@ import type { Attacked } from "./testing/attacked.ts";
 import { tokenOf } from "./testing/gateway.ts";
 import { startPartnerSystem } from "./testing/partner-system.ts";
 import type { PartnerSystem } from "./testing/partner-system.ts";
-import { TargetError, post } from "./webhooks/target.ts";
+import { TargetError, post } from "./events/webhooks/target.ts";
 
 const WAIT = { timeout: 10_000, interval: 20 };
 

@@ -36,7 +36,7 @@ import { openRoutes, pageRoutes } from "./rest/pages.ts";
 import { operationRoutes } from "./rest/route.ts";
 import { createSecretBox } from "./base/secret-box.ts";
 import type { SecretBox } from "./base/secret-box.ts";
-import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
+import { resealAll, sealedWebhooks } from "./events/webhooks/sealed.ts";
 import { Whereabouts } from "./views/position-cache.ts";
 
 /**

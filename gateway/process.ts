@@ -40,7 +40,7 @@ import { gatewayMetrics } from "./base/metrics.ts";
 import type { Deps, Outward } from "./base/deps.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
-import { createNotifier } from "./notify/adapters.ts";
+import { createNotifier } from "./events/notify/adapters.ts";
 import { openProbe } from "./backend/postgres-probe.ts";
 
 /** A readiness question to Postgres may take so long. */

@@ -22,7 +22,7 @@ import type { ProbeKind } from "../backend/postgres-circuit.ts";
 import type { CityMap } from "../city-map.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./metrics.ts";
-import type { Notifier } from "../notify/notifier.ts";
+import type { Notifier } from "../events/notify/notifier.ts";
 
 export type GatewayConfig = Pick<
   Config,

@@ -18,8 +18,8 @@ import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "./answers.ts
 import { webhookSecretAnswer, webhooksAnswer } from "./answers.ts";
 import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "./schemas.ts";
 import { timeText } from "../views/delivery-view.ts";
-import { newSecret } from "../webhooks/signature.ts";
-import { TargetError, targetOf } from "../webhooks/target.ts";
+import { newSecret } from "../events/webhooks/signature.ts";
+import { TargetError, targetOf } from "../events/webhooks/target.ts";
 import { operation, outwardOf } from "./operation.ts";
 import type { Call } from "./operation.ts";
 

@@ -33,7 +33,7 @@ import { gatewayMetrics } from "../base/metrics.ts";
 import { startGateway } from "../gateway.ts";
 import { openProbe } from "../backend/postgres-probe.ts";
 import type { Gateway } from "../gateway.ts";
-import type { Notifier } from "../notify/notifier.ts";
+import type { Notifier } from "../events/notify/notifier.ts";
 import { signToken } from "../access/token.ts";
 import type { TokenRole } from "../access/token.ts";
 import { keepLog } from "./attacked-process.ts";

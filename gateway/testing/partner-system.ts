@@ -21,7 +21,7 @@ import { testPrefix } from "../../scripts/testing/services.ts";
 import { renderAccounts } from "../partners/accounts.ts";
 import { startTestGateway } from "./gateway.ts";
 import type { TestGateway } from "./gateway.ts";
-import type { Notifier } from "../notify/notifier.ts";
+import type { Notifier } from "../events/notify/notifier.ts";
 
 export type PartnerSystem = {
   readonly t: TestGateway;

@@ -13,7 +13,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "await db.query(ROTATE, [id, secret, keepOldMs / 1_000]);",
     replace: "await db.query(ROTATE, [id, secret, keepOldMs]);",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "the old secret signs for a day after a rotation, and no longer",
     },
   },
@@ -24,7 +24,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "WEBHOOK_OLD_SECRET_MS = 86_400_000",
     replace: "WEBHOOK_OLD_SECRET_MS = 86_400",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "the old secret signs for a day after a rotation, and no longer",
     },
   },
@@ -74,11 +74,11 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
   {
     name: "customers are told of what happened weeks ago",
     kind: "times",
-    file: "gateway/notify/notices.ts",
+    file: "gateway/events/notify/notices.ts",
     find: "Date.parse(event.at) > NOTICE_AGE_MAX_MS",
     replace: "Date.parse(event.at) > NOTICE_AGE_MAX_MS * 1_000",
     test: {
-      file: "gateway/notify/notices.test.ts",
+      file: "gateway/events/notify/notices.test.ts",
       name: "what happened within the hour is told",
     },
   },

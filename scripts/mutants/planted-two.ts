@@ -142,7 +142,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: "on conflict (webhook_id, delivery_id, number) do nothing\nreturning number`;",
     replace: "limit 1 on conflict (webhook_id, delivery_id, number) do nothing\nreturning number`;",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "of two addresses of one partner each is told all",
     },
   },
@@ -153,7 +153,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: "where e.webhook_id = m.webhook_id and e.delivery_id = m.delivery_id\n        and e.number < m.number",
     replace: "where e.delivery_id = m.delivery_id\n        and e.number < m.number",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "of two addresses of one partner each is told all",
     },
   },

@@ -4,16 +4,16 @@
  * it and that was written down; so a notice is sent at least once, and twice only when the process
  * dies between the two, under the same id.
  */
-import type { Clock } from "../../engine/io/clock.ts";
-import { errorFields } from "../../engine/io/log.ts";
-import type { Log } from "../../engine/io/log.ts";
-import type { NoticeStore, NoticeSubject } from "../../engine/store/notices.ts";
-import { eventKey } from "../../proto/events.ts";
-import type { DeliveryEvent } from "../../proto/events.ts";
-import { NOTICE_AGE_MAX_MS, NOTICE_ATTEMPTS_MAX } from "../../proto/limits.ts";
-import { isTestDelivery } from "../../proto/test-mode.ts";
+import type { Clock } from "../../../engine/io/clock.ts";
+import { errorFields } from "../../../engine/io/log.ts";
+import type { Log } from "../../../engine/io/log.ts";
+import type { NoticeStore, NoticeSubject } from "../../../engine/store/notices.ts";
+import { eventKey } from "../../../proto/events.ts";
+import type { DeliveryEvent } from "../../../proto/events.ts";
+import { NOTICE_AGE_MAX_MS, NOTICE_ATTEMPTS_MAX } from "../../../proto/limits.ts";
+import { isTestDelivery } from "../../../proto/test-mode.ts";
 import type { FeedEvent, Verdict } from "../event-feed.ts";
-import { firstName } from "../views/delivery-view.ts";
+import { firstName } from "../../views/delivery-view.ts";
 import { NOTICE_KINDS, NoticeError } from "./notifier.ts";
 import type { Notice, NoticeKind, Notifier } from "./notifier.ts";
 

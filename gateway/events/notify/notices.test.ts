@@ -1,8 +1,8 @@
 /** News grows old, and each of two deliveries has its own. */
 import { expect, it } from "vitest";
-import { VirtualClock } from "../../engine/io/virtual-clock.ts";
-import { createLog } from "../../engine/io/log.ts";
-import type { DeliveryEvent } from "../../proto/events.ts";
+import { VirtualClock } from "../../../engine/io/virtual-clock.ts";
+import { createLog } from "../../../engine/io/log.ts";
+import type { DeliveryEvent } from "../../../proto/events.ts";
 import { notify } from "./notices.ts";
 import type { NoticePorts } from "./notices.ts";
 import { NoticeError } from "./notifier.ts";

@@ -5,14 +5,18 @@
  * answer came: so a message may come twice and is never lost, and `webhook-id` is the same each
  * time.
  */
-import type { WebhookTargets } from "../../engine/config.ts";
-import type { Clock } from "../../engine/io/clock.ts";
-import type { Log } from "../../engine/io/log.ts";
-import { OutageLog } from "../../engine/io/outage-log.ts";
-import { systemRandom } from "../../engine/io/random.ts";
-import type { WebhookMessage, WebhookOutcome, WebhookStore } from "../../engine/store/webhooks.ts";
-import { eventKey } from "../../proto/events.ts";
-import { WEBHOOKS_UNDER_WAY_MAX } from "../../proto/limits.ts";
+import type { WebhookTargets } from "../../../engine/config.ts";
+import type { Clock } from "../../../engine/io/clock.ts";
+import type { Log } from "../../../engine/io/log.ts";
+import { OutageLog } from "../../../engine/io/outage-log.ts";
+import { systemRandom } from "../../../engine/io/random.ts";
+import type {
+  WebhookMessage,
+  WebhookOutcome,
+  WebhookStore,
+} from "../../../engine/store/webhooks.ts";
+import { eventKey } from "../../../proto/events.ts";
+import { WEBHOOKS_UNDER_WAY_MAX } from "../../../proto/limits.ts";
 import { signedHeaders } from "./signature.ts";
 import { TargetError, post } from "./target.ts";
 import type { Resolve } from "./target.ts";

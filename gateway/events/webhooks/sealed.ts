@@ -3,8 +3,8 @@
  * is opened. Beside it the step that an exchange of the signing key needs: sealing anew whatever is
  * not under the current key, rows of before this existed among them.
  */
-import type { WebhookRow, WebhookStore } from "../../engine/store/webhooks.ts";
-import type { SecretBox } from "../base/secret-box.ts";
+import type { WebhookRow, WebhookStore } from "../../../engine/store/webhooks.ts";
+import type { SecretBox } from "../../base/secret-box.ts";
 
 export function sealedWebhooks(store: WebhookStore, box: SecretBox): WebhookStore {
   const opened = (row: WebhookRow): WebhookRow => ({

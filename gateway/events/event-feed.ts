@@ -8,16 +8,16 @@
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { backOffMs } from "../engine/io/clock.ts";
-import type { Clock } from "../engine/io/clock.ts";
-import { ensureDurable } from "../engine/io/durable.ts";
-import { errorFields } from "../engine/io/log.ts";
-import type { Log } from "../engine/io/log.ts";
-import { OutageLog } from "../engine/io/outage-log.ts";
-import { decodeEvent } from "../proto/events.ts";
-import type { DeliveryEvent } from "../proto/events.ts";
-import { EVENT_ACK_WAIT_MS } from "../proto/limits.ts";
-import { streamName, subjectsFor } from "../proto/subjects.ts";
+import { backOffMs } from "../../engine/io/clock.ts";
+import type { Clock } from "../../engine/io/clock.ts";
+import { ensureDurable } from "../../engine/io/durable.ts";
+import { errorFields } from "../../engine/io/log.ts";
+import type { Log } from "../../engine/io/log.ts";
+import { OutageLog } from "../../engine/io/outage-log.ts";
+import { decodeEvent } from "../../proto/events.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import { EVENT_ACK_WAIT_MS } from "../../proto/limits.ts";
+import { streamName, subjectsFor } from "../../proto/subjects.ts";
 
 export type FeedEvent = {
   readonly event: DeliveryEvent;

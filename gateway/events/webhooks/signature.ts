@@ -4,7 +4,7 @@
  * without missing one. The check is here as well, for receivers in TypeScript and for the tests.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { systemRandom } from "../../engine/io/random.ts";
+import { systemRandom } from "../../../engine/io/random.ts";
 
 const SECRET_PREFIX = "whsec_";
 const SECRET_BYTES = 32;

@@ -8,12 +8,12 @@ import type { LookupAddress } from "node:dns";
 import * as http from "node:http";
 import * as https from "node:https";
 import { BlockList, isIP } from "node:net";
-import type { WebhookTargets } from "../../engine/config.ts";
+import type { WebhookTargets } from "../../../engine/config.ts";
 import {
   WEBHOOK_ANSWER_MAX_BYTES,
   WEBHOOK_TIMEOUT_MS,
   WEBHOOK_URL_MAX_CHARS,
-} from "../../proto/limits.ts";
+} from "../../../proto/limits.ts";
 
 /** The address may not be used, or did not answer. */
 export class TargetError extends Error {

@@ -7,9 +7,9 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { jetstream } from "@nats-io/jetstream";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { BODY, goOnShift, tokenOf } from "../testing/gateway.ts";
-import { startPartnerSystem } from "../testing/partner-system.ts";
-import type { PartnerSystem } from "../testing/partner-system.ts";
+import { BODY, goOnShift, tokenOf } from "../../testing/gateway.ts";
+import { startPartnerSystem } from "../../testing/partner-system.ts";
+import type { PartnerSystem } from "../../testing/partner-system.ts";
 import { createNotifier, httpNotifier } from "./adapters.ts";
 import { NoticeError } from "./notifier.ts";
 

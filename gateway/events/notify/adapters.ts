@@ -3,9 +3,9 @@
  * posts each notice to a provider, or to a small service of one's own that knows a provider. What a
  * provider must do is in `docs/notifications.md`.
  */
-import type { NotifySettings } from "../../engine/config.ts";
-import type { Log } from "../../engine/io/log.ts";
-import { NOTICE_TIMEOUT_MS } from "../../proto/limits.ts";
+import type { NotifySettings } from "../../../engine/config.ts";
+import type { Log } from "../../../engine/io/log.ts";
+import { NOTICE_TIMEOUT_MS } from "../../../proto/limits.ts";
 import { NoticeError } from "./notifier.ts";
 import type { Notice, Notifier } from "./notifier.ts";
 
