@@ -10,7 +10,7 @@ export const BEHIND_FILES: readonly string[] = [
   "gateway/rest/door.itest.ts",
   "gateway/access/authorization.itest.ts",
   "gateway/access/security.itest.ts",
-  "gateway/tracking-page.itest.ts",
+  "gateway/page/tracking-page.itest.ts",
   "gateway/operations/test-mode.itest.ts",
   "gateway/websocket/sdk-browser.itest.ts",
   "gateway/websocket/ws.itest.ts",

@@ -19,7 +19,7 @@ import type { Subjects } from "../../proto/subjects.ts";
 import type { LedgerEntry } from "../../proto/views.ts";
 import type { AdmissionLimits } from "../access/admission.ts";
 import type { ProbeKind } from "../backend/postgres-circuit.ts";
-import type { CityMap } from "../city-map.ts";
+import type { CityMap } from "../page/city-map.ts";
 import type { Fence } from "./fence.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Notifier } from "../events/notify/notifier.ts";

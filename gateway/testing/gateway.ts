@@ -27,7 +27,7 @@ import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/ser
 import type { TestDatabase } from "../../scripts/testing/services.ts";
 import type { Deps, GatewayConfig } from "../base/deps.ts";
 import type { AdmissionLimits } from "../access/admission.ts";
-import type { CityMap } from "../city-map.ts";
+import type { CityMap } from "../page/city-map.ts";
 import { Fence } from "../base/fence.ts";
 import { gatewayMetrics } from "../base/metrics.ts";
 import { startGateway } from "../gateway.ts";

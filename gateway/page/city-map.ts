@@ -14,7 +14,7 @@ import { gzip as gzipCallback } from "node:zlib";
 import { LRUCache } from "lru-cache";
 import { PMTiles, TileType } from "pmtiles";
 import type { Header, Source } from "pmtiles";
-import { CITY_FOLDER_DEPTH_MAX, MAP_CACHE_BYTES } from "../proto/limits.ts";
+import { CITY_FOLDER_DEPTH_MAX, MAP_CACHE_BYTES } from "../../proto/limits.ts";
 
 const gzip = promisify(gzipCallback);
 const require = createRequire(import.meta.url);

@@ -2,7 +2,7 @@
  * The half of the tracking page's script that draws streets: it fetches MapLibre from us, makes a
  * style of its own for light and dark, and moves the courier smoothly. Without WebGL, without the
  * archive, or away from its streets the plan stays. Labels are drawn from the phone's own fonts. A
- * text for the same reason as `gateway/tracking-script.ts`.
+ * text for the same reason as `gateway/page/tracking-script.ts`.
  */
 export const TRACKING_MAP_SCRIPT = `
 const facts = document.body.dataset.map ? JSON.parse(document.body.dataset.map) : null;

@@ -5,7 +5,7 @@
  * page. No third party is asked for anything, and the policy below lets nothing else in.
  */
 import { createHash } from "node:crypto";
-import type { DeliveryId } from "../proto/ids.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
 import { mapNames } from "./city-map.ts";
 import type { MapFacts } from "./city-map.ts";
 import { TRACKING_MAP_SCRIPT } from "./tracking-map-script.ts";

@@ -8,17 +8,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cacheFolder, stateFolder } from "../scripts/run/state.ts";
-import { findChromium } from "../scripts/services/chromium.ts";
+import { cacheFolder, stateFolder } from "../../scripts/run/state.ts";
+import { findChromium } from "../../scripts/services/chromium.ts";
 import { openCityMap } from "./city-map.ts";
 import type { CityMap } from "./city-map.ts";
-import { startBrowser } from "./testing/browser.ts";
-import type { Browser } from "./testing/browser.ts";
-import { until } from "./testing/clients.ts";
-import { HERE } from "./testing/gateway.ts";
-import { startWithPeople } from "./testing/people.ts";
-import type { People } from "./testing/people.ts";
-import { writeTinyMap } from "./testing/tiny-map.ts";
+import { startBrowser } from "../testing/browser.ts";
+import type { Browser } from "../testing/browser.ts";
+import { until } from "../testing/clients.ts";
+import { HERE } from "../testing/gateway.ts";
+import { startWithPeople } from "../testing/people.ts";
+import type { People } from "../testing/people.ts";
+import { writeTinyMap } from "../testing/tiny-map.ts";
 
 const chromium = await findChromium(cacheFolder(stateFolder()), (line) => {
   process.stderr.write(`${line}\n`);
