@@ -14,11 +14,11 @@ export const BEHIND_FILES: readonly string[] = [
   "gateway/operations/test-mode.itest.ts",
   "gateway/websocket/sdk-browser.itest.ts",
   "gateway/websocket/ws.itest.ts",
-  "gateway/attack-bombs.itest.ts",
-  "gateway/attack-doors.itest.ts",
-  "gateway/attack-fields.itest.ts",
-  "gateway/attack-frames.itest.ts",
-  "gateway/attack-slow.itest.ts",
+  "gateway/attacks/bombs.itest.ts",
+  "gateway/attacks/doors.itest.ts",
+  "gateway/attacks/fields.itest.ts",
+  "gateway/attacks/frames.itest.ts",
+  "gateway/attacks/slow.itest.ts",
 ];
 
 /**

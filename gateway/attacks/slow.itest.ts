@@ -4,15 +4,15 @@
  * until the link heals.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { Link } from "../scripts/faults/proxy.ts";
-import { testNatsUrl } from "../scripts/testing/services.ts";
-import { seen, tryStart } from "./testing/attacked-process.ts";
-import { freePort } from "../scripts/services/ports.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { until } from "./testing/clients.ts";
-import type { Client, RestAnswer } from "./testing/clients.ts";
-import { BODY, HERE } from "./testing/gateway.ts";
+import { Link } from "../../scripts/faults/proxy.ts";
+import { testNatsUrl } from "../../scripts/testing/services.ts";
+import { seen, tryStart } from "../testing/attacked-process.ts";
+import { freePort } from "../../scripts/services/ports.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { until } from "../testing/clients.ts";
+import type { Client, RestAnswer } from "../testing/clients.ts";
+import { BODY, HERE } from "../testing/gateway.ts";
 
 const TEST_MS = 150_000;
 /**

@@ -6,12 +6,12 @@
 import net from "node:net";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { clientFrames } from "../proto/frames.ts";
-import type { ClientFrame } from "../proto/frames.ts";
-import { openClient, until } from "./testing/clients.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { HERE } from "./testing/gateway.ts";
+import { clientFrames } from "../../proto/frames.ts";
+import type { ClientFrame } from "../../proto/frames.ts";
+import { openClient, until } from "../testing/clients.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { HERE } from "../testing/gateway.ts";
 
 let t: Attacked;
 

@@ -4,13 +4,13 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { SUBPROTOCOL } from "../proto/frames.ts";
-import { seen } from "./testing/attacked-process.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { BODY, HERE, tokenOf } from "./testing/gateway.ts";
+import { SUBPROTOCOL } from "../../proto/frames.ts";
+import { seen } from "../testing/attacked-process.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { BODY, HERE, tokenOf } from "../testing/gateway.ts";
 
 let t: Attacked;
 

@@ -7,13 +7,13 @@ import type { AddressInfo } from "node:net";
 import { headers } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { seen } from "./testing/attacked-process.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { tokenOf } from "./testing/gateway.ts";
-import { startPartnerSystem } from "./testing/partner-system.ts";
-import type { PartnerSystem } from "./testing/partner-system.ts";
-import { TargetError, post } from "./events/webhooks/target.ts";
+import { seen } from "../testing/attacked-process.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { tokenOf } from "../testing/gateway.ts";
+import { startPartnerSystem } from "../testing/partner-system.ts";
+import type { PartnerSystem } from "../testing/partner-system.ts";
+import { TargetError, post } from "../events/webhooks/target.ts";
 
 const WAIT = { timeout: 10_000, interval: 20 };
 

@@ -4,14 +4,14 @@
  * it exists.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { packValue } from "../proto/codec.ts";
-import { clientFrames, clientTable } from "../proto/frames.ts";
-import type { ClientFrame } from "../proto/frames.ts";
-import { FRAME_MAX_BYTES } from "../proto/limits.ts";
-import { until } from "./testing/clients.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked, Role } from "./testing/attacked.ts";
-import { HERE } from "./testing/gateway.ts";
+import { packValue } from "../../proto/codec.ts";
+import { clientFrames, clientTable } from "../../proto/frames.ts";
+import type { ClientFrame } from "../../proto/frames.ts";
+import { FRAME_MAX_BYTES } from "../../proto/limits.ts";
+import { until } from "../testing/clients.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked, Role } from "../testing/attacked.ts";
+import { HERE } from "../testing/gateway.ts";
 
 let t: Attacked;
 

@@ -7,10 +7,10 @@
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import * as schemas from "./operations/schemas.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked, Role } from "./testing/attacked.ts";
-import { BODY, HERE } from "./testing/gateway.ts";
+import * as schemas from "../operations/schemas.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked, Role } from "../testing/attacked.ts";
+import { BODY, HERE } from "../testing/gateway.ts";
 
 let t: Attacked;
 

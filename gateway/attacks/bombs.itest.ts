@@ -5,12 +5,12 @@
 import { randomBytes } from "node:crypto";
 import net from "node:net";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { SUBPROTOCOL } from "../proto/frames.ts";
-import { FRAME_MAX_BYTES } from "../proto/limits.ts";
-import { seen } from "./testing/attacked-process.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { until } from "./testing/clients.ts";
+import { SUBPROTOCOL } from "../../proto/frames.ts";
+import { FRAME_MAX_BYTES } from "../../proto/limits.ts";
+import { seen } from "../testing/attacked-process.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { until } from "../testing/clients.ts";
 
 const BOMBS_EACH = 9;
 const REFUSED_WITHIN_MS = 50;

@@ -5,15 +5,15 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { migrate } from "../engine/store/migrate.ts";
-import { SUBPROTOCOL, clientFrames, serverFrames } from "../proto/frames.ts";
-import { freePort } from "../scripts/services/ports.ts";
-import { testDatabase, testNatsUrl, testPrefix } from "../scripts/testing/services.ts";
-import type { TestDatabase } from "../scripts/testing/services.ts";
-import { seen, startAttackedProcess } from "./testing/attacked-process.ts";
-import type { AttackedProcess } from "./testing/attacked-process.ts";
-import { Rest, until } from "./testing/clients.ts";
-import { BODY, HERE, TEST_KEY, tokenOf } from "./testing/gateway.ts";
+import { migrate } from "../../engine/store/migrate.ts";
+import { SUBPROTOCOL, clientFrames, serverFrames } from "../../proto/frames.ts";
+import { freePort } from "../../scripts/services/ports.ts";
+import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../scripts/testing/services.ts";
+import { seen, startAttackedProcess } from "../testing/attacked-process.ts";
+import type { AttackedProcess } from "../testing/attacked-process.ts";
+import { Rest, until } from "../testing/clients.ts";
+import { BODY, HERE, TEST_KEY, tokenOf } from "../testing/gateway.ts";
 
 const [SOCKETS, OPEN_MS, COURIERS] = [5_000, 10_000, 20];
 const TEST_MS = 150_000;

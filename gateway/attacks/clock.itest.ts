@@ -4,12 +4,12 @@
  * offers stand open.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { seen } from "./testing/attacked-process.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { openClient, until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { BODY, HERE, tokenOf } from "./testing/gateway.ts";
+import { seen } from "../testing/attacked-process.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { openClient, until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { BODY, HERE, tokenOf } from "../testing/gateway.ts";
 
 const TEST_MS = 120_000;
 const WAIT_MS = 20_000;

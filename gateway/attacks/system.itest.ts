@@ -5,14 +5,14 @@
 import net from "node:net";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { SUBPROTOCOL, clientFrames } from "../proto/frames.ts";
-import { PINGS_PER_BATCH_MAX } from "../proto/limits.ts";
-import { keyId } from "./access/token.ts";
-import { openClient, until } from "./testing/clients.ts";
-import type { Client } from "./testing/clients.ts";
-import { startAttacked } from "./testing/attacked.ts";
-import type { Attacked } from "./testing/attacked.ts";
-import { BODY, HERE, TEST_KEY, tokenOf } from "./testing/gateway.ts";
+import { SUBPROTOCOL, clientFrames } from "../../proto/frames.ts";
+import { PINGS_PER_BATCH_MAX } from "../../proto/limits.ts";
+import { keyId } from "../access/token.ts";
+import { openClient, until } from "../testing/clients.ts";
+import type { Client } from "../testing/clients.ts";
+import { startAttacked } from "../testing/attacked.ts";
+import type { Attacked } from "../testing/attacked.ts";
+import { BODY, HERE, TEST_KEY, tokenOf } from "../testing/gateway.ts";
 
 let t: Attacked;
 
