@@ -7,7 +7,7 @@ import type { DeliveryId, Millis } from "../proto/ids.ts";
 import { LEDGER_ENTRIES_MAX } from "../proto/limits.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { LedgerEntry } from "../proto/views.ts";
-import type { LedgerLines } from "./host-ports.ts";
+import type { LedgerLines } from "./host/ports.ts";
 import type { Clock } from "./io/clock.ts";
 import type { StreamPublisher } from "./stream-publisher.ts";
 

@@ -26,7 +26,7 @@ import { ConsumerLag, READERS, listConsumers } from "./consumer-lag.ts";
 import { printable } from "./config.ts";
 import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
-import type { AnyActor } from "./host-ports.ts";
+import type { AnyActor } from "./host/ports.ts";
 import { newNodeId } from "./ids.ts";
 import { BuriedCreates } from "./intake-buried.ts";
 import { streamIntake } from "./intake-stream.ts";

@@ -4,7 +4,7 @@ import { streamMessages } from "../proto/messages.ts";
 import { decodePosts, encodePosts } from "../proto/posts.ts";
 import type { Posted } from "../proto/posts.ts";
 import { subjectsFor } from "../proto/subjects.ts";
-import type { Reply } from "./host-ports.ts";
+import type { Reply } from "./host/ports.ts";
 import { newDeliveryId } from "./ids.ts";
 import type { Bus, BusMessage } from "./io/nats.ts";
 import { VirtualClock } from "./io/virtual-clock.ts";

@@ -1,7 +1,7 @@
 /** The node's own metrics, named in one place. Labels are from closed lists; never an id. */
 import type { Kind } from "../proto/posts.ts";
 import type { StreamKey } from "../proto/subjects.ts";
-import type { HostCount } from "./host-ports.ts";
+import type { HostCount } from "./host/ports.ts";
 import type { IntakeCount } from "./intake.ts";
 import type { Metrics } from "./io/metrics.ts";
 import type { ReplicaCount } from "./replica.ts";

@@ -8,7 +8,7 @@ import type { DeliveryId, Millis, ShardId } from "../proto/ids.ts";
 import { SWEEP_MAX_ROWS } from "../proto/limits.ts";
 import type { ActorKey } from "../proto/posts.ts";
 import type { DeliverySnapshot } from "../proto/writes.ts";
-import type { HostMessage } from "./host-ports.ts";
+import type { HostMessage } from "./host/ports.ts";
 import { backOffMs } from "./io/clock.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Store } from "./store/port.ts";

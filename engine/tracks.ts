@@ -5,7 +5,7 @@
  */
 import type { CourierId } from "../proto/ids.ts";
 import type { CourierRecord } from "../proto/messages.ts";
-import type { HistoryEffect } from "./host-ports.ts";
+import type { HistoryEffect } from "./host/ports.ts";
 import type { Position, Store } from "./store/port.ts";
 
 export type TracksPorts = {

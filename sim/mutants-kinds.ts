@@ -34,7 +34,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a store error parks an actor",
-    file: "engine/host.ts",
+    file: "engine/host/host.ts",
     find: `      // Whatever the store says, the step was right: it waits until it can be recorded.
       if (resident.mode === "gone") return this.#dropCommit(request);
 `,

@@ -148,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "what an owner could not write is written when it owns the shard again",
-    file: "engine/host.ts",
+    file: "engine/host/host.ts",
     find: `        if (resident.mode === "gone") this.#dropCommit(request);
         else void`,
     replace: "        void",

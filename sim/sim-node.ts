@@ -5,7 +5,7 @@
  */
 import { makeDomain } from "../engine/node.ts";
 import type { Config } from "../engine/config.ts";
-import type { AnyActor, HostMessage } from "../engine/host-ports.ts";
+import type { AnyActor, HostMessage } from "../engine/host/ports.ts";
 import { newNodeId } from "../engine/ids.ts";
 import { start } from "../engine/lifecycle.ts";
 import type { Started } from "../engine/lifecycle.ts";

@@ -1,6 +1,6 @@
 /** Small parts of the host: the order of effects, and answers to requests. */
-import type { Effect } from "../actors/actor.ts";
-import type { Reply } from "./host-ports.ts";
+import type { Effect } from "../../actors/actor.ts";
+import type { Reply } from "./ports.ts";
 import type { Request } from "./residents.ts";
 
 /** The order in which the host does what a step asks for. */

@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Actor, Effect, Step } from "../actors/actor.ts";
-import { DispatchError } from "../proto/errors.ts";
-import type { DeliveryId, ShardId } from "../proto/ids.ts";
-import type { ActorKey, Posted } from "../proto/posts.ts";
-import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
+import type { Actor, Effect, Step } from "../../actors/actor.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId, ShardId } from "../../proto/ids.ts";
+import type { ActorKey, Posted } from "../../proto/posts.ts";
+import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
 import { Host } from "./host.ts";
-import type { HostCount, HostMessage, HostPorts } from "./host-ports.ts";
-import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { HostCount, HostMessage, HostPorts } from "./ports.ts";
+import { SERVER_CASES, failureOf } from "../io/verdict-cases.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 
 /**
  * A toy actor: its messages carry the effects it shall ask for, its state is the list of what it

@@ -3,13 +3,13 @@
  * the event loop and sent as one message. Lost when the gateway is gone: the courier's next session
  * shows live offers again.
  */
-import { encodeSessionPosts } from "../proto/messages.ts";
-import type { SessionPost } from "../proto/messages.ts";
-import type { Origin } from "../proto/posts.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { NotifyEffect } from "./host-ports.ts";
-import type { Clock } from "./io/clock.ts";
-import type { Bus } from "./io/nats.ts";
+import { encodeSessionPosts } from "../../proto/messages.ts";
+import type { SessionPost } from "../../proto/messages.ts";
+import type { Origin } from "../../proto/posts.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { NotifyEffect } from "./ports.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Bus } from "../io/nats.ts";
 
 export type SessionsPorts = {
   readonly clock: Clock;

@@ -3,7 +3,7 @@
  * that an alarm is moved or dropped in logarithmic time. A courier's alarm moves with every ping,
  * so entries must not pile up.
  */
-import type { Millis } from "../proto/ids.ts";
+import type { Millis } from "../../proto/ids.ts";
 
 /** What an item must carry; both fields belong to the heap. `slot` is -1 while it has no alarm. */
 export type Alarmed = { alarmAt: Millis; alarmOrder: number; alarmSlot: number };

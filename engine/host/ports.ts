@@ -3,13 +3,13 @@
  * only. The node fills them with Postgres and NATS, the simulator with its fakes, a unit test with
  * arrays.
  */
-import type { Actor, Effect, SearchQuery, SearchResult } from "../actors/actor.ts";
-import type { ErrorCode } from "../proto/errors.ts";
-import type { DeliveryId, Millis, ShardId } from "../proto/ids.ts";
-import type { CourierRecord } from "../proto/messages.ts";
-import type { Kind, Posted } from "../proto/posts.ts";
-import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
-import type { Clock } from "./io/clock.ts";
+import type { Actor, Effect, SearchQuery, SearchResult } from "../../actors/actor.ts";
+import type { ErrorCode } from "../../proto/errors.ts";
+import type { DeliveryId, Millis, ShardId } from "../../proto/ids.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
+import type { Kind, Posted } from "../../proto/posts.ts";
+import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
+import type { Clock } from "../io/clock.ts";
 
 /**
  * Whatever a step may be given: messages of the wire and those of the host itself (`woke`,

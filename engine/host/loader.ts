@@ -3,8 +3,8 @@
  * and until the store answers, and once more at their own wish. Whether the actor is still wanted
  * is looked at after each wait.
  */
-import type { HostMessage, HostPorts } from "./host-ports.ts";
-import { backOffMs } from "./io/clock.ts";
+import type { HostMessage, HostPorts } from "./ports.ts";
+import { backOffMs } from "../io/clock.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Resident } from "./residents.ts";
 

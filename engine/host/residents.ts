@@ -2,10 +2,10 @@
  * The actors in memory: by kind and id, those that are parked, and a walk that finds idle ones a
  * few at a time, because a million actors cannot be looked at in one go. Knows nothing of steps.
  */
-import type { Millis, ShardId } from "../proto/ids.ts";
-import type { ActorKey, Kind } from "../proto/posts.ts";
+import type { Millis, ShardId } from "../../proto/ids.ts";
+import type { ActorKey, Kind } from "../../proto/posts.ts";
 import type { Alarmed } from "./alarms.ts";
-import type { AnyActor, HostMessage, KindSpec, Reply } from "./host-ports.ts";
+import type { AnyActor, HostMessage, KindSpec, Reply } from "./ports.ts";
 import type { Mailbox } from "./mailbox.ts";
 
 export type Request = { readonly reply: Reply; answered: boolean };

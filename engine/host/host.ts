@@ -14,17 +14,17 @@
  *     those from outside and before alarms. An overloaded host is late with new work, but what it
  *     does is not in vain.
  */
-import type { Effect } from "../actors/actor.ts";
-import type { Millis, ShardId } from "../proto/ids.ts";
-import { ACTORS_MAX, MAILBOX_MAX_MSGS } from "../proto/limits.ts";
-import type { ActorKey, Kind } from "../proto/posts.ts";
-import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
+import type { Effect } from "../../actors/actor.ts";
+import type { Millis, ShardId } from "../../proto/ids.ts";
+import { ACTORS_MAX, MAILBOX_MAX_MSGS } from "../../proto/limits.ts";
+import type { ActorKey, Kind } from "../../proto/posts.ts";
+import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
 import { Alarms } from "./alarms.ts";
-import { answer, byRank } from "./host-effects.ts";
+import { answer, byRank } from "./effects.ts";
 import { IdleSweep, Residents } from "./residents.ts";
 import type { Envelope, Request, Resident } from "./residents.ts";
-import type { HostCount, HostMessage, HostOptions, HostPorts, Reply } from "./host-ports.ts";
-import type { CancelTimer } from "./io/clock.ts";
+import type { HostCount, HostMessage, HostOptions, HostPorts, Reply } from "./ports.ts";
+import type { CancelTimer } from "../io/clock.ts";
 import { Loader, retryLater } from "./loader.ts";
 import { Mailbox } from "./mailbox.ts";
 import { RunQueue } from "./run-queue.ts";
