@@ -11,7 +11,7 @@ import type { CourierRecord } from "../proto/messages.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Bus } from "./io/nats.ts";
 import type { FollowState, Replica } from "./replica.ts";
-import { hash32 } from "./shards.ts";
+import { hash32 } from "./cluster/shards.ts";
 
 export type Digest = { readonly couriers: number; readonly digest: number };
 

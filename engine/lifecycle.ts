@@ -12,7 +12,7 @@ import { repeat } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Unsubscribe } from "./io/nats.ts";
 import type { Runtime } from "./runtime.ts";
-import { announce, flush, handOver, takeShards } from "./takeover.ts";
+import { announce, flush, handOver, takeShards } from "./cluster/takeover.ts";
 
 const CELLS_DEADLINE_MS = 10_000;
 const GAP_DEADLINE_MS = 5_000;

@@ -29,7 +29,7 @@ import type { Bus } from "./io/nats.ts";
 import { readLedger } from "./ledger-reader.ts";
 import { startNode } from "./node.ts";
 import type { Node } from "./node.ts";
-import { shardOfCourier, shardOfPoint } from "./shards.ts";
+import { shardOfCourier, shardOfPoint } from "./cluster/shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
 import { ensureStreams } from "./streams.ts";

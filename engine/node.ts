@@ -46,7 +46,7 @@ import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
 import { readConfigOrExit, runService } from "./service.ts";
 import type { Opening } from "./service.ts";
-import { shardOfCourier } from "./shards.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
 import { checkSessions } from "./io/postgres-pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";

@@ -21,8 +21,8 @@ import { subjectsFor } from "../proto/subjects.ts";
 import { readConfig } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
 import { connectNats, natsBus } from "./io/nats.ts";
-import type { Beat } from "./membership.ts";
-import { shardOfCourier } from "./shards.ts";
+import type { Beat } from "./cluster/membership.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
 

@@ -5,7 +5,7 @@ import type { HostCount } from "./host/ports.ts";
 import type { IntakeCount } from "./intake.ts";
 import type { Metrics } from "./io/metrics.ts";
 import type { ReplicaCount } from "./replica.ts";
-import type { RouterCount } from "./router.ts";
+import type { RouterCount } from "./cluster/router.ts";
 import type { PublishCount } from "./stream-publisher.ts";
 
 export type RuntimeMetrics = ReturnType<typeof runtimeMetrics>;

@@ -156,7 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an owner does not step down",
-    file: "engine/ownership.ts",
+    file: "engine/cluster/ownership.ts",
     find: `      if (event.type === "yield") return { at: "yielding", epoch: state.epoch };
       return isOver(state.epoch, event) ? STANDBY : state;`,
     replace: `      if (event.type === "yield") return { at: "yielding", epoch: state.epoch };
@@ -164,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "silence of a node is never noticed",
-    file: "engine/membership.ts",
+    file: "engine/cluster/membership.ts",
     find: `    if (silentMs > times.suspectMs * FORGET_AFTER) continue;
     const isSilent = !isCutOff &&`,
     replace: `    const isSilent = silentMs > times.suspectMs * FORGET_AFTER && silentMs < 0 && !isCutOff &&`,

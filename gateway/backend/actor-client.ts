@@ -5,7 +5,7 @@
  * visibly.
  */
 import { BusError } from "../../engine/io/nats.ts";
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
 import type { ErrorCode } from "../../proto/errors.ts";
 import { shardOfDelivery } from "../../proto/ids.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { CourierId, NodeId, SessionId } from "../../proto/ids.ts";
 import { DISPATCH_DEFAULTS, SERVICE_AREA_DEFAULT, SHARD_MESSAGES_MAX } from "../../proto/limits.ts";
 import type { Posted } from "../../proto/posts.ts";

@@ -8,7 +8,7 @@
  * acknowledged: the app keeps them, and the next one heals the position.
  */
 import type { Clock } from "../../engine/io/clock.ts";
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { PingFrame } from "../../proto/frames.ts";
 import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../../proto/ids.ts";
 import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../../proto/limits.ts";

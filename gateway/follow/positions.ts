@@ -3,7 +3,7 @@
  * couriers' shards, renewed, so that a node that restarts or a gateway that dies heals by itself; a
  * courier whom nobody entitled follows is in none.
  */
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { CourierId, Epoch, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import type { Deps } from "../base/deps.ts";

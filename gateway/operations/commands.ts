@@ -6,7 +6,7 @@
  * subject, never an id from a body.
  */
 import type { ChangeOutcome, DeliveryRow } from "../../engine/store/port.ts";
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import type { ReportedStatus } from "../../proto/frames.ts";
 import { shardOfDelivery } from "../../proto/ids.ts";

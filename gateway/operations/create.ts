@@ -10,7 +10,7 @@ import { createHmac } from "node:crypto";
 import { inBox } from "../../actors/geo.ts";
 import type { GeocodeResult } from "../../engine/geo/geocoder.ts";
 import { keyedDeliveryId, newDeliveryId } from "../../engine/ids.ts";
-import { shardOfPoint } from "../../engine/shards.ts";
+import { shardOfPoint } from "../../engine/cluster/shards.ts";
 import type { CreateCommand, IdempotencyKey } from "../../engine/store/port.ts";
 import { shortenAddress } from "../../proto/address.ts";
 import { DispatchError } from "../../proto/errors.ts";

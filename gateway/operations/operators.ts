@@ -2,7 +2,7 @@
  * What operators do: make and change couriers, look at the live fleet, read why a delivery went
  * where it went, throw out a principal or a token.
  */
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { CourierRow, Position } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";

@@ -3,7 +3,7 @@
  * one session for each courier, and writes the frames that nodes send to sessions. Every rule about
  * when a session ends is in `gateway/websocket/session.ts`; what frames do is in `gateway/websocket/frames.ts`.
  */
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import { newSessionId } from "../../engine/ids.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import { OutageLog } from "../../engine/io/outage-log.ts";

@@ -38,7 +38,7 @@ const PINGS = "actors/pings.table.test.ts";
 const SLOW = "gateway/attacks/slow.itest.ts";
 const CLOCK = "gateway/attacks/clock.itest.ts";
 const STEADY = "engine/io/clock.test.ts";
-const MEMBERSHIP = "engine/membership.table.test.ts";
+const MEMBERSHIP = "engine/cluster/membership.table.test.ts";
 const LOG = "engine/io/log.test.ts";
 
 type Row = readonly [

@@ -5,7 +5,7 @@ import type { Planted } from "./planted-bug.ts";
 const KEPT = "engine/store/kept.itest.ts";
 const ALL_OF_IT = { file: KEPT, name: "however much is old, all of it goes" };
 const EVERY_COURIER = {
-  file: "engine/takeover.test.ts",
+  file: "engine/cluster/takeover.test.ts",
   name: "loads every courier and every open delivery of the shard, each once",
 };
 
@@ -13,7 +13,7 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a takeover loads only the first page of couriers",
     kind: "many rows",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `    after = page.at(-1)?.courier ?? after;
     isMore = page.length === PAGE_ROWS;`,
     replace: `    after = page.at(-1)?.courier ?? after;
@@ -23,7 +23,7 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a takeover loads only the first page of deliveries",
     kind: "many rows",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `    after = page.at(-1)?.job.id ?? after;
     isMore = page.length === PAGE_ROWS;`,
     replace: `    after = page.at(-1)?.job.id ?? after;

@@ -7,13 +7,13 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a takeover does not wait for its flush before it reads rows",
     kind: "two of something",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `  await flushBus(runtime);
   const loaded`,
     replace: `  void flushBus(runtime);
   const loaded`,
     test: {
-      file: "engine/takeover.test.ts",
+      file: "engine/cluster/takeover.test.ts",
       name: "reads no row before the server knows that it listens",
     },
   },

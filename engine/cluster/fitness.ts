@@ -15,8 +15,8 @@
  *     outage for everybody, however often it comes, makes nobody wait longer.
  * F3  Relapses are forgotten after FORGIVE_MS without one.
  */
-import type { Millis } from "../proto/ids.ts";
-import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../proto/limits.ts";
+import type { Millis } from "../../proto/ids.ts";
+import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../../proto/limits.ts";
 
 export type Fitness =
   | {

@@ -10,8 +10,8 @@
  *     loses its shards to nodes that could all that time. Where nobody can, or only just can again,
  *     everybody keeps what it has.
  */
-import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
-import { BLOCKED_KEEPS_MS } from "../proto/limits.ts";
+import type { Epoch, Millis, NodeId, ShardId } from "../../proto/ids.ts";
+import { BLOCKED_KEEPS_MS } from "../../proto/limits.ts";
 import { ablePeers, alivePeers, isConnected } from "./membership.ts";
 import type { Membership, MembershipTimes, Peer, Phase } from "./membership.ts";
 import type { ShardState } from "./ownership.ts";

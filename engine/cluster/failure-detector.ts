@@ -6,13 +6,13 @@
  * either they go on, because nobody can have taken anything, and every decision is conditional on
  * the epoch all the same. So with all of NATS away the owners carry on.
  */
-import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import { repeat } from "./io/clock.ts";
-import type { Clock } from "./io/clock.ts";
-import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
-import { FITNESS_PROBE_MS } from "../proto/limits.ts";
+import type { Epoch, Millis, NodeId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import { repeat } from "../io/clock.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Bus, BusMessage, Unsubscribe } from "../io/nats.ts";
+import { FITNESS_PROBE_MS } from "../../proto/limits.ts";
 import { newFitness, stepFitness } from "./fitness.ts";
 import type { Fitness, FitnessEvent } from "./fitness.ts";
 import { ablePeers, alivePeers, isConnected, newMembership, stepMembership } from "./membership.ts";

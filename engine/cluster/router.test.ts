@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { CourierId, DeliveryId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import { decodePosts, encodePosts } from "../proto/posts.ts";
-import type { Posted } from "../proto/posts.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import type { Reply } from "./host/ports.ts";
-import { newDeliveryId } from "./ids.ts";
-import type { Bus, BusMessage } from "./io/nats.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import { decodePosts, encodePosts } from "../../proto/posts.ts";
+import type { Posted } from "../../proto/posts.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import type { Reply } from "../host/ports.ts";
+import { newDeliveryId } from "../ids.ts";
+import type { Bus, BusMessage } from "../io/nats.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { Router } from "./router.ts";
 import { shardOfCourier } from "./shards.ts";
 

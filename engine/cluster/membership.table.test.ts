@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { NodeId } from "../proto/ids.ts";
+import type { NodeId } from "../../proto/ids.ts";
 import { alivePeers, isConnected, newMembership, stepMembership } from "./membership.ts";
 import type { Beat, Membership, Phase } from "./membership.ts";
 

@@ -4,12 +4,12 @@
  * delivery's id, and couriers are found by theirs. Changing a hash or SHARD_RESOLUTION means a new
  * cluster; the vectors in the test pin both.
  */
-import { cellOf, shardCell } from "../actors/geo.ts";
-import type { LngLat } from "../proto/geo.ts";
-import { isCarrierId, isDeliveryId, shardOfDelivery } from "../proto/ids.ts";
-import type { CellId, CourierId, ShardId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
-import type { Kind } from "../proto/posts.ts";
+import { cellOf, shardCell } from "../../actors/geo.ts";
+import type { LngLat } from "../../proto/geo.ts";
+import { isCarrierId, isDeliveryId, shardOfDelivery } from "../../proto/ids.ts";
+import type { CellId, CourierId, ShardId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS } from "../../proto/limits.ts";
+import type { Kind } from "../../proto/posts.ts";
 
 /** An H3 cell index in hexadecimal: mode 1, resolution 0 to 15. */
 const CELL_PATTERN = /^8[0-9a-f]{14}$/;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Epoch, NodeId, ShardId } from "../proto/ids.ts";
+import type { Epoch, NodeId, ShardId } from "../../proto/ids.ts";
 import { newMembership, stepMembership } from "./membership.ts";
 import type { Membership, Phase } from "./membership.ts";
 import { STANDBY } from "./ownership.ts";

@@ -3,7 +3,7 @@
  * outages for all.
  */
 import { describe, expect, it } from "vitest";
-import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../proto/limits.ts";
+import { ABLE_AFTER_MAX_MS, ABLE_AFTER_MS, UNABLE_AFTER_MS } from "../../proto/limits.ts";
 import { ableAfterMs, newFitness, stepFitness } from "./fitness.ts";
 import type { Fitness, FitnessEvent } from "./fitness.ts";
 

@@ -16,8 +16,8 @@
  * M3  Beats of one node are taken in the order of their numbers; an older one changes nothing.
  * M4  A peer that says it cannot commit is alive, and counts for nothing that needs Postgres.
  */
-import type { Epoch, Millis, NodeId, ShardId } from "../proto/ids.ts";
-import type { StreamMessageOf } from "../proto/messages.ts";
+import type { Epoch, Millis, NodeId, ShardId } from "../../proto/ids.ts";
+import type { StreamMessageOf } from "../../proto/messages.ts";
 
 export type Beat = StreamMessageOf<"beat">;
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DispatchError } from "../proto/errors.ts";
-import type { Epoch, ShardId } from "../proto/ids.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { Epoch, ShardId } from "../../proto/ids.ts";
 import { Ownership, STANDBY, nextShardState } from "./ownership.ts";
 import type { ShardEvent, ShardState } from "./ownership.ts";
 

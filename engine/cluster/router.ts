@@ -4,15 +4,15 @@
  * subjects and of the choice of a shard. A message for a shard that nobody owns is lost here; the
  * sweep and the senders' own retries make up for it.
  */
-import type { ShardId } from "../proto/ids.ts";
-import { SHARD_MESSAGES_MAX } from "../proto/limits.ts";
-import { streamMessages } from "../proto/messages.ts";
-import { decodeLetters, encodeLetters } from "../proto/posts.ts";
-import type { ActorKey, Letter, Origin, Posted } from "../proto/posts.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { HostMessage, Reply } from "./host/ports.ts";
-import type { Clock } from "./io/clock.ts";
-import type { Bus, BusMessage } from "./io/nats.ts";
+import type { ShardId } from "../../proto/ids.ts";
+import { SHARD_MESSAGES_MAX } from "../../proto/limits.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import { decodeLetters, encodeLetters } from "../../proto/posts.ts";
+import type { ActorKey, Letter, Origin, Posted } from "../../proto/posts.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { HostMessage, Reply } from "../host/ports.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Bus, BusMessage } from "../io/nats.ts";
 import { shardOfActor } from "./shards.ts";
 
 export type RouterCount =

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { ShardId } from "../proto/ids.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
-import type { Runtime } from "./runtime.ts";
+import type { ShardId } from "../../proto/ids.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
+import type { Runtime } from "../runtime.ts";
 import { handOver, takeShards } from "./takeover.ts";
 
 /**

@@ -12,10 +12,10 @@
  * O2  An epoch never goes back: a late or repeated answer with a lower one changes nothing.
  * O3  What is not owned is followed, and the other way round.
  */
-import type { Epoch, ShardId } from "../proto/ids.ts";
-import type { ActorWrite, WriteOutcome } from "../proto/writes.ts";
-import type { Unsubscribe } from "./io/nats.ts";
-import type { Store } from "./store/port.ts";
+import type { Epoch, ShardId } from "../../proto/ids.ts";
+import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
+import type { Unsubscribe } from "../io/nats.ts";
+import type { Store } from "../store/port.ts";
 
 export type ShardState =
   | { readonly at: "standby" }

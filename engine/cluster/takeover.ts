@@ -9,11 +9,11 @@
  *     do it.
  * T2  What this node was told before it let go is done, or its row says that it is due.
  */
-import type { Millis, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import { backOffMs } from "./io/clock.ts";
-import { errorFields } from "./io/log.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Millis, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import { backOffMs } from "../io/clock.ts";
+import { errorFields } from "../io/log.ts";
+import type { Runtime } from "../runtime.ts";
 import { shardOfCourier } from "./shards.ts";
 
 /** What a takeover found. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { cellOf } from "../actors/geo.ts";
-import type { CellId, CourierId, ShardId } from "../proto/ids.ts";
-import { newDeliveryId } from "./ids.ts";
+import { cellOf } from "../../actors/geo.ts";
+import type { CellId, CourierId, ShardId } from "../../proto/ids.ts";
+import { newDeliveryId } from "../ids.ts";
 import { hash32, rank, shardOfActor, shardOfCell, shardOfCourier, shardOfPoint } from "./shards.ts";
 
 /** From an independent implementation (Python). */
