@@ -21,7 +21,7 @@ import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H, TESTS_KEPT_H } from "../proto/l
 import { NODE_STOP_MAX_MS, ROBOT_STEP_MS } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
-import { streamCellsLog } from "./cells-reader.ts";
+import { streamCellsLog } from "./cells/reader.ts";
 import { ConsumerLag, READERS, listConsumers } from "./consumer-lag.ts";
 import { printable } from "./config.ts";
 import type { Config } from "./config.ts";

@@ -4,7 +4,7 @@ import type { StreamKey } from "../proto/subjects.ts";
 import type { HostCount } from "./host/ports.ts";
 import type { IntakeCount } from "./intake.ts";
 import type { Metrics } from "./io/metrics.ts";
-import type { ReplicaCount } from "./replica.ts";
+import type { ReplicaCount } from "./cells/replica.ts";
 import type { RouterCount } from "./cluster/router.ts";
 import type { PublishCount } from "./stream-publisher.ts";
 

@@ -4,13 +4,13 @@
  */
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { Millis } from "../proto/ids.ts";
-import { Digests } from "./digests.ts";
+import { Digests } from "./cells/digests.ts";
 import { Heart } from "./cluster/failure-detector.ts";
 import { Intake } from "./intake.ts";
 import { errorFields } from "./io/log.ts";
 import { rootOf } from "./io/verdict.ts";
 import type { Bus } from "./io/nats.ts";
-import { Positions } from "./positions.ts";
+import { Positions } from "./cells/positions.ts";
 import type { Runtime } from "./runtime.ts";
 import { shardOfCourier } from "./cluster/shards.ts";
 import { Sweep } from "./sweep.ts";

@@ -5,7 +5,7 @@
  * each message. It passes the contract suite that the real one passes
  * (`engine/io/contract/bus.ts`).
  */
-import type { CellsLog } from "../engine/cells-reader.ts";
+import type { CellsLog } from "../engine/cells/reader.ts";
 import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats.ts";
 import { BusError } from "../engine/io/nats.ts";
 import { NATS_REQUEST_TIMEOUT_MS } from "../proto/limits.ts";

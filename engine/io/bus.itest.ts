@@ -5,7 +5,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { streamName } from "../../proto/subjects.ts";
 import { testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
-import { streamCellsLog } from "../cells-reader.ts";
+import { streamCellsLog } from "../cells/reader.ts";
 import { ensureStreams } from "../streams.ts";
 import { busContract } from "./contract/bus.ts";
 import { connectNats, natsBus } from "./nats.ts";

@@ -44,10 +44,10 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "of a shard's moves only the first batch is sent",
     kind: "many rows",
-    file: "engine/replica.ts",
+    file: "engine/cells/replica.ts",
     find: "for (let from = 0; from < all.length; from += RECORDS_PER_BATCH_MAX) {",
     replace: "for (let from = 0; from < 1; from += RECORDS_PER_BATCH_MAX) {",
-    test: { file: "engine/replica.test.ts", name: "sends all couriers of a shard" },
+    test: { file: "engine/cells/replica.test.ts", name: "sends all couriers of a shard" },
   },
   {
     name: "of the last positions only the first statement is written",

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { streamName, subjectsFor } from "../../../proto/subjects.ts";
 import type { Subjects } from "../../../proto/subjects.ts";
-import type { CellsLog } from "../../cells-reader.ts";
+import type { CellsLog } from "../../cells/reader.ts";
 import { BusError } from "../nats.ts";
 import type { Bus, BusMessage } from "../nats.ts";
 

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { cellOf } from "../actors/geo.ts";
-import type { CellId, CourierId, DeliveryId } from "../proto/ids.ts";
-import type { CourierRecord } from "../proto/messages.ts";
-import { robotOf } from "../proto/test-mode.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
-import { CELLS_TOLD_MAX, Supply } from "./supply.ts";
+import { cellOf } from "../../actors/geo.ts";
+import type { CellId, CourierId, DeliveryId } from "../../proto/ids.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
+import { robotOf } from "../../proto/test-mode.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
+import { CELLS_TOLD_MAX, Supply } from "./backlog-waker.ts";
 
 const HOME = { lng: -122.42, lat: 37.77 };
 /** A cell that many kilometres east of home. */

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { CourierId, NodeId, ShardId } from "../proto/ids.ts";
-import type { CourierRecord } from "../proto/messages.ts";
+import type { CourierId, NodeId, ShardId } from "../../proto/ids.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
 import { Digests } from "./digests.ts";
 import type { FollowState } from "./replica.ts";
 

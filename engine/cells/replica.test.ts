@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { CellId, CourierId, DeliveryId, NodeId, ShardId } from "../proto/ids.ts";
-import { robotOf } from "../proto/test-mode.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { CourierRecord } from "../proto/messages.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { CellId, CourierId, DeliveryId, NodeId, ShardId } from "../../proto/ids.ts";
+import { robotOf } from "../../proto/test-mode.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { Replica, foldBatch } from "./replica.ts";
 import type { Fold, RecordsBatch } from "./replica.ts";
 

@@ -9,12 +9,12 @@
  * became free in this gap are remembered for a moment and announced to a cell when its backlog
  * changes, once to each.
  */
-import { cellCentre, distanceM } from "../actors/geo.ts";
-import type { LngLat } from "../proto/geo.ts";
-import type { CellId, Millis } from "../proto/ids.ts";
-import type { CourierRecord, ToCell } from "../proto/messages.ts";
-import { isRobot } from "../proto/test-mode.ts";
-import type { Clock } from "./io/clock.ts";
+import { cellCentre, distanceM } from "../../actors/geo.ts";
+import type { LngLat } from "../../proto/geo.ts";
+import type { CellId, Millis } from "../../proto/ids.ts";
+import type { CourierRecord, ToCell } from "../../proto/messages.ts";
+import { isRobot } from "../../proto/test-mode.ts";
+import type { Clock } from "../io/clock.ts";
 
 export type SupplyPorts = {
   readonly clock: Pick<Clock, "now">;

@@ -4,12 +4,12 @@
  * message; `where` and `fleet` are answered from the index. Who may see whom is the gateway's
  * business, and how often. Positions of couriers nobody watches are not sent anywhere.
  */
-import type { CourierId, Epoch, Millis, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { Clock } from "./io/clock.ts";
-import type { Bus, BusMessage } from "./io/nats.ts";
+import type { CourierId, Epoch, Millis, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { CourierRecord, StreamMessageOf } from "../../proto/messages.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Bus, BusMessage } from "../io/nats.ts";
 
 export type PositionsPorts = {
   readonly clock: Clock;

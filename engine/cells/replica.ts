@@ -11,13 +11,13 @@
  * R1  Batches of a shard are numbered 1, 2, 3 ... under one epoch; a follower sees each gap.
  * R2  A batch of an older epoch changes nothing (D8).
  */
-import type { CellId, CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { CourierRecord, StreamMessageOf } from "../proto/messages.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import { isRobot } from "../proto/test-mode.ts";
-import type { Clock } from "./io/clock.ts";
-import type { StreamPublisher } from "./stream-publisher.ts";
+import type { CellId, CourierId, Epoch, NodeId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { CourierRecord, StreamMessageOf } from "../../proto/messages.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import { isRobot } from "../../proto/test-mode.ts";
+import type { Clock } from "../io/clock.ts";
+import type { StreamPublisher } from "../stream-publisher.ts";
 
 export type RecordsBatch = StreamMessageOf<"records">;
 

@@ -7,8 +7,8 @@
 import type { Consumer, JetStreamClient, JetStreamManager, JsMsg } from "@nats-io/jetstream";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { STREAMS } from "../proto/subjects.ts";
-import { systemClock } from "./io/clock.ts";
+import { STREAMS } from "../../proto/subjects.ts";
+import { systemClock } from "../io/clock.ts";
 
 /** The CELLS stream as its readers see it. */
 export type CellsLog = {

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { CourierRecord, StreamMessage } from "../proto/messages.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import type { BusMessage } from "./io/nats.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { CourierId, Epoch, NodeId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { CourierRecord, StreamMessage } from "../../proto/messages.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import type { BusMessage } from "../io/nats.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { Positions } from "./positions.ts";
 
 const id = (name: string): CourierId => `cur_${name}` as CourierId;

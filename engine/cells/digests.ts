@@ -5,13 +5,13 @@
  * couriers on shift count: the others are no candidates, and whoever joined late need not know
  * them.
  */
-import type { CourierId, NodeId, ShardId } from "../proto/ids.ts";
-import { streamMessages } from "../proto/messages.ts";
-import type { CourierRecord } from "../proto/messages.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { Bus } from "./io/nats.ts";
+import type { CourierId, NodeId, ShardId } from "../../proto/ids.ts";
+import { streamMessages } from "../../proto/messages.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { Bus } from "../io/nats.ts";
 import type { FollowState, Replica } from "./replica.ts";
-import { hash32 } from "./cluster/shards.ts";
+import { hash32 } from "../cluster/shards.ts";
 
 export type Digest = { readonly couriers: number; readonly digest: number };
 
