@@ -26,13 +26,13 @@ import { newDeliveryId, newNodeId } from "./ids.ts";
 import { connectNats, natsBus } from "./io/nats.ts";
 import { createLog } from "./io/log.ts";
 import type { Bus } from "./io/nats.ts";
-import { readLedger } from "./ledger-reader.ts";
+import { readLedger } from "./streams/ledger-reader.ts";
 import { startNode } from "./node.ts";
 import type { Node } from "./node.ts";
 import { shardOfCourier, shardOfPoint } from "./cluster/shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
-import { ensureStreams } from "./streams.ts";
+import { ensureStreams } from "./streams/streams.ts";
 
 const SHARDS = 8;
 const PICKUP = { lng: -122.42, lat: 37.77 };

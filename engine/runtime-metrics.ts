@@ -2,11 +2,11 @@
 import type { Kind } from "../proto/posts.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import type { HostCount } from "./host/ports.ts";
-import type { IntakeCount } from "./intake.ts";
+import type { IntakeCount } from "./streams/intake.ts";
 import type { Metrics } from "./io/metrics.ts";
 import type { ReplicaCount } from "./cells/replica.ts";
 import type { RouterCount } from "./cluster/router.ts";
-import type { PublishCount } from "./stream-publisher.ts";
+import type { PublishCount } from "./streams/stream-publisher.ts";
 
 export type RuntimeMetrics = ReturnType<typeof runtimeMetrics>;
 

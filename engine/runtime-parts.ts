@@ -6,7 +6,7 @@ import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { Millis } from "../proto/ids.ts";
 import { Digests } from "./cells/digests.ts";
 import { Heart } from "./cluster/failure-detector.ts";
-import { Intake } from "./intake.ts";
+import { Intake } from "./streams/intake.ts";
 import { errorFields } from "./io/log.ts";
 import { rootOf } from "./io/verdict.ts";
 import type { Bus } from "./io/nats.ts";

@@ -2,7 +2,7 @@
  * Everything that looks outwards, put together: the door for partners, the webhooks, the notices.
  * Part of a gateway when it has what they need (`Deps.outward`).
  */
-import { listConsumers } from "../engine/consumer-lag.ts";
+import { listConsumers } from "../engine/streams/consumer-lag.ts";
 import type { Clock } from "../engine/io/clock.ts";
 import { errorFields } from "../engine/io/log.ts";
 import type { Log } from "../engine/io/log.ts";

@@ -6,7 +6,7 @@
  */
 import type { StreamConfig } from "@nats-io/jetstream";
 import type { CellsLog, ReadResult } from "../engine/cells/reader.ts";
-import { wantedStream } from "../engine/streams.ts";
+import { wantedStream } from "../engine/streams/streams.ts";
 import { STREAMS, streamName, subjectsFor } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { SIM_CONFIG } from "./city.ts";

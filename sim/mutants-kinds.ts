@@ -21,7 +21,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a refusal seen once buries a create",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `held.refusals >= INTAKE_REFUSALS_MIN && now - held.refusedSince >= INTAKE_REFUSED_MIN_MS;`,
     replace: `held.refusals >= 1;`,
     hunt: DENSE,

@@ -87,7 +87,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a create that Postgres cannot take yet is dropped from the intake",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `      return { do: "fail", error };
     }
   }`,
@@ -203,13 +203,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "events that could not be published are marked as published",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: "await this.#ports.store.outboxDone(published.map((row) => row.event.id));",
     replace: "await this.#ports.store.outboxDone(rows.map((row) => row.event.id));",
   },
   {
     name: "an event that could not be published does not hold back the next",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: `        const failure = error instanceof Error ? error : new Error(String(error));
         return { published, failure };`,
     replace: `        this.#ports.onFailed(error);
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "there is no watchdog: who consumes the intake ends at the first silence",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `        this.#ports.onFailed(error);
         await this.#pause(`,
     replace: `        this.#ports.onFailed(error);

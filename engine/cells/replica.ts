@@ -17,7 +17,7 @@ import type { CourierRecord, StreamMessageOf } from "../../proto/messages.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import { isRobot } from "../../proto/test-mode.ts";
 import type { Clock } from "../io/clock.ts";
-import type { StreamPublisher } from "../stream-publisher.ts";
+import type { StreamPublisher } from "../streams/stream-publisher.ts";
 
 export type RecordsBatch = StreamMessageOf<"records">;
 

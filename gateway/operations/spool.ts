@@ -5,8 +5,13 @@
  * the stream's leader, and given again (D4).
  */
 import { createHash } from "node:crypto";
-import { EventPublisher, StreamRefusal, ackOf, isUnderWay } from "../../engine/event-publisher.ts";
-import { decodeIntake, encodeIntake } from "../../engine/intake-command.ts";
+import {
+  EventPublisher,
+  StreamRefusal,
+  ackOf,
+  isUnderWay,
+} from "../../engine/streams/event-publisher.ts";
+import { decodeIntake, encodeIntake } from "../../engine/streams/intake-command.ts";
 import type { CreateCommand, IdempotencyKey, StoredAnswer } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import type { DeliveryId, PrincipalId } from "../../proto/ids.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { ensureStreams } from "../../engine/streams.ts";
+import { ensureStreams } from "../../engine/streams/streams.ts";
 import { writeFileSync } from "node:fs";
 import { subjectsFor } from "../../proto/subjects.ts";
 import { ACCOUNTS_FILE, newUserKey, writeAccounts } from "../../scripts/run/nats-keys.ts";

@@ -12,7 +12,10 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
     file: "engine/io/verdict.ts",
     find: "const row = STATES[code] ?? STATES[code.slice(0, 2)];",
     replace: `const row: Row | undefined = { about: "command" };`,
-    test: { file: "engine/intake.test.ts", name: "ends nothing that was acknowledged, for hours" },
+    test: {
+      file: "engine/streams/intake.test.ts",
+      name: "ends nothing that was acknowledged, for hours",
+    },
   },
   {
     name: "a refused login is about the command that waited for it",
@@ -74,11 +77,11 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "one refusal buries a create, whatever else the database takes",
     kind: "outages",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: "if (isRefusal(error) && !isOutage) await this.#refused(held, error);",
     replace: "if (isRefusal(error)) await this.#refused(held, error);",
     test: {
-      file: "engine/intake.test.ts",
+      file: "engine/streams/intake.test.ts",
       name: "nor does one that comes again and again while no write of our own succeeds",
     },
   },
@@ -109,11 +112,11 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "streams are made at the start only",
     kind: "outages",
-    file: "engine/stream-keeper.ts",
+    file: "engine/streams/keeper.ts",
     find: "  #arm(delayMs: number): void {\n",
     replace: "  #arm(delayMs: number): void {\n    if (this.#lookedAt > 0) return;\n",
     test: {
-      file: "engine/stream-keeper.itest.ts",
+      file: "engine/streams/keeper.itest.ts",
       name: "a server that comes back with an empty disk gets its streams again",
     },
   },

@@ -33,11 +33,11 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a full query of the outbox is taken for the last",
     kind: "many rows",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: "return rows.length === max;",
     replace: "return rows.length > max;",
     test: {
-      file: "engine/outbox.test.ts",
+      file: "engine/streams/outbox.test.ts",
       name: "publishes more than a query holds without a pause",
     },
   },

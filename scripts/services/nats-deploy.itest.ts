@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectNats } from "../../engine/io/nats.ts";
-import { ensureStreams } from "../../engine/streams.ts";
+import { ensureStreams } from "../../engine/streams/streams.ts";
 import { reachOf, renderAccounts } from "../../gateway/partners/accounts.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import { newUserKey } from "../run/nats-keys.ts";

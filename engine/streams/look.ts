@@ -7,17 +7,17 @@
  */
 import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { STREAMS_CALL_TIMEOUT_MS } from "../proto/limits.ts";
-import { STREAMS } from "../proto/subjects.ts";
-import type { StreamKey } from "../proto/subjects.ts";
-import type { Config } from "./config.ts";
-import { errorFields } from "./io/log.ts";
-import type { Log } from "./io/log.ts";
-import type { Clock } from "./io/clock.ts";
+import { STREAMS_CALL_TIMEOUT_MS } from "../../proto/limits.ts";
+import { STREAMS } from "../../proto/subjects.ts";
+import type { StreamKey } from "../../proto/subjects.ts";
+import type { Config } from "../config.ts";
+import { errorFields } from "../io/log.ts";
+import type { Log } from "../io/log.ts";
+import type { Clock } from "../io/clock.ts";
 import { ensureStream, isTransient, wantedStream } from "./streams.ts";
 import type { WantedStream } from "./streams.ts";
-import { StreamKeeper } from "./stream-keeper.ts";
-import type { StreamTroubles } from "./stream-keeper.ts";
+import { StreamKeeper } from "./keeper.ts";
+import type { StreamTroubles } from "./keeper.ts";
 
 /** No stream has a message of this number. */
 const SEQUENCE_NEVER = Number.MAX_SAFE_INTEGER;

@@ -5,8 +5,8 @@
  * are awaited when the connection breaks, because what was under way to a server that died is lost
  * as a rule; the relay publishes again under the same id, and the stream drops repeats.
  */
-import type { Clock } from "./io/clock.ts";
-import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Bus, BusMessage, Unsubscribe } from "../io/nats.ts";
 
 type Waiting = {
   readonly since: number;

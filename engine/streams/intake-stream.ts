@@ -7,11 +7,11 @@
 import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { createInbox, headers } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
-import { streamName, subjectsFor } from "../proto/subjects.ts";
+import { streamName, subjectsFor } from "../../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
 import { burialHeaders } from "./intake-buried.ts";
 import type { IntakeItem, IntakeQueue } from "./intake.ts";
-import { ensureDurable } from "./io/durable.ts";
+import { ensureDurable } from "../io/durable.ts";
 
 export const INTAKE_CONSUMER = "worker";
 /** Not acknowledged for so long: it goes to the next who asks. The worker holds what it keeps. */

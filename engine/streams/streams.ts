@@ -6,10 +6,10 @@
  */
 import { DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { JetStreamAccountStats, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
-import { STREAMS, streamName, subjectsFor } from "../proto/subjects.ts";
-import type { StreamKey } from "../proto/subjects.ts";
-import { streamBytesName } from "./config.ts";
-import { isConnectionProblem } from "./io/nats.ts";
+import { STREAMS, streamName, subjectsFor } from "../../proto/subjects.ts";
+import type { StreamKey } from "../../proto/subjects.ts";
+import { streamBytesName } from "../config.ts";
+import { isConnectionProblem } from "../io/nats.ts";
 
 /** The settings that we ask for and compare; durations in nanoseconds, as on the wire. */
 export type WantedStream = Pick<

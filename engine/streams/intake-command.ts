@@ -2,9 +2,9 @@
  * A create as a message of the INTAKE stream and back. The message holds the whole command, its
  * answer included, so that whoever commits it later commits what was promised.
  */
-import { intakeMessages } from "../proto/intake.ts";
-import type { IntakeMessage } from "../proto/intake.ts";
-import type { CreateCommand } from "./store/port.ts";
+import { intakeMessages } from "../../proto/intake.ts";
+import type { IntakeMessage } from "../../proto/intake.ts";
+import type { CreateCommand } from "../store/port.ts";
 
 export function encodeIntake(command: CreateCommand): Uint8Array {
   const { idempotency, answer, trackingHash, ...rest } = command;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { StreamRefusal } from "./event-publisher.ts";
-import type { PrincipalId } from "../proto/ids.ts";
-import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { PrincipalId } from "../../proto/ids.ts";
+import { OUTBOX_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { OutboxRelay } from "./outbox.ts";
-import type { OutboxRow } from "./store/port.ts";
+import type { OutboxRow } from "../store/port.ts";
 
 /**
  * Event `id`, of the delivery whose name ends in `delivery`; its number is the id unless another is

@@ -6,7 +6,7 @@
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { PARTNER_CONSUMER_PREFIX, streamName } from "../proto/subjects.ts";
+import { PARTNER_CONSUMER_PREFIX, streamName } from "../../proto/subjects.ts";
 
 export const READERS = ["webhooks", "notices", "partners"] as const;
 export type Reader = (typeof READERS)[number];

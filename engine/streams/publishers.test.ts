@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { EventPublisher, isStreamAway, refusalIn } from "./event-publisher.ts";
-import type { Bus, BusMessage, BusStatus } from "./io/nats.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { Bus, BusMessage, BusStatus } from "../io/nats.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 
 const ACK = '{"stream":"HD_EVENTS","seq":7}';

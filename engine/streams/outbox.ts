@@ -14,15 +14,15 @@
  * with the oldest event alone; the first that is taken brings all others at once. The relay adds no
  * more than that to an election.
  */
-import type { Millis } from "../proto/ids.ts";
-import { cloudEventHeaders } from "../proto/events.ts";
-import type { DeliveryEvent } from "../proto/events.ts";
-import { OUTBOX_BATCH_MAX_ROWS } from "../proto/limits.ts";
-import type { Subjects } from "../proto/subjects.ts";
+import type { Millis } from "../../proto/ids.ts";
+import { cloudEventHeaders } from "../../proto/events.ts";
+import type { DeliveryEvent } from "../../proto/events.ts";
+import { OUTBOX_BATCH_MAX_ROWS } from "../../proto/limits.ts";
+import type { Subjects } from "../../proto/subjects.ts";
 import { isStreamAway } from "./event-publisher.ts";
-import { backOffMs } from "./io/clock.ts";
-import type { Clock } from "./io/clock.ts";
-import type { OutboxRow, Store } from "./store/port.ts";
+import { backOffMs } from "../io/clock.ts";
+import type { Clock } from "../io/clock.ts";
+import type { OutboxRow, Store } from "../store/port.ts";
 
 export type OutboxPorts = {
   readonly clock: Clock;

@@ -5,10 +5,10 @@
  * together than a bound. Where shard 0 is owned a look makes what is missing; elsewhere it only
  * looks.
  */
-import { STREAMS_GAP_MS, STREAMS_LOOK_MS, STREAMS_RETRY_MAX_MS } from "../proto/limits.ts";
-import type { StreamKey } from "../proto/subjects.ts";
-import { backOffMs } from "./io/clock.ts";
-import type { CancelTimer, Clock } from "./io/clock.ts";
+import { STREAMS_GAP_MS, STREAMS_LOOK_MS, STREAMS_RETRY_MAX_MS } from "../../proto/limits.ts";
+import type { StreamKey } from "../../proto/subjects.ts";
+import { backOffMs } from "../io/clock.ts";
+import type { CancelTimer, Clock } from "../io/clock.ts";
 
 /**
  * What is wrong with which stream, in words; empty when all are there, as asked, and take messages.

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { DispatchError } from "../proto/errors.ts";
-import { INTAKE_REFUSED_MIN_MS, INTAKE_UNREADABLE_MIN_MS } from "../proto/limits.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import { INTAKE_REFUSED_MIN_MS, INTAKE_UNREADABLE_MIN_MS } from "../../proto/limits.ts";
 import { encodeIntake, decodeIntake } from "./intake-command.ts";
 import { Intake } from "./intake.ts";
 import type { IntakeItem } from "./intake.ts";
-import { SERVER_CASES, failureOf } from "./io/verdict-cases.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
-import { createOf } from "./store/contract/world.ts";
-import type { CreateCommand, CreateOutcome } from "./store/port.ts";
+import { SERVER_CASES, failureOf } from "../io/verdict-cases.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
+import { createOf } from "../store/contract/world.ts";
+import type { CreateCommand, CreateOutcome } from "../store/port.ts";
 
 const START = 1_800_000_100_000;
 const keyed = (name: string, fingerprint = "f", more: Partial<CreateCommand> = {}): CreateCommand =>

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { STREAMS_GAP_MS, STREAMS_LOOK_MS } from "../proto/limits.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
-import { StreamKeeper } from "./stream-keeper.ts";
-import type { StreamTroubles } from "./stream-keeper.ts";
+import { STREAMS_GAP_MS, STREAMS_LOOK_MS } from "../../proto/limits.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
+import { StreamKeeper } from "./keeper.ts";
+import type { StreamTroubles } from "./keeper.ts";
 
 const FINE: StreamTroubles = new Map();
 

@@ -4,11 +4,11 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { PrincipalId } from "../proto/ids.ts";
-import { subjectsFor } from "../proto/subjects.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import type { PrincipalId } from "../../proto/ids.ts";
+import { subjectsFor } from "../../proto/subjects.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { OutboxRelay, linesOf } from "./outbox.ts";
-import type { OutboxRow } from "./store/port.ts";
+import type { OutboxRow } from "../store/port.ts";
 
 const row = (id: number, delivery: number, number: number): OutboxRow => ({
   owner: "acme" as PrincipalId,

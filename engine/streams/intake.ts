@@ -9,15 +9,15 @@
  * Every other failure is an outage: the create waits, visibly, and is tried again. One that fails
  * while others can be committed is set aside and holds up nobody.
  */
-import type { Millis } from "../proto/ids.ts";
-import type { Job } from "../proto/messages.ts";
-import { INTAKE_HELD_MAX, INTAKE_REFUSALS_MIN, INTAKE_REFUSED_MIN_MS } from "../proto/limits.ts";
-import { INTAKE_UNREADABLE_MIN_MS } from "../proto/limits.ts";
-import { backOffMs } from "./io/clock.ts";
-import type { Clock } from "./io/clock.ts";
-import { isRefusal } from "./io/verdict.ts";
+import type { Millis } from "../../proto/ids.ts";
+import type { Job } from "../../proto/messages.ts";
+import { INTAKE_HELD_MAX, INTAKE_REFUSALS_MIN, INTAKE_REFUSED_MIN_MS } from "../../proto/limits.ts";
+import { INTAKE_UNREADABLE_MIN_MS } from "../../proto/limits.ts";
+import { backOffMs } from "../io/clock.ts";
+import type { Clock } from "../io/clock.ts";
+import { isRefusal } from "../io/verdict.ts";
 import { decodeIntake } from "./intake-command.ts";
-import type { CreateCommand, Store } from "./store/port.ts";
+import type { CreateCommand, Store } from "../store/port.ts";
 
 /** One message of the intake that nobody has worked off yet. */
 export type IntakeItem = {

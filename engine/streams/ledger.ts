@@ -3,12 +3,12 @@
  * published as one message, because the stream syncs to disk for each. Nothing waits for it; what
  * does not fit is dropped and counted. Losing its tail loses explanations, not truth.
  */
-import type { DeliveryId, Millis } from "../proto/ids.ts";
-import { LEDGER_ENTRIES_MAX } from "../proto/limits.ts";
-import type { Subjects } from "../proto/subjects.ts";
-import type { LedgerEntry } from "../proto/views.ts";
-import type { LedgerLines } from "./host/ports.ts";
-import type { Clock } from "./io/clock.ts";
+import type { DeliveryId, Millis } from "../../proto/ids.ts";
+import { LEDGER_ENTRIES_MAX } from "../../proto/limits.ts";
+import type { Subjects } from "../../proto/subjects.ts";
+import type { LedgerEntry } from "../../proto/views.ts";
+import type { LedgerLines } from "../host/ports.ts";
+import type { Clock } from "../io/clock.ts";
 import type { StreamPublisher } from "./stream-publisher.ts";
 
 const GATHER_MS = 500;

@@ -12,12 +12,12 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager, StoredMsg } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { INTAKE_BURIED_LIST_MAX } from "../proto/limits.ts";
-import { streamName, subjectsFor } from "../proto/subjects.ts";
+import { INTAKE_BURIED_LIST_MAX } from "../../proto/limits.ts";
+import { streamName, subjectsFor } from "../../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
 import { decodeIntake } from "./intake-command.ts";
-import { errorFields } from "./io/log.ts";
-import { DatabaseError, rootOf } from "./io/verdict.ts";
+import { errorFields } from "../io/log.ts";
+import { DatabaseError, rootOf } from "../io/verdict.ts";
 
 const API_TIMEOUT_MS = 2_000;
 const WHY = "Hexdispatch-Why";

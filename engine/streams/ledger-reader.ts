@@ -5,10 +5,10 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JsMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { DispatchError } from "../proto/errors.ts";
-import type { DeliveryId } from "../proto/ids.ts";
-import { streamName, subjectsFor } from "../proto/subjects.ts";
-import type { LedgerEntry } from "../proto/views.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { DeliveryId } from "../../proto/ids.ts";
+import { streamName, subjectsFor } from "../../proto/subjects.ts";
+import type { LedgerEntry } from "../../proto/views.ts";
 
 /** Entries given at most, the oldest first. */
 export const LEDGER_READ_MAX = 1_000;
