@@ -40,7 +40,7 @@ import { endWithoutNats, openNats } from "./io/nats-link.ts";
 import { openFilesMax } from "./io/open-files.ts";
 import { catchSignals } from "./io/signals.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
-import { Robots } from "./robots.ts";
+import { Robots } from "./upkeep/robots.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";

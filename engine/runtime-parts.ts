@@ -13,7 +13,7 @@ import type { Bus } from "./io/nats.ts";
 import { Positions } from "./cells/positions.ts";
 import type { Runtime } from "./runtime.ts";
 import { shardOfCourier } from "./cluster/shards.ts";
-import { Sweep } from "./sweep.ts";
+import { Sweep } from "./upkeep/sweep.ts";
 
 export function makeHeart(runtime: Runtime): Heart {
   const { clock, node, config, log } = runtime.options;

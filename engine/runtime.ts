@@ -44,8 +44,8 @@ import type { Store } from "./store/port.ts";
 import type { StreamKeeper } from "./streams/keeper.ts";
 import { StreamPublisher } from "./streams/stream-publisher.ts";
 import { Supply } from "./cells/backlog-waker.ts";
-import type { Sweep } from "./sweep.ts";
-import { Tracks } from "./tracks.ts";
+import type { Sweep } from "./upkeep/sweep.ts";
+import { Tracks } from "./upkeep/tracks.ts";
 
 /** The actors and what they share, as the composition root makes them. */
 export type Domain = {

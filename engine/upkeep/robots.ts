@@ -5,18 +5,18 @@
  * two nodes that both believe to own a shard do the same thing twice, which changes nothing.
  * Without tests it is one look at an index a second.
  */
-import type { LngLat } from "../proto/geo.ts";
-import type { CourierId, DeliveryId, Millis, NodeId, ShardId } from "../proto/ids.ts";
-import { shardOfDelivery } from "../proto/ids.ts";
-import { ROBOT_STEP_MS, TESTS_SERVED_MAX } from "../proto/limits.ts";
-import type { ToCourier } from "../proto/messages.ts";
-import type { Posted } from "../proto/posts.ts";
-import { TEST_DELIVERY_PREFIX } from "../proto/test-mode.ts";
-import type { DeliverySnapshot } from "../proto/writes.ts";
-import type { RobotDeed } from "../actors/actor.ts";
-import type { Clock } from "./io/clock.ts";
-import { backOffMs } from "./io/clock.ts";
-import type { Store } from "./store/port.ts";
+import type { LngLat } from "../../proto/geo.ts";
+import type { CourierId, DeliveryId, Millis, NodeId, ShardId } from "../../proto/ids.ts";
+import { shardOfDelivery } from "../../proto/ids.ts";
+import { ROBOT_STEP_MS, TESTS_SERVED_MAX } from "../../proto/limits.ts";
+import type { ToCourier } from "../../proto/messages.ts";
+import type { Posted } from "../../proto/posts.ts";
+import { TEST_DELIVERY_PREFIX } from "../../proto/test-mode.ts";
+import type { DeliverySnapshot } from "../../proto/writes.ts";
+import type { RobotDeed } from "../../actors/actor.ts";
+import type { Clock } from "../io/clock.ts";
+import { backOffMs } from "../io/clock.ts";
+import type { Store } from "../store/port.ts";
 
 export type RobotPorts = {
   readonly clock: Pick<Clock, "now">;

@@ -4,14 +4,14 @@
  * loads anew what a throwing step has parked, not too often: a bug that always strikes must not
  * become a busy loop.
  */
-import type { DeliveryId, Millis, ShardId } from "../proto/ids.ts";
-import { SWEEP_MAX_ROWS } from "../proto/limits.ts";
-import type { ActorKey } from "../proto/posts.ts";
-import type { DeliverySnapshot } from "../proto/writes.ts";
-import type { HostMessage } from "./host/ports.ts";
-import { backOffMs } from "./io/clock.ts";
-import type { Clock } from "./io/clock.ts";
-import type { Store } from "./store/port.ts";
+import type { DeliveryId, Millis, ShardId } from "../../proto/ids.ts";
+import { SWEEP_MAX_ROWS } from "../../proto/limits.ts";
+import type { ActorKey } from "../../proto/posts.ts";
+import type { DeliverySnapshot } from "../../proto/writes.ts";
+import type { HostMessage } from "../host/ports.ts";
+import { backOffMs } from "../io/clock.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Store } from "../store/port.ts";
 
 export type SweepPorts = {
   readonly clock: Clock;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { DispatchError } from "../proto/errors.ts";
-import type { ShardId } from "../proto/ids.ts";
-import type { ActorKey } from "../proto/posts.ts";
-import type { DeliverySnapshot } from "../proto/writes.ts";
-import { repeat } from "./io/clock.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import { DispatchError } from "../../proto/errors.ts";
+import type { ShardId } from "../../proto/ids.ts";
+import type { ActorKey } from "../../proto/posts.ts";
+import type { DeliverySnapshot } from "../../proto/writes.ts";
+import { repeat } from "../io/clock.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { Sweep } from "./sweep.ts";
 
 const due = (id: string): DeliverySnapshot => ({ job: { id } }) as unknown as DeliverySnapshot;

@@ -3,17 +3,17 @@
  * home.
  */
 import { beforeEach, describe, expect, it } from "vitest";
-import { robotDeeds } from "../actors/robot.ts";
-import type { NodeId, ShardId } from "../proto/ids.ts";
-import { DISPATCH_DEFAULTS, ROBOT_STEP_MS } from "../proto/limits.ts";
-import type { Posted } from "../proto/posts.ts";
-import { robotOf } from "../proto/test-mode.ts";
-import { FakeStore } from "../sim/fake-store.ts";
-import { asStore } from "../sim/fake-port.ts";
-import { VirtualClock } from "./io/virtual-clock.ts";
+import { robotDeeds } from "../../actors/robot.ts";
+import type { NodeId, ShardId } from "../../proto/ids.ts";
+import { DISPATCH_DEFAULTS, ROBOT_STEP_MS } from "../../proto/limits.ts";
+import type { Posted } from "../../proto/posts.ts";
+import { robotOf } from "../../proto/test-mode.ts";
+import { FakeStore } from "../../sim/fake-store.ts";
+import { asStore } from "../../sim/fake-port.ts";
+import { VirtualClock } from "../io/virtual-clock.ts";
 import { Robots } from "./robots.ts";
-import { NOW, createOf, newTestId, roundOf, takeOver } from "./store/contract/world.ts";
-import type { Store } from "./store/port.ts";
+import { NOW, createOf, newTestId, roundOf, takeOver } from "../store/contract/world.ts";
+import type { Store } from "../store/port.ts";
 
 const SHARD = 5 as ShardId;
 let clock: VirtualClock;

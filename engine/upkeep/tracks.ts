@@ -3,10 +3,10 @@
  * minute, and the track history every few seconds. While Postgres is away history is kept up to a
  * bound and then dropped from its old end, counted; last-known positions only wait.
  */
-import type { CourierId } from "../proto/ids.ts";
-import type { CourierRecord } from "../proto/messages.ts";
-import type { HistoryEffect } from "./host/ports.ts";
-import type { Position, Store } from "./store/port.ts";
+import type { CourierId } from "../../proto/ids.ts";
+import type { CourierRecord } from "../../proto/messages.ts";
+import type { HistoryEffect } from "../host/ports.ts";
+import type { Position, Store } from "../store/port.ts";
 
 export type TracksPorts = {
   readonly store: Pick<Store, "saveLastKnown" | "appendHistory">;
