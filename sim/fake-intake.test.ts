@@ -1,6 +1,6 @@
 /**
- * What the real consumer is asked in `engine/streams/intake-stream.itest.ts`: order, repeats, work given
- * back or left behind.
+ * What the real consumer is asked in `engine/streams/intake-stream.itest.ts`: order, repeats, work
+ * given back or left behind.
  */
 import { describe, expect, it } from "vitest";
 import type { IntakeItem, IntakeQueue } from "../engine/streams/intake.ts";

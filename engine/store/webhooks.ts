@@ -16,7 +16,10 @@ export type WebhookRow = {
   readonly id: string;
   readonly owner: string;
   readonly url: string;
-  /** Sealed in the database (`gateway/events/webhooks/sealed.ts`); null: it cannot be opened any more. */
+  /**
+   * Sealed in the database (`gateway/events/webhooks/sealed.ts`); null: it cannot be opened any
+   * more.
+   */
   readonly secret: string | null;
   readonly old_secret: string | null;
   readonly created_at: Millis;

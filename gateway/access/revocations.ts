@@ -7,10 +7,10 @@
  * The table is read by position, page after page until nothing is left, so that a mass revocation
  * reaches every gateway whole (`engine/store/access.ts`). A token made by a clock that is ahead
  * counts as made when it was first seen here, and one from more than TOKEN_CLOCK_SKEW_MS ahead is
- * refused (`gateway/access/auth.ts`). What is left: a token made less than so long before the revocation,
- * by a clock that is ahead, and shown to this gateway only after it. Covering it as well would shut
- * out everybody who signs in again at once, who are most after a mass revocation; it takes a second
- * revocation.
+ * refused (`gateway/access/auth.ts`). What is left: a token made less than so long before the
+ * revocation, by a clock that is ahead, and shown to this gateway only after it. Covering it as
+ * well would shut out everybody who signs in again at once, who are most after a mass revocation;
+ * it takes a second revocation.
  *
  * Known revocations stand while Postgres is away; those made meanwhile elsewhere come when it is
  * back.

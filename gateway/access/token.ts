@@ -1,8 +1,8 @@
 /**
  * Makes tokens. Used by `npm run token`, by a local start and by tests; the gateway itself only
- * verifies (`gateway/access/auth.ts`). A token is a JWT, HS256, of type `at+jwt` (RFC 9068); the role is
- * in its audience, so that a token for one role is refused where another is asked. `kid` says under
- * which key it was signed, `jti` names it.
+ * verifies (`gateway/access/auth.ts`). A token is a JWT, HS256, of type `at+jwt` (RFC 9068); the
+ * role is in its audience, so that a token for one role is refused where another is asked. `kid`
+ * says under which key it was signed, `jti` names it.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { SignJWT } from "jose";

@@ -42,7 +42,10 @@ const ESTIMATE_MS = 5_000;
 /** A new estimate is worth a frame when it moved this far. */
 const ESTIMATE_MOVED_MS = 30_000;
 
-/** A session that follows something, and how its positions stand with it (`gateway/follow/fan-out.ts`). */
+/**
+ * A session that follows something, and how its positions stand with it
+ * (`gateway/follow/fan-out.ts`).
+ */
 export type Watcher = {
   readonly link: Link;
   /** Nearly always one: a list costs less than a map. */

@@ -1,8 +1,8 @@
 /**
  * The script of the tracking page, as it goes to the browser: plain, small, without a library. It
  * is a text here and not a module, because its hash stands in the page's policy and no build step
- * may touch it. It polls, tells, and draws a plan without streets; `gateway/page/tracking-map-script.ts`
- * puts a map in the plan's place where there is one.
+ * may touch it. It polls, tells, and draws a plan without streets;
+ * `gateway/page/tracking-map-script.ts` puts a map in the plan's place where there is one.
  */
 export const TRACKING_SCRIPT = `
 const PAUSE_MS = 3000, LONG_PAUSE_MS = 30000, OLD_S = 60;

@@ -1,8 +1,8 @@
 /**
  * The headers of the REST door in its description: which of them an answer may have follows from
  * the row of the route and from the errors of the status, as it does in the door itself
- * (`gateway/rest/door.ts`, `gateway/base/problem.ts`). Those that every answer of any server has, and those
- * of browsers' security, are not described.
+ * (`gateway/rest/door.ts`, `gateway/base/problem.ts`). Those that every answer of any server has,
+ * and those of browsers' security, are not described.
  */
 import { z } from "zod";
 import { ERRORS } from "../../proto/errors.ts";

@@ -1,7 +1,8 @@
 /**
  * The sockets of this gateway: runs the session machine of each, welcomes who is verified, keeps
  * one session for each courier, and writes the frames that nodes send to sessions. Every rule about
- * when a session ends is in `gateway/websocket/session.ts`; what frames do is in `gateway/websocket/frames.ts`.
+ * when a session ends is in `gateway/websocket/session.ts`; what frames do is in
+ * `gateway/websocket/frames.ts`.
  */
 import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import { newSessionId } from "../../engine/ids.ts";
