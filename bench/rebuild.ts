@@ -9,7 +9,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { CellIndex } from "../actors/cell-index.ts";
 import { streamCellsLog } from "../engine/cells/reader.ts";
-import { connectNats, natsBus } from "../engine/io/nats.ts";
+import { connectNats, natsBus } from "../engine/io/nats/nats.ts";
 import { shardOfCourier } from "../engine/cluster/shards.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import { migrate } from "../engine/store/migrate.ts";

@@ -10,7 +10,7 @@ import type { ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { repeat } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
-import type { Unsubscribe } from "./io/nats.ts";
+import type { Unsubscribe } from "./io/nats/nats.ts";
 import type { Runtime } from "./runtime.ts";
 import { announce, flush, handOver, takeShards } from "./cluster/takeover.ts";
 

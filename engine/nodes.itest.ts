@@ -20,7 +20,7 @@ import { streamMessages } from "../proto/messages.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { readConfig } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
-import { connectNats, natsBus } from "./io/nats.ts";
+import { connectNats, natsBus } from "./io/nats/nats.ts";
 import type { Beat } from "./cluster/membership.ts";
 import { shardOfCourier } from "./cluster/shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";

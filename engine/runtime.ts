@@ -26,7 +26,7 @@ import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { OutageLog } from "./io/outage-log.ts";
-import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
+import type { Bus, BusMessage, Unsubscribe } from "./io/nats/nats.ts";
 import type { Intake, IntakeQueue } from "./streams/intake.ts";
 import { Ledger } from "./streams/ledger.ts";
 import { OutboxRelay } from "./streams/outbox.ts";

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { BuriedCreates, REASONS } from "../engine/streams/intake-buried.ts";
 import type { Buried } from "../engine/streams/intake-buried.ts";
-import { connectNats } from "../engine/io/nats.ts";
+import { connectNats } from "../engine/io/nats/nats.ts";
 import { findSystem } from "./replay/system.ts";
 import { SetupError } from "./services/process.ts";
 

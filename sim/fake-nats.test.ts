@@ -1,5 +1,5 @@
 /**
- * The fake passes the suite that NATS passes (`engine/io/bus.itest.ts`); what only a fake can be
+ * The fake passes the suite that NATS passes (`engine/io/nats/bus.itest.ts`); what only a fake can be
  * made to do is below.
  */
 import { describe, expect, it } from "vitest";

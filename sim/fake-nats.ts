@@ -6,8 +6,8 @@
  * (`engine/io/contract/bus.ts`).
  */
 import type { CellsLog } from "../engine/cells/reader.ts";
-import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats.ts";
-import { BusError } from "../engine/io/nats.ts";
+import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats/nats.ts";
+import { BusError } from "../engine/io/nats/nats.ts";
 import { NATS_REQUEST_TIMEOUT_MS } from "../proto/limits.ts";
 import type { SimClock } from "./clock.ts";
 import { FakeStreams } from "./fake-streams.ts";
@@ -27,7 +27,7 @@ type Sub = {
 };
 
 const RECONNECT_MAX_MS = 200;
-/** `ignoreAuthErrorAbort` in `engine/io/nats-connect.ts` keeps the client from it. */
+/** `ignoreAuthErrorAbort` in `engine/io/nats/connect.ts` keeps the client from it. */
 const CLOSES_WHEN_REFUSED = false;
 const NOTHING = new Uint8Array(0);
 const NOBODY: readonly Sub[] = [];
@@ -319,7 +319,7 @@ export class SimBus implements Bus {
       network.send(name, null, back, true);
     });
 
-  /** Told when it closed and nobody asked: as `engine/io/nats-link.ts` tells its process. */
+  /** Told when it closed and nobody asked: as `engine/io/nats/link.ts` tells its process. */
   onLost: () => void = () => undefined;
 
   closeUnasked(): void {

@@ -12,7 +12,7 @@ const CALM: Partial<Hunt> = { minutes: 1, couriers: 20, isCalm: true };
 export const MORE_MUTANTS: readonly Mutant[] = [
   {
     name: "any SQLSTATE of a statement is a refusal",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `  if (row === undefined) return verdict("unknown", {});
 `,
     replace: `  if (row?.about !== "command") return verdict("command", {});
@@ -28,7 +28,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an error of the database is answered 500",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `    super("unavailable", undefined, { cause });`,
     replace: `    super("internal", undefined, { cause });`,
   },
@@ -47,7 +47,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sessions that began on a read-only server are kept",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `"25": { about: "server", again: true, renew: true }`,
     replace: `"25": { about: "server", again: true }`,
     hunt: DENSE,

@@ -9,7 +9,7 @@ import type { CourierId, NodeId, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import type { CourierRecord } from "../../proto/messages.ts";
 import type { Subjects } from "../../proto/subjects.ts";
-import type { Bus } from "../io/nats.ts";
+import type { Bus } from "../io/nats/nats.ts";
 import type { FollowState, Replica } from "./replica.ts";
 import { hash32 } from "../cluster/shards.ts";
 

@@ -3,7 +3,7 @@ import type { CourierId, Epoch, NodeId, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import type { CourierRecord, StreamMessage } from "../../proto/messages.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
-import type { BusMessage } from "../io/nats.ts";
+import type { BusMessage } from "../io/nats/nats.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import { Positions } from "./positions.ts";
 

@@ -9,7 +9,7 @@ import { streamMessages } from "../../proto/messages.ts";
 import type { CourierRecord, StreamMessageOf } from "../../proto/messages.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Bus, BusMessage } from "../io/nats.ts";
+import type { Bus, BusMessage } from "../io/nats/nats.ts";
 
 export type PositionsPorts = {
   readonly clock: Clock;

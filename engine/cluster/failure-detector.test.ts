@@ -4,7 +4,7 @@ import { BLOCKED_KEEPS_MS } from "../../proto/limits.ts";
 import type { Epoch, NodeId, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import { Heart } from "./failure-detector.ts";
-import type { BusMessage } from "../io/nats.ts";
+import type { BusMessage } from "../io/nats/nats.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import type { Beat } from "./membership.ts";
 import { Ownership } from "./ownership.ts";

@@ -11,7 +11,7 @@ import { streamMessages } from "../../proto/messages.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import { repeat } from "../io/clock.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Bus, BusMessage, Unsubscribe } from "../io/nats.ts";
+import type { Bus, BusMessage, Unsubscribe } from "../io/nats/nats.ts";
 import { FITNESS_PROBE_MS } from "../../proto/limits.ts";
 import { newFitness, stepFitness } from "./fitness.ts";
 import type { Fitness, FitnessEvent } from "./fitness.ts";

@@ -14,7 +14,7 @@
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
-import type { Unsubscribe } from "../io/nats.ts";
+import type { Unsubscribe } from "../io/nats/nats.ts";
 import type { Store } from "../store/port.ts";
 
 export type ShardState =

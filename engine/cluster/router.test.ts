@@ -6,7 +6,7 @@ import type { Posted } from "../../proto/posts.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import type { Reply } from "../host/ports.ts";
 import { newDeliveryId } from "../ids.ts";
-import type { Bus, BusMessage } from "../io/nats.ts";
+import type { Bus, BusMessage } from "../io/nats/nats.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import { Router } from "./router.ts";
 import { shardOfCourier } from "./shards.ts";

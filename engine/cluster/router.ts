@@ -12,7 +12,7 @@ import type { ActorKey, Letter, Origin, Posted } from "../../proto/posts.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import type { HostMessage, Reply } from "../host/ports.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Bus, BusMessage } from "../io/nats.ts";
+import type { Bus, BusMessage } from "../io/nats/nats.ts";
 import { shardOfActor } from "./shards.ts";
 
 export type RouterCount =

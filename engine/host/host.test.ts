@@ -6,7 +6,7 @@ import type { ActorKey, Posted } from "../../proto/posts.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
 import { Host } from "./host.ts";
 import type { HostCount, HostMessage, HostPorts } from "./ports.ts";
-import { SERVER_CASES, failureOf } from "../io/verdict-cases.ts";
+import { SERVER_CASES, failureOf } from "../io/postgres/verdict-cases.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 
 /**

@@ -9,7 +9,7 @@ import type { Origin } from "../../proto/posts.ts";
 import type { Subjects } from "../../proto/subjects.ts";
 import type { NotifyEffect } from "./ports.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Bus } from "../io/nats.ts";
+import type { Bus } from "../io/nats/nats.ts";
 
 export type SessionsPorts = {
   readonly clock: Clock;

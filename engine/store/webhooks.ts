@@ -8,8 +8,8 @@ import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Millis } from "../../proto/ids.ts";
 import { PURGE_BATCH_MAX_ROWS, WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
-import { textArray } from "../io/postgres.ts";
-import type { Database } from "../io/postgres.ts";
+import { textArray } from "../io/postgres/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import { olderSql } from "./rows.ts";
 
 export type WebhookRow = {

@@ -6,7 +6,7 @@
  * as a rule; the relay publishes again under the same id, and the stream drops repeats.
  */
 import type { Clock } from "../io/clock.ts";
-import type { Bus, BusMessage, Unsubscribe } from "../io/nats.ts";
+import type { Bus, BusMessage, Unsubscribe } from "../io/nats/nats.ts";
 
 type Waiting = {
   readonly since: number;

@@ -17,7 +17,7 @@ import { streamName, subjectsFor } from "../../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
 import { decodeIntake } from "./intake-command.ts";
 import { errorFields } from "../io/log.ts";
-import { DatabaseError, rootOf } from "../io/verdict.ts";
+import { DatabaseError, rootOf } from "../io/postgres/verdict.ts";
 
 const API_TIMEOUT_MS = 2_000;
 const WHY = "Hexdispatch-Why";

@@ -11,7 +11,7 @@ import { streamName, subjectsFor } from "../../proto/subjects.ts";
 import { refusalIn } from "./event-publisher.ts";
 import { burialHeaders } from "./intake-buried.ts";
 import type { IntakeItem, IntakeQueue } from "./intake.ts";
-import { ensureDurable } from "../io/durable.ts";
+import { ensureDurable } from "../io/nats/durable.ts";
 
 export const INTAKE_CONSUMER = "worker";
 /** Not acknowledged for so long: it goes to the next who asks. The worker holds what it keeps. */

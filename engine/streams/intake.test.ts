@@ -4,7 +4,7 @@ import { INTAKE_REFUSED_MIN_MS, INTAKE_UNREADABLE_MIN_MS } from "../../proto/lim
 import { encodeIntake, decodeIntake } from "./intake-command.ts";
 import { Intake } from "./intake.ts";
 import type { IntakeItem } from "./intake.ts";
-import { SERVER_CASES, failureOf } from "../io/verdict-cases.ts";
+import { SERVER_CASES, failureOf } from "../io/postgres/verdict-cases.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import { createOf } from "../store/contract/world.ts";
 import type { CreateCommand, CreateOutcome } from "../store/port.ts";

@@ -15,7 +15,7 @@ import { INTAKE_HELD_MAX, INTAKE_REFUSALS_MIN, INTAKE_REFUSED_MIN_MS } from "../
 import { INTAKE_UNREADABLE_MIN_MS } from "../../proto/limits.ts";
 import { backOffMs } from "../io/clock.ts";
 import type { Clock } from "../io/clock.ts";
-import { isRefusal } from "../io/verdict.ts";
+import { isRefusal } from "../io/postgres/verdict.ts";
 import { decodeIntake } from "./intake-command.ts";
 import type { CreateCommand, Store } from "../store/port.ts";
 

@@ -15,7 +15,7 @@ import { until } from "../../scripts/testing/until.ts";
 import { streamIntake } from "./intake-stream.ts";
 import { systemClock } from "../io/clock.ts";
 import { createLog } from "../io/log.ts";
-import { connectNats } from "../io/nats.ts";
+import { connectNats } from "../io/nats/nats.ts";
 import { keepStreams, lookAtStreams } from "./look.ts";
 import type { StreamKeeper } from "./keeper.ts";
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { EventPublisher, isStreamAway, refusalIn } from "./event-publisher.ts";
-import type { Bus, BusMessage, BusStatus } from "../io/nats.ts";
+import type { Bus, BusMessage, BusStatus } from "../io/nats/nats.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import { StreamPublisher } from "./stream-publisher.ts";
 

@@ -8,7 +8,7 @@
 import { refusalIn } from "./event-publisher.ts";
 import type { Millis } from "../../proto/ids.ts";
 import type { Clock } from "../io/clock.ts";
-import type { Bus, BusMessage, Unsubscribe } from "../io/nats.ts";
+import type { Bus, BusMessage, Unsubscribe } from "../io/nats/nats.ts";
 
 export type PublishCount = "published" | "dropped" | "refused";
 

@@ -6,7 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { privateNats } from "../../scripts/testing/services.ts";
 import type { PrivateServer } from "../../scripts/testing/services.ts";
-import { connectNats } from "../io/nats.ts";
+import { connectNats } from "../io/nats/nats.ts";
 import { StreamStorageError, ensureStreams } from "./streams.ts";
 
 const MIB = 1_048_576;

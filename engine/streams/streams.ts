@@ -9,7 +9,7 @@ import type { JetStreamAccountStats, JetStreamManager, StreamConfig } from "@nat
 import { STREAMS, streamName, subjectsFor } from "../../proto/subjects.ts";
 import type { StreamKey } from "../../proto/subjects.ts";
 import { streamBytesName } from "../config.ts";
-import { isConnectionProblem } from "../io/nats.ts";
+import { isConnectionProblem } from "../io/nats/nats.ts";
 
 /** The settings that we ask for and compare; durations in nanoseconds, as on the wire. */
 export type WantedStream = Pick<

@@ -13,8 +13,8 @@ import { REVOCATIONS_KEPT_H, REVOCATIONS_REREAD_MS } from "../../proto/limits.ts
 import { subjectsFor } from "../../proto/subjects.ts";
 import { Revocations } from "./revocations.ts";
 import type { Principal } from "../base/principal.ts";
-import { openDatabase } from "../../engine/io/postgres.ts";
-import type { Database } from "../../engine/io/postgres.ts";
+import { openDatabase } from "../../engine/io/postgres/postgres.ts";
+import type { Database } from "../../engine/io/postgres/postgres.ts";
 import * as access from "../../engine/store/access.ts";
 import type { AccessStore, RevocationCursor } from "../../engine/store/access.ts";
 import { migrate } from "../../engine/store/migrate.ts";

@@ -4,7 +4,7 @@
  * repeat it (decision 0003). `ask` is for what is not in the database: it is answered, or fails
  * visibly.
  */
-import { BusError } from "../../engine/io/nats.ts";
+import { BusError } from "../../engine/io/nats/nats.ts";
 import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
 import type { ErrorCode } from "../../proto/errors.ts";

@@ -8,7 +8,7 @@
  * busy, not that Postgres is away.
  */
 import type { CancelTimer, Clock } from "../../engine/io/clock.ts";
-import { isOutage } from "../../engine/io/verdict.ts";
+import { isOutage } from "../../engine/io/postgres/verdict.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import type { Millis } from "../../proto/ids.ts";
 import { PROBE_EVERY_MS, PROBE_TIMEOUT_MS, PROBE_WRITE_EVERY_MS } from "../../proto/limits.ts";

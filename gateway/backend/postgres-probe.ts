@@ -5,8 +5,8 @@
  * replaced.
  */
 import { systemClock } from "../../engine/io/clock.ts";
-import { openDatabase } from "../../engine/io/postgres.ts";
-import { isStale } from "../../engine/io/verdict.ts";
+import { openDatabase } from "../../engine/io/postgres/postgres.ts";
+import { isStale } from "../../engine/io/postgres/verdict.ts";
 import { probeLook, probeWrite } from "../../engine/store/probe.ts";
 import { PROBE_TIMEOUT_MS, PROBE_WRITE_TIMEOUT_MS } from "../../proto/limits.ts";
 import type { ProbeKind } from "./postgres-circuit.ts";

@@ -8,7 +8,7 @@ import type { Geocoder } from "../../engine/geo/geocoder.ts";
 import type { TravelTime } from "../../engine/geo/travel-time.ts";
 import type { Clock } from "../../engine/io/clock.ts";
 import type { Log } from "../../engine/io/log.ts";
-import type { Bus } from "../../engine/io/nats.ts";
+import type { Bus } from "../../engine/io/nats/nats.ts";
 import type { AccessStore } from "../../engine/store/access.ts";
 import type { FleetStore } from "../../engine/store/fleet.ts";
 import type { Random } from "../../engine/io/random.ts";

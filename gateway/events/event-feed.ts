@@ -10,7 +10,7 @@ import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { backOffMs } from "../../engine/io/clock.ts";
 import type { Clock } from "../../engine/io/clock.ts";
-import { ensureDurable } from "../../engine/io/durable.ts";
+import { ensureDurable } from "../../engine/io/nats/durable.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
 import { OutageLog } from "../../engine/io/outage-log.ts";

@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
-import type { BusMessage } from "../../engine/io/nats.ts";
+import type { BusMessage } from "../../engine/io/nats/nats.ts";
 import type { CourierId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import { Positions } from "./positions.ts";

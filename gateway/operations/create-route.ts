@@ -3,7 +3,7 @@
  * it later. Each of the two may fail without saying whether it was done; the other then takes the
  * very same command, with the same id, and so changes nothing the second time.
  */
-import { isOutage } from "../../engine/io/verdict.ts";
+import { isOutage } from "../../engine/io/postgres/verdict.ts";
 import type { CreateCommand } from "../../engine/store/port.ts";
 import type { Circuit } from "../backend/postgres-circuit.ts";
 import type { CreateAnswer } from "./create.ts";

@@ -14,7 +14,7 @@ import { BuriedCreates } from "../../engine/streams/intake-buried.ts";
 import { streamIntake } from "../../engine/streams/intake-stream.ts";
 import { Intake } from "../../engine/streams/intake.ts";
 import { systemClock } from "../../engine/io/clock.ts";
-import { connectNats } from "../../engine/io/nats.ts";
+import { connectNats } from "../../engine/io/nats/nats.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import { wantedStream } from "../../engine/streams/streams.ts";

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { streamIntake } from "../../engine/streams/intake-stream.ts";
 import { Intake } from "../../engine/streams/intake.ts";
 import { systemClock } from "../../engine/io/clock.ts";
-import { connectNats } from "../../engine/io/nats.ts";
+import { connectNats } from "../../engine/io/nats/nats.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import type { PostgresStore } from "../../engine/store/postgres-store.ts";
 import type { Store } from "../../engine/store/port.ts";

@@ -4,8 +4,8 @@
  */
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
-import type { Bus, BusMessage } from "../../engine/io/nats.ts";
-import { BusError } from "../../engine/io/nats.ts";
+import type { Bus, BusMessage } from "../../engine/io/nats/nats.ts";
+import { BusError } from "../../engine/io/nats/nats.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { createOf } from "../../engine/store/contract/world.ts";
 import type { CreateCommand } from "../../engine/store/port.ts";

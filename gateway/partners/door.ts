@@ -6,8 +6,8 @@
  * a flood costs no more than looking at its subject.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { serveRequests } from "../../engine/io/nats-service.ts";
-import type { ServiceRequest } from "../../engine/io/nats-service.ts";
+import { serveRequests } from "../../engine/io/nats/service.ts";
+import type { ServiceRequest } from "../../engine/io/nats/service.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
 import {

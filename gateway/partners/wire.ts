@@ -8,7 +8,7 @@ import type { CodecBounds } from "../../proto/codec.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
 import { INVALID } from "../../proto/field.ts";
 import { BODY_MAX_BYTES } from "../../proto/limits.ts";
-import type { HeaderValues, ServiceRequest } from "../../engine/io/nats-service.ts";
+import type { HeaderValues, ServiceRequest } from "../../engine/io/nats/service.ts";
 import { parseJsonBody } from "../rest/json-body.ts";
 import { PROBLEM_TYPE, problemOf } from "../base/problem.ts";
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { connectNats } from "../../engine/io/nats.ts";
+import { connectNats } from "../../engine/io/nats/nats.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { freePort } from "../../scripts/services/ports.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectOptions } from "../../engine/io/nats-connect.ts";
+import { connectOptions } from "../../engine/io/nats/connect.ts";
 import { signToken } from "../../gateway/access/token.ts";
 import { streamName } from "../../proto/subjects.ts";
 import { Cluster } from "../cluster/cluster.ts";

@@ -3,13 +3,13 @@
 import type { Planted } from "./planted-bug.ts";
 
 const PROBE = "gateway/backend/postgres-probe.itest.ts";
-const OF_NATS = "engine/io/nats-outages.itest.ts";
+const OF_NATS = "engine/io/nats/outages.itest.ts";
 
 export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "any SQLSTATE is a refusal of the command",
     kind: "outages",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: "const row = STATES[code] ?? STATES[code.slice(0, 2)];",
     replace: `const row: Row | undefined = { about: "command" };`,
     test: {
@@ -20,22 +20,22 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "a refused login is about the command that waited for it",
     kind: "outages",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `  if (!wasSent) return verdict("connection", { again });\n`,
     replace: "",
     test: {
-      file: "engine/io/verdict.test.ts",
+      file: "engine/io/postgres/verdict.test.ts",
       name: "every SQLSTATE before the statement was sent is about the connection",
     },
   },
   {
     name: "a session that is ended has refused its row",
     kind: "outages",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `return isEnded ? verdict("server", {}) : verdict`,
     replace: "return verdict",
     test: {
-      file: "engine/io/verdict.test.ts",
+      file: "engine/io/postgres/verdict.test.ts",
       name: "a session that ends with a data code was not refused a row",
     },
   },
@@ -66,11 +66,11 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "a pool that met a server that only reads is kept",
     kind: "outages",
-    file: "engine/io/postgres.ts",
+    file: "engine/io/postgres/postgres.ts",
     find: "if (verdict?.renew === true || isLost === true) pool.wearOut(current);",
     replace: "if (isLost === true) pool.wearOut(current);",
     test: {
-      file: "engine/io/postgres-errors.itest.ts",
+      file: "engine/io/postgres/errors.itest.ts",
       name: "a pool that reached a server that only reads is thrown away",
     },
   },
@@ -88,7 +88,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "the second refusal at NATS closes the client for good",
     kind: "outages",
-    file: "engine/io/nats-connect.ts",
+    file: "engine/io/nats/connect.ts",
     find: "    ignoreAuthErrorAbort: true,\n",
     replace: "",
     test: { file: OF_NATS, name: "refused credentials are sat out" },
@@ -96,7 +96,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "a connection that closed is taken for an orderly stop",
     kind: "outages",
-    file: "engine/io/nats-link.ts",
+    file: "engine/io/nats/link.ts",
     find: "if (!isAsked) onLost(",
     replace: "if (isAsked) onLost(",
     test: { file: OF_NATS, name: "a connection that closes unasked is reported" },
@@ -104,7 +104,7 @@ export const BUGS_OF_OUTAGES: readonly Planted[] = [
   {
     name: "the gate for NATS servers holds at the start only",
     kind: "outages",
-    file: "engine/io/nats-watch.ts",
+    file: "engine/io/nats/watch.ts",
     find: `      checkServer(info?.version ?? "0.0.0", info?.jetstream === true);\n`,
     replace: `      void info;\n`,
     test: { file: OF_NATS, name: "the gate holds at a reconnect" },

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { connectNats } from "../../engine/io/nats.ts";
+import { connectNats } from "../../engine/io/nats/nats.ts";
 import { ensureStreams } from "../../engine/streams/streams.ts";
 import { reachOf, renderAccounts } from "../../gateway/partners/accounts.ts";
 import { subjectsFor } from "../../proto/subjects.ts";

@@ -4,13 +4,13 @@
  * theirs by the same rules.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { NATS_START_WAIT_MS } from "../../proto/limits.ts";
-import type { Config } from "../config.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
-import { connectNats } from "./nats-connect.ts";
-import { natsMetrics } from "./nats-metrics.ts";
-import { NatsWatch } from "./nats-watch.ts";
+import { NATS_START_WAIT_MS } from "../../../proto/limits.ts";
+import type { Config } from "../../config.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import { connectNats } from "./connect.ts";
+import { natsMetrics } from "./metrics.ts";
+import { NatsWatch } from "./watch.ts";
 import { natsBus } from "./nats.ts";
 import type { Bus } from "./nats.ts";
 

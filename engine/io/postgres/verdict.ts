@@ -16,7 +16,7 @@
  * a refusal. The table is pure data, so that it can be read, tested and drawn from
  * (`verdict-cases.ts`). Codes are those of the PostgreSQL manual, appendix A.
  */
-import { DispatchError } from "../../proto/errors.ts";
+import { DispatchError } from "../../../proto/errors.ts";
 
 export type About = "command" | "connection" | "server" | "unknown";
 

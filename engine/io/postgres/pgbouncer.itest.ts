@@ -5,16 +5,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { connectOnce } from "../../scripts/services/postgres.ts";
-import { projectRoot } from "../../scripts/run/state.ts";
-import { shipped, startPgbouncer } from "../../scripts/testing/proxies.ts";
-import type { Beside } from "../../scripts/testing/proxies.ts";
-import { testDatabase } from "../../scripts/testing/services.ts";
-import type { TestDatabase } from "../../scripts/testing/services.ts";
-import { migrate } from "../store/migrate.ts";
-import { openPostgresStore } from "../store/postgres-store.ts";
-import { parsePostgresUrl } from "./postgres-url.ts";
-import { PoolingError, checkSessions } from "./postgres-pooling.ts";
+import { connectOnce } from "../../../scripts/services/postgres.ts";
+import { projectRoot } from "../../../scripts/run/state.ts";
+import { shipped, startPgbouncer } from "../../../scripts/testing/proxies.ts";
+import type { Beside } from "../../../scripts/testing/proxies.ts";
+import { testDatabase } from "../../../scripts/testing/services.ts";
+import type { TestDatabase } from "../../../scripts/testing/services.ts";
+import { migrate } from "../../store/migrate.ts";
+import { openPostgresStore } from "../../store/postgres-store.ts";
+import { parsePostgresUrl } from "./url.ts";
+import { PoolingError, checkSessions } from "./pooling.ts";
 import { openDatabase } from "./postgres.ts";
 import type { Database } from "./postgres.ts";
 

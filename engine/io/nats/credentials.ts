@@ -12,7 +12,7 @@ import {
 } from "@nats-io/transport-node";
 import type { Auth, Authenticator } from "@nats-io/transport-node";
 import { readFileSync } from "node:fs";
-import type { NatsLogin } from "./nats-address.ts";
+import type { NatsLogin } from "./address.ts";
 
 /** A nonce as long as the server's, to try a key before one is sent. */
 const TRIAL_NONCE = "AAAAAAAAAAAAAAA";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { DispatchError } from "../../proto/errors.ts";
+import { DispatchError } from "../../../proto/errors.ts";
 import { SERVER_CASES, errorOf, failureOf } from "./verdict-cases.ts";
 import type { ServerCase } from "./verdict-cases.ts";
 import { DatabaseError, databaseError, isHeld, isOutage, isRefusal, judge } from "./verdict.ts";

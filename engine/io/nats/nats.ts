@@ -11,14 +11,14 @@ import {
 } from "@nats-io/transport-node";
 import { createInbox, headers, NoRespondersError, TimeoutError } from "@nats-io/transport-node";
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import { NATS_REQUEST_TIMEOUT_MS } from "../../proto/limits.ts";
-import { keepSubscribed } from "./nats-subscribe.ts";
-import { NatsWatch } from "./nats-watch.ts";
-import type { BusStatus } from "./nats-watch.ts";
+import { NATS_REQUEST_TIMEOUT_MS } from "../../../proto/limits.ts";
+import { keepSubscribed } from "./subscribe.ts";
+import { NatsWatch } from "./watch.ts";
+import type { BusStatus } from "./watch.ts";
 
-export { UnfitServerError, checkServer, connectNats, isAtLeast } from "./nats-connect.ts";
-export type { NatsOptions } from "./nats-connect.ts";
-export type { BusStatus } from "./nats-watch.ts";
+export { UnfitServerError, checkServer, connectNats, isAtLeast } from "./connect.ts";
+export type { NatsOptions } from "./connect.ts";
+export type { BusStatus } from "./watch.ts";
 
 /** A message as a subscriber sees it. `respond` does nothing when nobody waits for an answer. */
 export type BusMessage = {

@@ -5,11 +5,11 @@
  * postgres-url.ts has read and nothing else.
  */
 import postgres from "postgres";
-import { POSTGRES_CONNECT_TIMEOUT_MS } from "../../proto/limits.ts";
-import { openSession } from "./postgres-session.ts";
-import type { SessionSettings } from "./postgres-session.ts";
-import { parsePostgresUrl } from "./postgres-url.ts";
-import type { PostgresTarget } from "./postgres-url.ts";
+import { POSTGRES_CONNECT_TIMEOUT_MS } from "../../../proto/limits.ts";
+import { openSession } from "./session.ts";
+import type { SessionSettings } from "./session.ts";
+import { parsePostgresUrl } from "./url.ts";
+import type { PostgresTarget } from "./url.ts";
 
 type DriverOptions = postgres.Options<Record<string, postgres.PostgresType>>;
 

@@ -3,8 +3,8 @@
  */
 import { userInfo } from "node:os";
 import { describe, expect, it } from "vitest";
-import { maskedPostgresUrl, parsePostgresUrl, postgresUrlProblem } from "./postgres-url.ts";
-import { withLibpqEnvironment } from "./postgres-url.ts";
+import { maskedPostgresUrl, parsePostgresUrl, postgresUrlProblem } from "./url.ts";
+import { withLibpqEnvironment } from "./url.ts";
 
 const me = userInfo().username;
 

@@ -9,9 +9,9 @@
  * proof, whatever the pooler is called.
  */
 import type postgres from "postgres";
-import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
-import { repeat, systemClock } from "./clock.ts";
-import { SESSION_SETTINGS, connectPostgres, targetOf } from "./postgres-driver.ts";
+import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_STATEMENT_TIMEOUT_MS } from "../../../proto/limits.ts";
+import { repeat, systemClock } from "../clock.ts";
+import { SESSION_SETTINGS, connectPostgres, targetOf } from "./driver.ts";
 
 /** It cannot be used as it is; the message is one line, and says what to do. */
 export class PoolingError extends Error {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { NatsAddressError, maskedNatsUrl, natsProblems, parseNatsAddress } from "./nats-address.ts";
+import { NatsAddressError, maskedNatsUrl, natsProblems, parseNatsAddress } from "./address.ts";
 
 const user = (name: string, password: string) => ({ kind: "user", user: name, password });
 

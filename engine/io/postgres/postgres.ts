@@ -26,14 +26,14 @@
  *   (25006) replaces the pool; the probe (`store/probe.ts`) sees to it that one is sent.
  */
 import type postgres from "postgres";
-import { DispatchError } from "../../proto/errors.ts";
-import { POSTGRES_CONNECT_TIMEOUT_MS, POSTGRES_POOL_CONNECTIONS } from "../../proto/limits.ts";
-import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_RENEW_EVERY_MS } from "../../proto/limits.ts";
-import { POSTGRES_STATEMENT_TIMEOUT_MS } from "../../proto/limits.ts";
-import { POSTGRES_WAITING_MAX_STATEMENTS } from "../../proto/limits.ts";
-import { backOffMs, systemClock } from "./clock.ts";
-import { SESSION_SETTINGS, connectPostgres, targetOf } from "./postgres-driver.ts";
-import { Slots } from "./slots.ts";
+import { DispatchError } from "../../../proto/errors.ts";
+import { POSTGRES_CONNECT_TIMEOUT_MS, POSTGRES_POOL_CONNECTIONS } from "../../../proto/limits.ts";
+import { POSTGRES_LOCK_TIMEOUT_MS, POSTGRES_RENEW_EVERY_MS } from "../../../proto/limits.ts";
+import { POSTGRES_STATEMENT_TIMEOUT_MS } from "../../../proto/limits.ts";
+import { POSTGRES_WAITING_MAX_STATEMENTS } from "../../../proto/limits.ts";
+import { backOffMs, systemClock } from "../clock.ts";
+import { SESSION_SETTINGS, connectPostgres, targetOf } from "./driver.ts";
+import { Slots } from "../slots.ts";
 import { DatabaseError, databaseError } from "./verdict.ts";
 
 export type Param = string | number | boolean | null;

@@ -6,7 +6,7 @@ import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
+import { testNatsUrl, testPrefix } from "../../../scripts/testing/services.ts";
 import { ensureDurable } from "./durable.ts";
 import type { Durable } from "./durable.ts";
 import { connectNats } from "./nats.ts";

@@ -12,8 +12,8 @@ import {
   NATS_REFUSED_RECONNECT_MAX_MS,
   NATS_TROUBLES_MAX,
   NATS_TROUBLE_LOG_MS,
-} from "../../proto/limits.ts";
-import { checkServer, isRefusal } from "./nats-connect.ts";
+} from "../../../proto/limits.ts";
+import { checkServer, isRefusal } from "./connect.ts";
 
 export type BusStatus = "connected" | "disconnected" | "closed";
 

@@ -3,11 +3,11 @@
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { streamName } from "../../proto/subjects.ts";
-import { testNatsUrl, testPrefix } from "../../scripts/testing/services.ts";
-import { streamCellsLog } from "../cells/reader.ts";
-import { ensureStreams } from "../streams/streams.ts";
-import { busContract } from "./contract/bus.ts";
+import { streamName } from "../../../proto/subjects.ts";
+import { testNatsUrl, testPrefix } from "../../../scripts/testing/services.ts";
+import { streamCellsLog } from "../../cells/reader.ts";
+import { ensureStreams } from "../../streams/streams.ts";
+import { busContract } from "../contract/bus.ts";
 import { connectNats, natsBus } from "./nats.ts";
 
 busContract("NATS", async () => {

@@ -14,10 +14,10 @@ import {
   NATS_REFUSED_RECONNECT_MAX_MS,
   NATS_TROUBLE_LOG_MS,
   NATS_VERSION_MIN,
-} from "../../proto/limits.ts";
-import { parseNatsAddress } from "./nats-address.ts";
-import type { NatsAddress } from "./nats-address.ts";
-import { fileAuthenticator, loginAuthenticator, readCredentials } from "./nats-credentials.ts";
+} from "../../../proto/limits.ts";
+import { parseNatsAddress } from "./address.ts";
+import type { NatsAddress } from "./address.ts";
+import { fileAuthenticator, loginAuthenticator, readCredentials } from "./credentials.ts";
 
 /** Hears what goes wrong, in words for the log. */
 export type ConnectLog = {

@@ -5,7 +5,7 @@
 import { headers } from "@nats-io/transport-node";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { Unsubscribe } from "./nats.ts";
-import { keepSubscribed } from "./nats-subscribe.ts";
+import { keepSubscribed } from "./subscribe.ts";
 
 export type HeaderValues = Readonly<Record<string, string>>;
 

@@ -1,7 +1,7 @@
 /** What NATS refuses or complains of, as a metric of a process: one counter by kind. */
-import type { Metrics } from "./metrics.ts";
-import { NATS_TROUBLES } from "./nats-watch.ts";
-import type { NatsTrouble } from "./nats-watch.ts";
+import type { Metrics } from "../metrics.ts";
+import { NATS_TROUBLES } from "./watch.ts";
+import type { NatsTrouble } from "./watch.ts";
 
 /** Makes the counter; the function counts one trouble. Once for each registry. */
 export const natsMetrics = (metrics: Metrics): ((what: NatsTrouble) => void) =>

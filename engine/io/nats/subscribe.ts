@@ -5,7 +5,7 @@
  * is reported by `NatsWatch`.
  */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
-import { NATS_RESUBSCRIBE_MS } from "../../proto/limits.ts";
+import { NATS_RESUBSCRIBE_MS } from "../../../proto/limits.ts";
 
 /**
  * `onMessage` must not throw. With `queue`, one member of that group gets each message. Returns its

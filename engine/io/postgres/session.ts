@@ -13,7 +13,7 @@ import { Socket, isIP } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import type { TLSSocket } from "node:tls";
-import type { PostgresTarget } from "./postgres-url.ts";
+import type { PostgresTarget } from "./url.ts";
 
 export type SessionSettings = Readonly<Record<string, string | number>>;
 

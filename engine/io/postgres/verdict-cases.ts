@@ -6,7 +6,7 @@
  */
 import { databaseError } from "./verdict.ts";
 import type { About } from "./verdict.ts";
-import type { DispatchError } from "../../proto/errors.ts";
+import type { DispatchError } from "../../../proto/errors.ts";
 
 /**
  * When it is met. `connecting`: nothing was sent. `statement`: the statement was rolled back whole.
