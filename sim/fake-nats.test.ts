@@ -1,6 +1,6 @@
 /**
- * The fake passes the suite that NATS passes (`engine/io/nats/bus.itest.ts`); what only a fake can be
- * made to do is below.
+ * The fake passes the suite that NATS passes (`engine/io/nats/bus.itest.ts`); what only a fake can
+ * be made to do is below.
  */
 import { describe, expect, it } from "vitest";
 import { busContract } from "../engine/io/contract/bus.ts";

@@ -1,9 +1,10 @@
 /**
  * Postgres as a process sees it: the store in memory behind sessions that are opened, broken and
  * kept, with latency, outages, and errors at connecting, in the statement and at the commit. What
- * each error means is asked of production code (`engine/io/postgres/verdict.ts`); what the real client does
- * by it (`engine/io/postgres/postgres.ts`: it repeats a statement for a while, replaces sessions, then gives
- * up) is done here too, so that callers meet the same outcomes: done, not done, unknown.
+ * each error means is asked of production code (`engine/io/postgres/verdict.ts`); what the real
+ * client does by it (`engine/io/postgres/postgres.ts`: it repeats a statement for a while, replaces
+ * sessions, then gives up) is done here too, so that callers meet the same outcomes: done, not
+ * done, unknown.
  */
 import { databaseError, isStale } from "../engine/io/postgres/verdict.ts";
 import type { DatabaseError } from "../engine/io/postgres/verdict.ts";
