@@ -266,7 +266,7 @@ describe("a create", () => {
     env["HEXDISPATCH_SWEEP_MS"] = "60000";
     const node = await startHere();
     const { id } = await create(true);
-    await until(() => node.runtime.supply.size === 1 || null, "a backlog", DEADLINE_MS);
+    await until(() => node.runtime.backlogWaker.size === 1 || null, "a backlog", DEADLINE_MS);
     await bringOnline(COURIERS.slice(0, 1));
     expect(await offersOf(id, 1)).toEqual([session(COURIERS[0]!)]);
   });

@@ -159,7 +159,7 @@ export async function startNode(
     closes.push(watchConsumers(metrics, runtime, nc), watchBuried(metrics, runtime, nc));
     const state = { isReady: false, isUp: false };
     // Others need not wait for silence where a start is cut off.
-    closes.push(() => (state.isUp ? undefined : runtime.heart.stop()));
+    closes.push(() => (state.isUp ? undefined : runtime.failureDetector.stop()));
     showStreams(metrics, keeper);
     const problems = (): string[] => [...watch.problems(), ...keeper.problems()];
     const admin = await openAdmin(config, metrics, runtime, state, problems);
@@ -246,7 +246,7 @@ function showStreams(metrics: Metrics, keeper: StreamKeeper): void {
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
-  const { host, ownership, relay, intake, ledger, tracks, supply, positions } = runtime;
+  const { host, ownership, relay, intake, ledger, tracks, backlogWaker, positions } = runtime;
   const show = (name: string, help: string, read: () => number): void =>
     void metrics.gauge(`hexdispatch_${name}`, help, read);
   show("deliveries_in_memory", "Delivery actors.", () => host.count("delivery"));
@@ -255,8 +255,10 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("actors_parked", "Actors that a throwing step has stopped.", () => host.parked().length);
   show("actors_to_run", "Actors with a message to handle.", () => host.backlog());
   show("shards_owned", "Shards that this node owns.", () => ownership.owned().length);
-  show("shards_orphaned", "Shards that no live node claims.", () => runtime.heart.orphans());
-  show("node_peers_ready", "Other live nodes.", () => runtime.heart.readyPeers().length);
+  show("shards_orphaned", "Shards that no live node claims.", () =>
+    runtime.failureDetector.orphans(),
+  );
+  show("node_peers_ready", "Other live nodes.", () => runtime.failureDetector.readyPeers().length);
   show("intake_lag_seconds", "How long the oldest create in the intake waits.", () =>
     intake.lagS(),
   );
@@ -274,7 +276,7 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("history_rows_waiting", "Positions that are not in the track history yet.", () =>
     tracks.waiting(),
   );
-  show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
+  show("cells_waiting", "Cells with deliveries that wait for a courier.", () => backlogWaker.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
 }
 

@@ -19,7 +19,7 @@ import type { CellsLog } from "./cells/reader.ts";
 import type { Config } from "./config.ts";
 import type { Digests } from "./cells/digests.ts";
 import { EventPublisher } from "./streams/event-publisher.ts";
-import type { Heart } from "./cluster/failure-detector.ts";
+import type { FailureDetector } from "./cluster/failure-detector.ts";
 import { Host } from "./host/host.ts";
 import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host/ports.ts";
 import type { Clock } from "./io/clock.ts";
@@ -35,7 +35,7 @@ import type { Positions } from "./cells/positions.ts";
 import { Replica } from "./cells/replica.ts";
 import type { FleetIndex } from "./cells/replica.ts";
 import { Router } from "./cluster/router.ts";
-import { makeDigests, makeHeart, makeIntake, makePositions } from "./runtime-parts.ts";
+import { makeDigests, makeFailureDetector, makeIntake, makePositions } from "./runtime-parts.ts";
 import { makeSweep, searchWhileConnected } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
 import { Sessions } from "./host/sessions.ts";
@@ -43,7 +43,7 @@ import { shardOfCourier } from "./cluster/shards.ts";
 import type { Store } from "./store/port.ts";
 import type { StreamKeeper } from "./streams/keeper.ts";
 import { StreamPublisher } from "./streams/stream-publisher.ts";
-import { Supply } from "./cells/backlog-waker.ts";
+import { BacklogWaker } from "./cells/backlog-waker.ts";
 import type { Sweep } from "./upkeep/sweep.ts";
 import { Tracks } from "./upkeep/tracks.ts";
 
@@ -103,13 +103,13 @@ export class Runtime {
   readonly router: Router;
   readonly replica: Replica;
   readonly digests: Digests;
-  readonly supply: Supply;
+  readonly backlogWaker: BacklogWaker;
   readonly sessions: Sessions;
   readonly ledger: Ledger;
   readonly tracks: Tracks;
   readonly positions: Positions;
   readonly relay: OutboxRelay;
-  readonly heart: Heart;
+  readonly failureDetector: FailureDetector;
   readonly intake: Intake;
   readonly sweep: Sweep;
   /** Called with a shard whose batches have a gap. */
@@ -151,7 +151,7 @@ export class Runtime {
       deliver: (key, shard, message, reply) => this.host.deliver(key, shard, message, reply),
       onCount: meters.router,
     });
-    this.supply = new Supply({
+    this.backlogWaker = new BacklogWaker({
       clock,
       reachM: settings.WAVE_3_RADIUS_M,
       // Only to cells of this node: nothing leaves it.
@@ -183,7 +183,7 @@ export class Runtime {
     });
     this.positions = makePositions(this);
     this.relay = this.#makeRelay();
-    this.heart = makeHeart(this);
+    this.failureDetector = makeFailureDetector(this);
     this.sweep = makeSweep(this);
     this.intake = makeIntake(this);
   }
@@ -238,7 +238,10 @@ export class Runtime {
           ...this.#kind("cell"),
           load: null,
           observe: (id, state) =>
-            this.supply.backlog(id as CellId, state === null ? null : domain.oldestWaiting(state)),
+            this.backlogWaker.backlog(
+              id as CellId,
+              state === null ? null : domain.oldestWaiting(state),
+            ),
         },
       },
       write: async (write, shard) => {
@@ -312,7 +315,7 @@ export class Runtime {
       batchMs: config.settings.CELLS_BATCH_MS,
       epochOf: (shard) => this.ownership.epochOf(shard),
       see: (shard, epoch) => this.#see(shard, epoch),
-      onApplied: (before, after, moved) => this.supply.onRecord(before, after, moved),
+      onApplied: (before, after, moved) => this.backlogWaker.onRecord(before, after, moved),
       onGap: (shard) => this.onGap(shard),
       onCount: meters.replica,
     });

@@ -51,12 +51,12 @@ describe("what goes wrong with NATS in memory", () => {
       nats.goAway("a");
       expect(a.status()).toBe("disconnected");
       expect(say("lost")).toBe(false);
-      nats.comeBack("a");
+      nats.reconnectSpread("a");
       clock.advance(1_000);
       nats.goAway("b");
       say("lost too");
       clock.advance(10);
-      nats.comeBack("b");
+      nats.reconnectSpread("b");
       clock.advance(1_000);
       say("heard");
       clock.advance(10);

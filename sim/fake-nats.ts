@@ -94,7 +94,7 @@ export class FakeNats {
     });
   }
 
-  comeBack(name: string): void {
+  reconnectSpread(name: string): void {
     this.#away.set(name, Math.max(0, (this.#away.get(name) ?? 0) - 1));
     this.clock.after(this.network.random.between(0, RECONNECT_MAX_MS), () => {
       if (this.mayConnect(name)) this.#live.get(name)?.setConnected(true);

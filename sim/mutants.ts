@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "who was answered 202 is told that there is no such delivery",
     file: "gateway/follow/tracking.ts",
-    find: "      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);\n",
+    find: "      if (found === null) await this.#spool.refuseIfTaken(link.principal, id);\n",
     replace: "",
   },
   {

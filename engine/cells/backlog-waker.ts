@@ -16,7 +16,7 @@ import type { CourierRecord, ToCell } from "../../proto/messages.ts";
 import { isRobot } from "../../proto/test-mode.ts";
 import type { Clock } from "../io/clock.ts";
 
-export type SupplyPorts = {
+export type BacklogWakerPorts = {
   readonly clock: Pick<Clock, "now">;
   /** Metres from the cell's centre within which a courier matters to it. */
   readonly reachM: number;
@@ -50,12 +50,12 @@ const isFree = (record: CourierRecord): boolean =>
 const hasMoreRoom = (before: CourierRecord | null, after: CourierRecord): boolean =>
   before === null || !isFree(before) || after.slots > before.slots;
 
-export class Supply {
-  readonly #ports: SupplyPorts;
+export class BacklogWaker {
+  readonly #ports: BacklogWakerPorts;
   readonly #backlogs = new Map<CellId, Backlog>();
   #recent: Freed[] = [];
 
-  constructor(ports: SupplyPorts) {
+  constructor(ports: BacklogWakerPorts) {
     this.#ports = ports;
   }
 

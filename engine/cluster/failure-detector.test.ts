@@ -3,7 +3,7 @@ import { DispatchError } from "../../proto/errors.ts";
 import { BLOCKED_KEEPS_MS } from "../../proto/limits.ts";
 import type { Epoch, NodeId, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
-import { Heart } from "./failure-detector.ts";
+import { FailureDetector } from "./failure-detector.ts";
 import type { BusMessage } from "../io/nats/nats.ts";
 import { VirtualClock } from "../io/virtual-clock.ts";
 import type { Beat } from "./membership.ts";
@@ -26,7 +26,7 @@ let owners: () => Promise<readonly { shard: ShardId; epoch: Epoch; node: string 
 let probe: () => Promise<void>;
 let hear: (message: BusMessage) => void;
 let ownership: Ownership;
-let heart: Heart;
+let failureDetector: FailureDetector;
 
 beforeEach(async () => {
   clock = new VirtualClock();
@@ -48,7 +48,7 @@ beforeEach(async () => {
     follow: () => () => undefined,
     onLost: (shard) => void log.push(`lost ${shard}`),
   });
-  heart = new Heart({
+  failureDetector = new FailureDetector({
     clock,
     bus: {
       subscribe: (_subject, onMessage) => {
@@ -79,8 +79,8 @@ beforeEach(async () => {
     onSuspect: (node, isSuspect) => void log.push(`${node} ${isSuspect ? "silent" : "heard"}`),
     onDoubt: (why) => void log.push(why),
   });
-  heart.start();
-  heart.becomeReady();
+  failureDetector.start();
+  failureDetector.becomeReady();
   await clock.advance(200);
   log.length = 0;
 });
@@ -106,7 +106,7 @@ function stall(ms: number): Promise<void> {
   return clock.advance(200);
 }
 
-describe("a heart", () => {
+describe("a failure detector", () => {
   it("takes what nobody has, and says so ten times a second", () => {
     expect(ownership.owned()).toEqual(SHARDS);
     expect(said.at(-1)?.owned).toEqual(SHARDS.map((shard) => ({ shard, epoch: 1 })));
@@ -156,8 +156,8 @@ describe("a heart", () => {
   });
 
   it("says goodbye with a last beat", async () => {
-    heart.leave();
-    await heart.stop();
+    failureDetector.leave();
+    await failureDetector.stop();
     expect(said.at(-1)?.phase).toBe("gone");
   });
 });

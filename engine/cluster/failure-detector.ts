@@ -20,7 +20,7 @@ import type { Membership, MembershipEvent, Phase } from "./membership.ts";
 import type { Ownership } from "./ownership.ts";
 import { place } from "./placement.ts";
 
-export type HeartPorts = {
+export type FailureDetectorPorts = {
   readonly clock: Clock;
   readonly bus: Pick<Bus, "publish" | "subscribe">;
   readonly subjects: Pick<Subjects, "beat">;
@@ -49,8 +49,8 @@ export type HeartPorts = {
 /** How long actors wait at most for the epochs to be read again. */
 const VERIFY_MAX_MS = 300;
 
-export class Heart {
-  readonly #ports: HeartPorts;
+export class FailureDetector {
+  readonly #ports: FailureDetectorPorts;
   #membership: Membership;
   #phase: Phase = "starting";
   #number = 0;
@@ -63,7 +63,7 @@ export class Heart {
   #unsubscribe: Unsubscribe = () => undefined;
   #stopTicks: () => Promise<void> = () => Promise.resolve();
 
-  constructor(ports: HeartPorts) {
+  constructor(ports: FailureDetectorPorts) {
     this.#ports = ports;
     const now = ports.clock.now();
     this.#membership = newMembership(ports.self, now);

@@ -24,7 +24,7 @@ function drive(...restless: number[]) {
       restlessIn: (shards: ReadonlySet<ShardId>) =>
         new Set([...shards].filter((shard) => busy.has(shard))),
     },
-    heart: { beat: () => log.push("beat") },
+    failureDetector: { beat: () => log.push("beat") },
     ...Object.fromEntries(
       ["replica", "ledger", "sessions", "router"].map((part) => [part, { flush: nothing }]),
     ),
@@ -93,7 +93,7 @@ function taking(couriers: number, deliveries = couriers) {
     bus: { status: () => "connected", flush: () => flushed, publish: nothing },
     subjects: { nodeUp: "node_up" },
     host: { has: () => false },
-    heart: { beat: nothing },
+    failureDetector: { beat: nothing },
     onOwned: nothing,
     tell: ({ id }: { id: string }) => told.push(id),
   } as unknown as Runtime;

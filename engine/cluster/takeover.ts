@@ -40,7 +40,7 @@ export async function takeShards(runtime: Runtime, shards: readonly ShardId[]): 
   }
   if (taken.length === 0) return { couriers: 0, deliveries: 0 };
   runtime.ownership.listen(taken);
-  runtime.heart.beat();
+  runtime.failureDetector.beat();
   runtime.onOwned();
   // What is committed from here on is heard of, what was committed before is read.
   await flushBus(runtime);
@@ -136,7 +136,7 @@ export async function handOver(runtime: Runtime, shards: readonly ShardId[]): Pr
   const isQuiet = await whenQuiet(runtime, left, clock.now() + QUIET_MAX_MS, (quiet) => {
     flush(runtime);
     runtime.ownership.yielded(quiet);
-    runtime.heart.beat();
+    runtime.failureDetector.beat();
   });
   log.info({ shards, isQuiet, ms: clock.now() - startedAt }, "shards handed over");
 }

@@ -9,7 +9,7 @@ import { OPEN, admits, step } from "./admission.ts";
 import type { Admission, AdmissionLimits, RequestKind } from "./admission.ts";
 import type { GatewayMetrics } from "../base/metrics.ts";
 
-export type DoorkeeperPorts = {
+export type LoadShedderPorts = {
   readonly clock: Clock;
   readonly limits: AdmissionLimits;
   /** Questions to the store that wait for their answer. */
@@ -24,14 +24,14 @@ const SAMPLE_MS = 100;
  */
 const SAMPLE_WEIGHT = 0.2;
 
-export class Doorkeeper {
-  readonly #ports: DoorkeeperPorts;
+export class LoadShedder {
+  readonly #ports: LoadShedderPorts;
   #admission: Admission = OPEN;
   #requests = 0;
   #lagMs = 0;
   #cancel: CancelTimer = () => undefined;
 
-  constructor(ports: DoorkeeperPorts) {
+  constructor(ports: LoadShedderPorts) {
     this.#ports = ports;
     this.#sample();
   }

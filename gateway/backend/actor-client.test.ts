@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { VirtualClock } from "../../engine/io/virtual-clock.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import type { Deps } from "../base/deps.ts";
-import { createMail } from "./actor-client.ts";
+import { createActorClient } from "./actor-client.ts";
 
 it("the relay is nudged at once, and then no more often than it looks", async () => {
   const clock = new VirtualClock();
@@ -15,12 +15,12 @@ it("the relay is nudged at once, and then no more often than it looks", async ()
     },
   };
   const startedAt = clock.now();
-  const mail = createMail({ bus, subjects, clock } as unknown as Deps);
+  const actorClient = createActorClient({ bus, subjects, clock } as unknown as Deps);
   for (let i = 0; i < 5; i++) {
-    mail.nudgeOutbox();
+    actorClient.nudgeOutbox();
     await clock.advance(3);
   }
   await clock.advance(1_000);
-  mail.nudgeOutbox();
+  actorClient.nudgeOutbox();
   expect(nudges.map((at) => at - startedAt)).toEqual([0, 20, 1_015]);
 });

@@ -17,7 +17,7 @@ import type { Posted } from "../../proto/posts.ts";
 import type { ToDelivery } from "../../proto/messages.ts";
 import type { Deps } from "../base/deps.ts";
 
-export type Mail = {
+export type ActorClient = {
   readonly tellDelivery: (id: DeliveryId, msg: ToDelivery) => void;
   readonly tellCourier: (id: CourierId, msg: ToCourier) => void;
   /** Several messages for one shard in one. False when NATS is away. */
@@ -48,9 +48,9 @@ const FLEET_NODES_MAX = 64;
 const FLEET_COURIERS_MAX = 50_000;
 const NOTHING = new Uint8Array(0);
 
-export function createMail(
+export function createActorClient(
   deps: Pick<Deps, "bus" | "subjects" | "clock" | "config" | "metrics">,
-): Mail {
+): ActorClient {
   const { bus, subjects, clock, config, metrics } = deps;
   const tell = (shard: ShardId, posts: readonly Posted[]): boolean => {
     const isSent = bus.publish(subjects.shard(shard), encodePosts(posts));

@@ -26,14 +26,14 @@ function drive() {
     settings: DISPATCH_DEFAULTS,
   };
   const metrics = gatewayMetrics(new Metrics("gateway"));
-  const mail = {
+  const actorClient = {
     tellShard: (shard: number, posts: readonly Posted[]) => {
       if (state.isConnected) sent.push({ shard, posts });
       return state.isConnected;
     },
   };
   const deps = { gateway: "gw_1" as NodeId, clock, config, metrics };
-  const ingest = new Ingest(deps, mail, (session, seq) => void acked.push([session, seq]));
+  const ingest = new Ingest(deps, actorClient, (session, seq) => void acked.push([session, seq]));
   const ping = (courier: string, seq: number) => ({
     courier: courier as CourierId,
     session: `s_${courier}` as SessionId,

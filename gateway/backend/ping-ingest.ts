@@ -14,7 +14,7 @@ import type { CourierId, Millis, NodeId, SessionId, ShardId } from "../../proto/
 import { PINGS_BURST, PINGS_PER_COURIER_PER_S, SHARD_MESSAGES_MAX } from "../../proto/limits.ts";
 import type { Posted } from "../../proto/posts.ts";
 import type { Deps } from "../base/deps.ts";
-import type { Mail } from "./actor-client.ts";
+import type { ActorClient } from "./actor-client.ts";
 import { RateLimit } from "../access/rate-limit.ts";
 
 export type PingReport = {
@@ -34,7 +34,7 @@ type ShardBatch = { posts: Posted[]; readonly acks: Map<SessionId, number> };
 
 export class Ingest {
   readonly #gateway: NodeId;
-  readonly #mail: Pick<Mail, "tellShard">;
+  readonly #actorClient: Pick<ActorClient, "tellShard">;
   readonly #clock: Clock;
   readonly #shards: number;
   readonly #batchMs: number;
@@ -46,11 +46,11 @@ export class Ingest {
 
   constructor(
     deps: Pick<Deps, "gateway" | "clock" | "config" | "metrics">,
-    mail: Pick<Mail, "tellShard">,
+    actorClient: Pick<ActorClient, "tellShard">,
     onAcked: OnAcked,
   ) {
     this.#gateway = deps.gateway;
-    this.#mail = mail;
+    this.#actorClient = actorClient;
     this.#clock = deps.clock;
     this.#shards = deps.config.shards;
     this.#batchMs = deps.config.settings.PING_BATCH_MS;
@@ -121,7 +121,7 @@ export class Ingest {
     const batch = this.#batches.get(shard);
     if (batch === undefined) return;
     this.#batches.delete(shard);
-    const isSent = this.#mail.tellShard(shard, batch.posts);
+    const isSent = this.#actorClient.tellShard(shard, batch.posts);
     this.#metrics.pings.inc({ outcome: isSent ? "sent" : "lost" }, batch.posts.length);
     if (!isSent) return;
     for (const [session, seq] of batch.acks) this.#onAcked(session, seq);

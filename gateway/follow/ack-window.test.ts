@@ -1,13 +1,13 @@
 /** What a reader may say of what it has seen, and what it is believed. */
 import { describe, expect, it } from "vitest";
 import { SEEN_EVERY_FRAMES, UNSEEN_MAX_FRAMES, UNSEEN_MAX_MS } from "../../proto/limits.ts";
-import { SeenWindow } from "./ack-window.ts";
+import { AckWindow } from "./ack-window.ts";
 
 const T0 = 1_800_000_000_000;
 
 /** A window with so many frames out at one moment. */
-function sentOut(frames: number): SeenWindow {
-  const window = new SeenWindow();
+function sentOut(frames: number): AckWindow {
+  const window = new AckWindow();
   for (let i = 0; i < frames; i++) window.sent(T0);
   return window;
 }

@@ -21,7 +21,7 @@ import {
   UNSEEN_PROBE_MS,
 } from "../../proto/limits.ts";
 
-export class SeenWindow {
+export class AckWindow {
   #sent = 0;
   #seen = 0;
   #sentAt: Millis = 0;

@@ -9,7 +9,7 @@ import { serverFrames } from "../../proto/frames.ts";
 import type { CourierId, DeliveryId, Millis, SessionId } from "../../proto/ids.ts";
 import { UNSEEN_MAX_FRAMES } from "../../proto/limits.ts";
 import { FanOut } from "./fan-out.ts";
-import { SeenWindow } from "./ack-window.ts";
+import { AckWindow } from "./ack-window.ts";
 import type { Followed, Follower, Watcher } from "./tracking.ts";
 
 const PERIOD_MS = 1_000;
@@ -24,8 +24,8 @@ type Reader = { readonly watcher: Watcher; readonly got: { at: Millis; bytes: Ui
 beforeEach(() => {
   clock = new VirtualClock(T0);
   positions = new Map();
-  const whereabouts = { latest: (courier: CourierId) => positions.get(courier) ?? null };
-  fanOut = new FanOut({ clock, periodMs: PERIOD_MS, whereabouts });
+  const positionCache = { latest: (courier: CourierId) => positions.get(courier) ?? null };
+  fanOut = new FanOut({ clock, periodMs: PERIOD_MS, positionCache });
 });
 
 const courier = (n: number): CourierId => `cur_${n}` as CourierId;
@@ -58,7 +58,7 @@ function readerOf(...followed: Followed[]): Reader {
     sendBytes: (bytes: Uint8Array) => void got.push({ at: clock.now(), bytes }),
     offer: () => true,
   } as unknown as Watcher["link"];
-  const window = new SeenWindow();
+  const window = new AckWindow();
   const flags = { isQueued: false, isBehind: false, turn: 0, due: 0 };
   const watcher: Watcher = { link, follows: [], window, ...flags };
   for (const one of followed) {

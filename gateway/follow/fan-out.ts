@@ -19,7 +19,7 @@ import type { ServerFrameOf } from "../../proto/frames.ts";
 import type { CourierId, Millis } from "../../proto/ids.ts";
 import { allowed } from "../access/policy.ts";
 import type { CourierNeeds, Followed, Follower, Watcher } from "./tracking.ts";
-import type { Whereabouts } from "../views/position-cache.ts";
+import type { PositionCache } from "../views/position-cache.ts";
 
 /** Slices in POSITIONS_MS. */
 const SLICES = 50;
@@ -51,12 +51,12 @@ export type FanOutParts = {
   readonly clock: Clock;
   /** On average at most one frame for a watcher in so long. */
   readonly periodMs: number;
-  readonly whereabouts: Pick<Whereabouts, "latest">;
+  readonly positionCache: Pick<PositionCache, "latest">;
 };
 
 export class FanOut implements CourierNeeds {
   readonly #clock: Clock;
-  readonly #whereabouts: Pick<Whereabouts, "latest">;
+  readonly #positionCache: Pick<PositionCache, "latest">;
   readonly #sliceMs: number;
   readonly #carriedBy = new Map<CourierId, Set<Followed>>();
   /** Watchers by the slice in which it is their turn, modulo the length. */
@@ -68,9 +68,9 @@ export class FanOut implements CourierNeeds {
   #done = 0;
   #cancelTick: (() => void) | null = null;
 
-  constructor({ clock, periodMs, whereabouts }: FanOutParts) {
+  constructor({ clock, periodMs, positionCache }: FanOutParts) {
     this.#clock = clock;
-    this.#whereabouts = whereabouts;
+    this.#positionCache = positionCache;
     this.#sliceMs = Math.max(1, periodMs / SLICES);
   }
 
@@ -224,7 +224,7 @@ export class FanOut implements CourierNeeds {
   /** Where the courier of a followed delivery is, as far as it is known here. */
   #itemOf({ id, row }: Followed, now: Millis): PositionItem | null {
     if (row === null || row.courierId === null) return null;
-    const position = this.#whereabouts.latest(row.courierId);
+    const position = this.#positionCache.latest(row.courierId);
     if (position === null) return null;
     const { lng, lat, at } = position;
     return { delivery: id, lng, lat, at, ageMs: Math.min(AGE_MAX_MS, Math.max(0, now - at)) };

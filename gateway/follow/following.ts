@@ -4,12 +4,12 @@
  */
 import type { Deps } from "../base/deps.ts";
 import { FanOut } from "./fan-out.ts";
-import type { IntakeDoor } from "../operations/spool.ts";
+import type { Spool } from "../operations/spool.ts";
 import { Leases, Positions } from "./positions.ts";
 import type { Reader } from "../views/view-assembler.ts";
 import { Tracking } from "./tracking.ts";
 import type { CourierNeeds } from "./tracking.ts";
-import type { Whereabouts } from "../views/position-cache.ts";
+import type { PositionCache } from "../views/position-cache.ts";
 
 export type Following = {
   readonly tracking: Tracking;
@@ -20,13 +20,13 @@ export type Following = {
 
 export function createFollowing(
   deps: Deps,
-  whereabouts: Whereabouts,
+  positionCache: PositionCache,
   reader: Reader,
-  intake: Pick<IntakeDoor, "refuseIfTaken">,
+  spool: Pick<Spool, "refuseIfTaken">,
 ): Following {
   const leases = new Leases(deps);
   const periodMs = deps.config.settings.POSITIONS_MS;
-  const fanOut = new FanOut({ clock: deps.clock, periodMs, whereabouts });
+  const fanOut = new FanOut({ clock: deps.clock, periodMs, positionCache });
   // Who needs a courier's positions asks the nodes for them, and is told of them here.
   const needs: CourierNeeds = {
     need: (courier, followed) => {
@@ -38,8 +38,8 @@ export function createFollowing(
       fanOut.release(courier, followed);
     },
   };
-  const tracking = new Tracking(deps, reader, needs, intake);
-  const positions = new Positions(deps, whereabouts, (courier) => fanOut.moved(courier));
+  const tracking = new Tracking(deps, reader, needs, spool);
+  const positions = new Positions(deps, positionCache, (courier) => fanOut.moved(courier));
   const stop = (): void => {
     for (const part of [positions, leases, tracking, fanOut]) part.stop();
   };

@@ -7,7 +7,7 @@ import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { CourierId, Epoch, ShardId } from "../../proto/ids.ts";
 import { streamMessages } from "../../proto/messages.ts";
 import type { Deps } from "../base/deps.ts";
-import type { Whereabouts } from "../views/position-cache.ts";
+import type { PositionCache } from "../views/position-cache.ts";
 
 const LEASE_TTL_MS = 15_000;
 const LEASE_RENEW_MS = 5_000;
@@ -100,17 +100,17 @@ export class Leases {
  */
 export class Positions {
   readonly #deps: FanOutDeps;
-  readonly #whereabouts: Pick<Whereabouts, "learn">;
+  readonly #positionCache: Pick<PositionCache, "learn">;
   readonly #onMoved: (courier: CourierId) => void;
   readonly #unsubscribe: () => void;
 
   constructor(
     deps: FanOutDeps,
-    whereabouts: Pick<Whereabouts, "learn">,
+    positionCache: Pick<PositionCache, "learn">,
     onMoved: (courier: CourierId) => void,
   ) {
     this.#deps = deps;
-    this.#whereabouts = whereabouts;
+    this.#positionCache = positionCache;
     this.#onMoved = onMoved;
     const subject = deps.subjects.positions(deps.gateway);
     this.#unsubscribe = deps.bus.subscribe(subject, ({ data }) => this.#learn(data));
@@ -129,7 +129,7 @@ export class Positions {
         continue;
       }
       for (const { courier, at, lng, lat } of positions) {
-        if (at > 0 && this.#whereabouts.learn({ courier, at, lng, lat })) this.#onMoved(courier);
+        if (at > 0 && this.#positionCache.learn({ courier, at, lng, lat })) this.#onMoved(courier);
       }
     }
   }

@@ -17,14 +17,14 @@ import { TRACKS_PER_SESSION_MAX } from "../../proto/limits.ts";
 import type { DeliveryView } from "../../proto/views.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Deps } from "../base/deps.ts";
-import type { IntakeDoor } from "../operations/spool.ts";
+import type { Spool } from "../operations/spool.ts";
 import type { Link } from "../base/link.ts";
 import { PassedEvents, after, forLink, keepEvent } from "./passed-events.ts";
 import type { Passed } from "./passed-events.ts";
 import { allowed, isCarried, permitted } from "../access/policy.ts";
 import type { Principal } from "../base/principal.ts";
 import type { Reader } from "../views/view-assembler.ts";
-import { SeenWindow } from "./ack-window.ts";
+import { AckWindow } from "./ack-window.ts";
 import { shownOf } from "../views/shown.ts";
 import type { Shown } from "../views/shown.ts";
 import { audienceOf } from "../views/delivery-view.ts";
@@ -50,7 +50,7 @@ export type Watcher = {
   readonly link: Link;
   /** Nearly always one: a list costs less than a map. */
   readonly follows: Follower[];
-  readonly window: SeenWindow;
+  readonly window: AckWindow;
   /** It waits for its turn. */
   isQueued: boolean;
   /** It has not read what it was sent, and is sent no more until it has. */
@@ -100,7 +100,7 @@ export class Tracking {
   readonly #needs: CourierNeeds;
   readonly #passed: PassedEvents;
   readonly #rereadMs: number;
-  readonly #intake: Pick<IntakeDoor, "refuseIfTaken">;
+  readonly #spool: Pick<Spool, "refuseIfTaken">;
   readonly #followed = new Map<DeliveryId, Followed>();
   readonly #watchers = new Map<SessionId, Watcher>();
   #cancelTick: () => void;
@@ -109,12 +109,12 @@ export class Tracking {
     deps: TrackingDeps,
     reader: Reader,
     needs: CourierNeeds,
-    intake: Pick<IntakeDoor, "refuseIfTaken">,
+    spool: Pick<Spool, "refuseIfTaken">,
   ) {
     this.#deps = deps;
     this.#reader = reader;
     this.#needs = needs;
-    this.#intake = intake;
+    this.#spool = spool;
     this.#passed = new PassedEvents(deps);
     this.#rereadMs = deps.config.settings.FOLLOW_REREAD_MS;
     this.#cancelTick = deps.clock.after(TICK_MS, () => this.#tick());
@@ -142,7 +142,7 @@ export class Tracking {
     followed.joining++;
     try {
       const found = await this.#deps.store.delivery(id);
-      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);
+      if (found === null) await this.#spool.refuseIfTaken(link.principal, id);
       const row = permitted(link.principal, "read", found, this.#deps.clock.now());
       this.#learn(followed, row);
       const view = await this.#viewFor(followed, link.principal, row);
@@ -228,7 +228,7 @@ export class Tracking {
   #join(followed: Followed, link: Link): Follower {
     let watcher = this.#watchers.get(link.id);
     if (watcher === undefined) {
-      const window = new SeenWindow();
+      const window = new AckWindow();
       watcher = { link, follows: [], window, isQueued: false, isBehind: false, turn: 0, due: 0 };
       this.#watchers.set(link.id, watcher);
     }

@@ -13,8 +13,8 @@ import { shardOfDelivery } from "../../proto/ids.ts";
 import type { CourierId, DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";
 import { REASON_MAX_CHARS } from "../../proto/limits.ts";
 import type { Deps } from "../base/deps.ts";
-import type { IntakeDoor } from "./spool.ts";
-import type { Mail } from "../backend/actor-client.ts";
+import type { Spool } from "./spool.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
 
 export type StatusReport = {
   readonly status: ReportedStatus;
@@ -54,12 +54,12 @@ export type Commands = {
 
 export function createCommands(
   deps: Pick<Deps, "store" | "config">,
-  mail: Mail,
-  intake: Pick<IntakeDoor, "refuseIfTaken">,
+  actorClient: ActorClient,
+  spool: Pick<Spool, "refuseIfTaken">,
 ): Commands {
   const { store, config } = deps;
   const spread = (row: DeliveryRow): void => {
-    mail.tellDelivery(row.id, {
+    actorClient.tellDelivery(row.id, {
       type: "changed",
       version: row.version,
       status: row.status,
@@ -67,7 +67,7 @@ export function createCommands(
       at: row.endedAt ?? row.pickedUpAt ?? row.assignedAt ?? row.createdAt,
       reason: row.statusReason === null ? null : row.statusReason.slice(0, REASON_MAX_CHARS),
     });
-    mail.nudgeOutbox();
+    actorClient.nudgeOutbox();
   };
   const spreadChange = (outcome: ChangeOutcome): DeliveryRow => {
     if (outcome.outcome === "refused") throw new DispatchError(outcome.code);
@@ -84,7 +84,7 @@ export function createCommands(
     },
     async decline(courier, id, reason) {
       const msg = { type: "declined", courier, reason } as const;
-      await mail.ask({ kind: "delivery", id, msg }, shardOfDelivery(id));
+      await actorClient.ask({ kind: "delivery", id, msg }, shardOfDelivery(id));
     },
     async status(courier, delivery, { status, claimedAt, reason }) {
       const why = reason ?? (status === "returned" ? "returned_by_courier" : null);
@@ -101,12 +101,12 @@ export function createCommands(
         : ({ role: "owner", owner: by.subject } as const);
       const outcome = await store.cancel({ delivery, by: who, reason });
       const isAbsent = outcome.outcome === "refused" && outcome.code === "not_found";
-      if (isAbsent) await intake.refuseIfTaken(by, delivery);
+      if (isAbsent) await spool.refuseIfTaken(by, delivery);
       return spreadChange(outcome);
     },
     async shift(id, online) {
       const msg = { type: "shift", online } as const;
-      const answer = await mail.ask(
+      const answer = await actorClient.ask(
         { kind: "courier", id, msg },
         shardOfCourier(id, config.shards),
       );

@@ -25,7 +25,7 @@ export const availableDeliveries = operation({
   body: null,
   query: availableQuery,
   keyed: null,
-  async run({ deps, outlook }, call) {
+  async run({ deps, forecast }, call) {
     const { query } = call;
     const id = courierOf(call, query.courier_id);
     const here = { lng: Number(query.lng), lat: Number(query.lat) };
@@ -47,7 +47,7 @@ export const availableDeliveries = operation({
         vehicle: courier?.vehicle ?? row.vehicle,
         readyAt: row.readyAt,
         promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
-        carried: outlook.carriedBy(id),
+        carried: forecast.carriedBy(id),
       } as const;
       // As if this courier took it now and set off from here.
       const { pickupAt } = current(deps.travel, underway, { ...here, at: now }, now);

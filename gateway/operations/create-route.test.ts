@@ -7,10 +7,10 @@ import { wayOfCreate } from "./create-route.ts";
 type Says = "ok" | ErrorCode;
 
 /** What each of the two says, attempt by attempt (the last one stays), and where a create went. */
-function drive(says: { postgres: Says[]; intake: Says[]; isOpen: boolean[]; wasOpen?: boolean }) {
+function drive(says: { postgres: Says[]; spool: Says[]; isOpen: boolean[]; wasOpen?: boolean }) {
   const went: string[] = [];
   const next = <T>(list: T[]): T => (list.length > 1 ? list.shift() : list[0]) as T;
-  const go = (where: "postgres" | "intake", status: number) => () => {
+  const go = (where: "postgres" | "spool", status: number) => () => {
     went.push(where);
     const said = next(says[where]);
     if (said !== "ok") return Promise.reject(new DispatchError(said));
@@ -20,8 +20,8 @@ function drive(says: { postgres: Says[]; intake: Says[]; isOpen: boolean[]; wasO
   const isKnown = { value: false };
   const way = wayOfCreate({
     place: go("postgres", 201),
-    intake: {
-      put: go("intake", 202),
+    spool: {
+      put: go("spool", 202),
       find: () => {
         went.push("find");
         return Promise.resolve(isKnown.value ? earlier : null);
@@ -42,22 +42,22 @@ function drive(says: { postgres: Says[]; intake: Says[]; isOpen: boolean[]; wasO
 describe("the way of a create", () => {
   it.each([
     ["Postgres is there", ["ok"], ["ok"], [false], [201, "postgres"]],
-    ["Postgres is known to be away", ["ok"], ["ok"], [true], [202, "intake"]],
-    ["Postgres does not answer", ["unavailable"], ["ok"], [false], [202, "postgres", "intake"]],
-    ["both are away", ["unavailable"], ["unavailable"], [true], ["unavailable", "intake"]],
+    ["Postgres is known to be away", ["ok"], ["ok"], [true], [202, "spool"]],
+    ["Postgres does not answer", ["unavailable"], ["ok"], [false], [202, "postgres", "spool"]],
+    ["both are away", ["unavailable"], ["unavailable"], [true], ["unavailable", "spool"]],
     [
       "Postgres was only slow, and NATS is away",
       ["ok"],
       ["unavailable"],
       [true, false],
-      [201, "intake", "postgres"],
+      [201, "spool", "postgres"],
     ],
     [
       "Postgres lost one connection, and NATS is away",
       ["unavailable", "ok"],
       ["unavailable"],
       [false],
-      [201, "postgres", "intake", "postgres"],
+      [201, "postgres", "spool", "postgres"],
     ],
     [
       "Postgres refuses it",
@@ -67,21 +67,21 @@ describe("the way of a create", () => {
       ["idempotency_mismatch", "postgres"],
     ],
     [
-      "the intake refuses it",
+      "the spool refuses it",
       ["ok"],
       ["idempotency_mismatch"],
       [true, false],
-      ["idempotency_mismatch", "intake"],
+      ["idempotency_mismatch", "spool"],
     ],
-  ] as const)("%s", async (_what, postgres, intake, isOpen, seen) => {
-    const says = { postgres: [...postgres], intake: [...intake], isOpen: [...isOpen] };
+  ] as const)("%s", async (_what, postgres, spool, isOpen, seen) => {
+    const says = { postgres: [...postgres], spool: [...spool], isOpen: [...isOpen] };
     expect(await drive(says).run()).toEqual(seen);
   });
 
-  it("D4: after an outage a key is looked for in the intake first", async () => {
+  it("D4: after an outage a key is looked for in the spool first", async () => {
     const { run, isKnown } = drive({
       postgres: ["ok"],
-      intake: ["ok"],
+      spool: ["ok"],
       isOpen: [false],
       wasOpen: true,
     });

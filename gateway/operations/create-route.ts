@@ -7,7 +7,7 @@ import { isOutage } from "../../engine/io/postgres/verdict.ts";
 import type { CreateCommand } from "../../engine/store/port.ts";
 import type { Circuit } from "../backend/postgres-circuit.ts";
 import type { CreateAnswer } from "./create.ts";
-import type { IntakeDoor } from "./spool.ts";
+import type { Spool } from "./spool.ts";
 
 /**
  * So long after Postgres came back a key is looked for in the intake first: its create may lie
@@ -18,7 +18,7 @@ const CATCH_UP_MS = 300_000;
 export type CreateWays = {
   /** Commits it in Postgres and tells whom it concerns. */
   readonly place: (command: CreateCommand) => Promise<CreateAnswer>;
-  readonly intake: Pick<IntakeDoor, "put" | "find">;
+  readonly spool: Pick<Spool, "put" | "find">;
   readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
 };
 
@@ -26,13 +26,13 @@ export type CreateWays = {
  * Rejects with `unavailable` when neither has it for certain, and with what `place` and `put`
  * refuse.
  */
-export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays["place"] {
+export function wayOfCreate({ place, spool, circuit }: CreateWays): CreateWays["place"] {
   /**
    * When the intake is away as well, Postgres may be back, or was only slow to answer the circuit.
    */
   const takeIn = async (command: CreateCommand): Promise<CreateAnswer> => {
     try {
-      return await intake.put(command);
+      return await spool.put(command);
     } catch (error) {
       if (!isOutage(error) || circuit.isOpen()) throw error;
       return place(command);
@@ -41,7 +41,7 @@ export function wayOfCreate({ place, intake, circuit }: CreateWays): CreateWays[
   return async (command) => {
     if (circuit.isOpen()) return takeIn(command);
     if (command.idempotency !== null && circuit.wasOpenWithin(CATCH_UP_MS)) {
-      const earlier = await intake.find(command.job.owner, command.job.id);
+      const earlier = await spool.find(command.job.owner, command.job.id);
       if (earlier !== null) return earlier;
     }
     try {

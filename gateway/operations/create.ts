@@ -28,9 +28,9 @@ import type { Deps } from "../base/deps.ts";
 import { promise } from "../views/estimates.ts";
 import type { Estimates } from "../views/estimates.ts";
 import { replayOf } from "./spool.ts";
-import type { IntakeDoor } from "./spool.ts";
-import type { Mail } from "../backend/actor-client.ts";
-import type { Outlook, Trip } from "../views/eta-forecast.ts";
+import type { Spool } from "./spool.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
+import type { EtaForecast, Trip } from "../views/eta-forecast.ts";
 import { fieldProblem } from "../base/problem.ts";
 import type { CreateBody } from "./schemas.ts";
 import { timeText } from "../views/delivery-view.ts";
@@ -58,10 +58,10 @@ export type Create = (request: CreateRequest) => Promise<CreateAnswer>;
 
 export type CreateParts = {
   readonly deps: Deps;
-  readonly mail: Mail;
-  readonly intake: Pick<IntakeDoor, "put" | "find">;
+  readonly actorClient: ActorClient;
+  readonly spool: Pick<Spool, "put" | "find">;
   readonly circuit: Pick<Circuit, "isOpen" | "wasOpenWithin">;
-  readonly outlook: Pick<Outlook, "expect">;
+  readonly forecast: Pick<EtaForecast, "expect">;
 };
 
 /**
@@ -69,7 +69,7 @@ export type CreateParts = {
  * `unavailable`.
  */
 export function createCreate(parts: CreateParts): Create {
-  const { deps, mail, intake, circuit } = parts;
+  const { deps, actorClient, spool, circuit } = parts;
   const { store, clock } = deps;
   const place = async (command: CreateCommand): Promise<CreateAnswer> => {
     const outcome = await store.create(command);
@@ -78,11 +78,11 @@ export function createCreate(parts: CreateParts): Create {
       throw new DispatchError("idempotency_mismatch", detail);
     }
     if (outcome.outcome === "replayed") return replayOf(command, outcome.answer);
-    mail.tellDelivery(command.job.id, { type: "created", job: command.job });
-    mail.nudgeOutbox();
+    actorClient.tellDelivery(command.job.id, { type: "created", job: command.job });
+    actorClient.nudgeOutbox();
     return { ...command.answer, isReplay: false };
   };
-  const run = wayOfCreate({ place, intake, circuit });
+  const run = wayOfCreate({ place, spool, circuit });
   return async (request) => {
     const { command, names } = commandOf(parts, request, clock.now());
     const answer = await run(command);
@@ -100,14 +100,14 @@ export function createCreate(parts: CreateParts): Create {
  * answer.
  */
 function commandOf(
-  { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
+  { deps, forecast }: Pick<CreateParts, "deps" | "forecast">,
   request: CreateRequest,
   now: Millis,
 ): { readonly command: CreateCommand; readonly names: Names } {
   const { body, owner, key } = request;
   const trip = tripOf(deps, body, now);
   const { pickup, dropoff, vehicle, readyAt } = trip;
-  const estimates = promised({ deps, outlook }, trip, now);
+  const estimates = promised({ deps, forecast }, trip, now);
   const test = testOf(owner, body);
   const { settings, shards } = deps.config;
   const shard = shardOfPoint(pickup, shards, settings.CELL_RESOLUTION, settings.SHARD_RESOLUTION);
@@ -199,7 +199,7 @@ const areaOf = (address: string | undefined): string | null =>
 
 /** What a create with this body would promise. The same checks, nothing written. */
 export const estimatesFor = (
-  parts: Pick<CreateParts, "deps" | "outlook">,
+  parts: Pick<CreateParts, "deps" | "forecast">,
   body: CreateBody,
   now: Millis,
 ): Estimates => promised(parts, tripOf(parts.deps, body, now), now);
@@ -211,12 +211,12 @@ function tripOf(deps: Deps, body: CreateBody, now: Millis): Trip {
 }
 
 const promised = (
-  { deps, outlook }: Pick<CreateParts, "deps" | "outlook">,
+  { deps, forecast }: Pick<CreateParts, "deps" | "forecast">,
   trip: Trip,
   now: Millis,
 ): Estimates => {
   const longestWaitS = deps.config.settings.SEARCH_DEADLINE_MS / 1000;
-  return promise({ travel: deps.travel, outlook }, trip, longestWaitS, now);
+  return promise({ travel: deps.travel, forecast }, trip, longestWaitS, now);
 };
 
 /** Both stops, or one error with all that is wrong with them. */

@@ -33,10 +33,10 @@ export const quoteDelivery = operation({
   keyed: { how: "kept", scope: "POST /quotes" },
   answers: { 201: quoteAnswer },
   errors: OF_STOPS,
-  async run({ deps, outlook, quotes }, call) {
+  async run({ deps, forecast, quotes }, call) {
     const { body } = call;
     const now = deps.clock.now();
-    const { pickupAt, arrivalAt } = estimatesFor({ deps, outlook }, body, now);
+    const { pickupAt, arrivalAt } = estimatesFor({ deps, forecast }, body, now);
     const claims = { owner: ownerOf(call), what: whatIsQuoted(body) };
     const { quote, expiresAt } = quotes.issue(claims, now);
     return {
@@ -166,12 +166,12 @@ export const cancelDelivery = operation({
 });
 
 async function viewOf(
-  { deps, reader, intake }: Pick<OperationParts, "deps" | "reader" | "intake">,
+  { deps, reader, spool }: Pick<OperationParts, "deps" | "reader" | "spool">,
   principal: Principal,
   id: DeliveryId,
 ) {
   const found = await deps.store.delivery(id);
-  if (found === null) await intake.refuseIfTaken(principal, id);
+  if (found === null) await spool.refuseIfTaken(principal, id);
   return reader.view(permitted(principal, "read", found, deps.clock.now()), principal);
 }
 

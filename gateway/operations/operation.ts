@@ -16,15 +16,15 @@ import type { Create } from "./create.ts";
 import type { Deps, Outward } from "../base/deps.ts";
 import type { Idempotency } from "./idempotency.ts";
 import type { Ingest } from "../backend/ping-ingest.ts";
-import type { IntakeDoor } from "./spool.ts";
-import type { Mail } from "../backend/actor-client.ts";
-import type { Outlook } from "../views/eta-forecast.ts";
+import type { Spool } from "./spool.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
+import type { EtaForecast } from "../views/eta-forecast.ts";
 import type { Quotes } from "../partners/quote.ts";
 import type { Principal } from "../base/principal.ts";
 import { fieldProblem } from "../base/problem.ts";
 import type { Reader } from "../views/view-assembler.ts";
 import type { Revocations } from "../access/revocations.ts";
-import type { Whereabouts } from "../views/position-cache.ts";
+import type { PositionCache } from "../views/position-cache.ts";
 
 /** What the functions behind the rows work with; made once per gateway. */
 export type OperationParts = {
@@ -33,13 +33,13 @@ export type OperationParts = {
   readonly commands: Commands;
   readonly idempotency: Idempotency;
   readonly ingest: Ingest;
-  readonly intake: Pick<IntakeDoor, "refuseIfTaken">;
-  readonly mail: Mail;
-  readonly outlook: Outlook;
+  readonly spool: Pick<Spool, "refuseIfTaken">;
+  readonly actorClient: ActorClient;
+  readonly forecast: EtaForecast;
   readonly quotes: Quotes;
   readonly reader: Reader;
   readonly revocations: Pick<Revocations, "revoke" | "revokes">;
-  readonly whereabouts: Whereabouts;
+  readonly positionCache: PositionCache;
 };
 
 /** A request that passed everything which does not depend on the operation's own logic. */

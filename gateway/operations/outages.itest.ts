@@ -117,7 +117,7 @@ const asSql =
 const restart = async (signal: NodeJS.Signals): Promise<void> => {
   await server.kill(signal);
 };
-const comeBack = async (): Promise<void> => {
+const reconnectSpread = async (): Promise<void> => {
   await server.startAgain();
   await admin.end({ timeout: 0 });
   admin = connectOnce(server.url);
@@ -242,9 +242,9 @@ const CASES: readonly Case[] = [
     () => editHba((text) => text.replace(HBA_LINE, "")),
     TAKEN,
   ),
-  row("the server shuts down fast", () => restart("SIGINT"), comeBack, TAKEN),
-  row("the server shuts down at once", () => restart("SIGQUIT"), comeBack, TAKEN),
-  row("the server is killed", () => restart("SIGKILL"), comeBack, TAKEN),
+  row("the server shuts down fast", () => restart("SIGINT"), reconnectSpread, TAKEN),
+  row("the server shuts down at once", () => restart("SIGQUIT"), reconnectSpread, TAKEN),
+  row("the server is killed", () => restart("SIGKILL"), reconnectSpread, TAKEN),
   row(
     "the database only reads (25006)",
     asSql(`alter database ${NAME} set default_transaction_read_only = on`),

@@ -13,7 +13,7 @@ import { DispatchError } from "../../proto/errors.ts";
 import { INTAKE_QUIET_MS } from "../../proto/limits.ts";
 import { subjectsFor } from "../../proto/subjects.ts";
 import { gatewayMetrics } from "../base/metrics.ts";
-import { IntakeDoor } from "./spool.ts";
+import { Spool } from "./spool.ts";
 
 type Kept = { readonly subject: string; readonly data: Uint8Array; readonly id: string };
 
@@ -82,7 +82,7 @@ function drive() {
     },
   } as unknown as Bus;
   const metrics = gatewayMetrics(new Metrics("gateway"));
-  const door = new IntakeDoor({ bus, subjects, clock, metrics });
+  const door = new Spool({ bus, subjects, clock, metrics });
   /** Lets the ack's deadline pass as often as it must. */
   const put = async (command: CreateCommand) => {
     const answer = door.put(command).catch((error: unknown) => error);

@@ -49,7 +49,7 @@ function subjectFor(subjects: Deps["subjects"], asker: Asker, delivery: Delivery
   return isOwner ? subjects.intake(asker.subject, delivery) : null;
 }
 
-export class IntakeDoor {
+export class Spool {
   readonly #deps: Pick<Deps, "bus" | "subjects" | "clock" | "metrics">;
   readonly #publisher: EventPublisher;
   /** The stream did not answer: it is not asked for keys before. */
@@ -160,7 +160,7 @@ export class IntakeDoor {
       };
       if (answer.error?.code === MISSING) return null;
       const data = answer.message?.data;
-      if (data === undefined) throw new Error("the intake cannot be read");
+      if (data === undefined) throw new Error("the spool cannot be read");
       return decodeIntake(Buffer.from(data, "base64"));
     } catch (cause) {
       throw new DispatchError("unavailable", undefined, { cause });

@@ -27,7 +27,7 @@ const d: Underway = {
 const minutes = (ms: number | null): number | null => (ms === null ? null : (ms - NOW) / 60_000);
 const promiseOf = (expected: Expectation | null, more: object = {}) => {
   const { pickupAt, arrivalAt } = promise(
-    { travel, outlook: { expect: () => expected } },
+    { travel, forecast: { expect: () => expected } },
     { ...trip, ...more },
     LONGEST_S,
     NOW,

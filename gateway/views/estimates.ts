@@ -1,6 +1,6 @@
 /**
  * When a parcel will be in the courier's bag and when handed over: promised at the create from the
- * outlook of the fleet, and computed anew from the courier's position and its other stops as soon
+ * forecast of the fleet, and computed anew from the courier's position and its other stops as soon
  * as there is a courier. Every estimate is a whole second, and none lies in the past.
  */
 import { visits } from "../../engine/geo/route.ts";
@@ -11,10 +11,10 @@ import type { LngLat, Vehicle } from "../../proto/geo.ts";
 import type { Millis } from "../../proto/ids.ts";
 import type { Status } from "../../proto/status.ts";
 import { ASSIGNMENT_S } from "./eta-forecast.ts";
-import type { Outlook, Trip } from "./eta-forecast.ts";
+import type { EtaForecast, Trip } from "./eta-forecast.ts";
 
 /**
- * Without an outlook the courier is expected this far from the pickup (straight line): between the
+ * Without an forecast the courier is expected this far from the pickup (straight line): between the
  * reach of wave 1 and 2.
  */
 export const APPROACH_M = 1_200;
@@ -26,12 +26,12 @@ export type Estimates = { readonly pickupAt: Millis; readonly arrivalAt: Millis 
 
 /** The promise of a create. `longestWaitS`: how long it would be searched for. */
 export function promise(
-  parts: { readonly travel: TravelTime; readonly outlook: Pick<Outlook, "expect"> },
+  parts: { readonly travel: TravelTime; readonly forecast: Pick<EtaForecast, "expect"> },
   trip: Trip,
   longestWaitS: number,
   now: Millis,
 ): Estimates {
-  const expected = parts.outlook.expect(trip);
+  const expected = parts.forecast.expect(trip);
   const at = (seconds: number): Millis => wholeSecond(now + seconds * 1000);
   if (expected?.kind === "couriers") {
     return { pickupAt: at(expected.pickedUpS), arrivalAt: at(expected.deliveredS) };

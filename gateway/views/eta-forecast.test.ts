@@ -7,7 +7,7 @@ import type { Fleet, FleetCourier, FleetDelivery } from "../../engine/store/flee
 import type { CourierId, DeliveryId } from "../../proto/ids.ts";
 import { DISPATCH_DEFAULTS, FLEET_AGE_MAX_MS, FLEET_READ_MS } from "../../proto/limits.ts";
 import type { Deps } from "../base/deps.ts";
-import { ASSIGNMENT_S, Outlook } from "./eta-forecast.ts";
+import { ASSIGNMENT_S, EtaForecast } from "./eta-forecast.ts";
 import type { Expectation, Trip } from "./eta-forecast.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
@@ -38,17 +38,17 @@ function outlookOf(fleet: () => Promise<Fleet>) {
     log: createLog("silent", {}),
     config: { settings: DISPATCH_DEFAULTS },
   } as unknown as Deps;
-  return { clock, outlook: new Outlook(deps) };
+  return { clock, forecast: new EtaForecast(deps) };
 }
 const expectOf = (fleet: Partial<Fleet>, more: Partial<Trip> = {}): Expectation | null => {
-  const { outlook } = outlookOf(() => new Promise(() => undefined));
-  outlook.learn({ ...empty, ...fleet });
-  return outlook.expect({ ...trip, ...more });
+  const { forecast } = outlookOf(() => new Promise(() => undefined));
+  forecast.learn({ ...empty, ...fleet });
+  return forecast.expect({ ...trip, ...more });
 };
 const pickedUpS = (expected: Expectation | null): number =>
   expected?.kind === "couriers" ? expected.pickedUpS : Number.NaN;
 
-describe("the outlook", () => {
+describe("the forecast", () => {
   it("is sooner the nearer the couriers are", () => {
     const near = pickedUpS(expectOf({ couriers: [courier("a", 300)] }));
     const far = pickedUpS(expectOf({ couriers: [courier("a", 3_000)] }));
@@ -135,17 +135,17 @@ describe("the outlook", () => {
   it("is read again and again, and none when the last reading is too old", async () => {
     let isAway = false;
     const fleet = { ...empty, couriers: [courier("a", 300)] };
-    const { clock, outlook } = outlookOf(() =>
+    const { clock, forecast } = outlookOf(() =>
       isAway ? Promise.reject(new Error("away")) : Promise.resolve(fleet),
     );
-    expect(outlook.expect(trip)).toBeNull();
+    expect(forecast.expect(trip)).toBeNull();
     await clock.advance(FLEET_READ_MS);
-    expect(outlook.expect(trip)).not.toBeNull();
+    expect(forecast.expect(trip)).not.toBeNull();
     isAway = true;
     await clock.advance(FLEET_AGE_MAX_MS);
-    expect(outlook.expect(trip)).not.toBeNull();
+    expect(forecast.expect(trip)).not.toBeNull();
     await clock.advance(2 * FLEET_READ_MS);
-    expect(outlook.expect(trip)).toBeNull();
-    outlook.stop();
+    expect(forecast.expect(trip)).toBeNull();
+    forecast.stop();
   });
 });

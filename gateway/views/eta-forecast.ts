@@ -2,7 +2,7 @@
  * What a new delivery may expect of the fleet as it stands: the couriers who would be asked, with
  * what they carry already, or the backlog where nobody is free. It reads the fleet every few
  * seconds and answers from memory; a create never waits for it, and without a fresh reading there
- * is no outlook (`estimates.ts` then takes an average courier).
+ * is no forecast (`estimates.ts` then takes an average courier).
  */
 import { distanceM } from "../../actors/geo.ts";
 import { visits } from "../../engine/geo/route.ts";
@@ -63,7 +63,7 @@ type Reading = {
 /** Seconds until each errand is done, added up, and how many they are. */
 type Left = { readonly seconds: number; readonly places: number };
 
-export class Outlook {
+export class EtaForecast {
   readonly #deps: Pick<Deps, "travel" | "clock" | "config">;
   readonly #stop: () => void;
   #reading: Reading | null = null;

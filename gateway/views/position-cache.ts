@@ -10,7 +10,7 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../../engine/io/clock.ts";
 import type { Position, Store } from "../../engine/store/port.ts";
 import type { CourierId, Millis } from "../../proto/ids.ts";
-import type { Mail } from "../backend/actor-client.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
 
 const COURIERS_MAX = 50_000;
 /** What was learned serves all readers for so long. */
@@ -22,15 +22,19 @@ const FRESH_MS = 500;
  */
 type Known = { readonly position: Position; readonly learnedAt: Millis };
 
-export class Whereabouts {
-  readonly #mail: Pick<Mail, "where">;
+export class PositionCache {
+  readonly #actorClient: Pick<ActorClient, "where">;
   readonly #store: Pick<Store, "lastKnown">;
   readonly #clock: Clock;
   readonly #latest = new LRUCache<CourierId, Known>({ max: COURIERS_MAX });
   readonly #asked: LRUCache<CourierId, Promise<Position | null>>;
 
-  constructor(mail: Pick<Mail, "where">, store: Pick<Store, "lastKnown">, clock: Clock) {
-    this.#mail = mail;
+  constructor(
+    actorClient: Pick<ActorClient, "where">,
+    store: Pick<Store, "lastKnown">,
+    clock: Clock,
+  ) {
+    this.#actorClient = actorClient;
     this.#store = store;
     this.#clock = clock;
     // By our own clock, and without the cache's timer that would save it from being asked.
@@ -71,7 +75,7 @@ export class Whereabouts {
   }
 
   async #ask(courier: CourierId): Promise<Position | null> {
-    const record = await this.#mail.where(courier);
+    const record = await this.#actorClient.where(courier);
     // The kept position may be half a minute older than what another gateway showed a moment ago
     // (D6): it is for couriers of whom their owner, who was asked, knows nothing newer. Where
     // nobody answers, none is shown for a while.

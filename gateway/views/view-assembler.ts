@@ -11,15 +11,15 @@ import type { Millis } from "../../proto/ids.ts";
 import type { DeliveryView } from "../../proto/views.ts";
 import type { Principal } from "../base/principal.ts";
 import { current } from "./estimates.ts";
-import type { Outlook } from "./eta-forecast.ts";
+import type { EtaForecast } from "./eta-forecast.ts";
 import type { CurrentEstimates } from "./estimates.ts";
 import { allowed } from "../access/policy.ts";
 import { audienceOf, deliveryView, phoneSeen } from "./delivery-view.ts";
-import type { Whereabouts } from "./position-cache.ts";
+import type { PositionCache } from "./position-cache.ts";
 
 export type ReaderParts = {
-  readonly whereabouts: Whereabouts;
-  readonly outlook: Pick<Outlook, "carriedBy">;
+  readonly positionCache: PositionCache;
+  readonly forecast: Pick<EtaForecast, "carriedBy">;
   readonly travel: TravelTime;
   readonly clock: Clock;
   /** The setting COURIER_PHONE. */
@@ -27,15 +27,15 @@ export type ReaderParts = {
 };
 
 export class Reader {
-  readonly #whereabouts: Whereabouts;
-  readonly #outlook: Pick<Outlook, "carriedBy">;
+  readonly #positionCache: PositionCache;
+  readonly #forecast: Pick<EtaForecast, "carriedBy">;
   readonly #travel: TravelTime;
   readonly #clock: Clock;
   readonly #phones: string;
 
-  constructor({ whereabouts, outlook, travel, clock, phones }: ReaderParts) {
-    this.#whereabouts = whereabouts;
-    this.#outlook = outlook;
+  constructor({ positionCache, forecast, travel, clock, phones }: ReaderParts) {
+    this.#positionCache = positionCache;
+    this.#forecast = forecast;
     this.#travel = travel;
     this.#clock = clock;
     this.#phones = phones;
@@ -46,7 +46,7 @@ export class Reader {
     const now = this.#clock.now();
     const mayLocate = row.courierId !== null && allowed(principal, "position", row, now);
     const position =
-      mayLocate && row.courierId !== null ? await this.#whereabouts.of(row.courierId) : null;
+      mayLocate && row.courierId !== null ? await this.#positionCache.of(row.courierId) : null;
     return this.#viewAt(row, principal, position);
   }
 
@@ -54,7 +54,7 @@ export class Reader {
   viewNow(row: DeliveryRow, principal: Principal): DeliveryView {
     const mayLocate = allowed(principal, "position", row, this.#clock.now());
     const { courierId } = row;
-    const position = mayLocate && courierId !== null ? this.#whereabouts.latest(courierId) : null;
+    const position = mayLocate && courierId !== null ? this.#positionCache.latest(courierId) : null;
     return this.#viewAt(row, principal, position);
   }
 
@@ -64,7 +64,7 @@ export class Reader {
    */
   arrivalNow(row: DeliveryRow): Millis {
     const { courierId } = row;
-    const position = courierId === null ? null : this.#whereabouts.latest(courierId);
+    const position = courierId === null ? null : this.#positionCache.latest(courierId);
     return this.#estimates(row, position, this.#clock.now()).arrivalAt ?? 0;
   }
 
@@ -86,7 +86,7 @@ export class Reader {
       vehicle: row.courierVehicle ?? row.vehicle,
       readyAt: row.readyAt,
       promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
-      carried: row.courierId === null ? [] : this.#outlook.carriedBy(row.courierId),
+      carried: row.courierId === null ? [] : this.#forecast.carriedBy(row.courierId),
     };
     return current(this.#travel, underway, position, now);
   }

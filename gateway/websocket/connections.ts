@@ -16,7 +16,7 @@ import type { CourierId, Millis, SessionId } from "../../proto/ids.ts";
 import { SEEN_EVERY_FRAMES, SERVER_SILENT_MS } from "../../proto/limits.ts";
 import { decodeSessionPosts } from "../../proto/messages.ts";
 import type { Auth } from "../access/auth.ts";
-import { ComeBack } from "./reconnect-spread.ts";
+import { ReconnectSpread } from "./reconnect-spread.ts";
 import { Connection, ConnectionLink } from "./connection.ts";
 import type { ConnectionHome } from "./connection.ts";
 import type { Principal } from "../base/principal.ts";
@@ -24,7 +24,7 @@ import type { Deps } from "../base/deps.ts";
 import { errorFrame } from "./frames.ts";
 import type { ServeFrame } from "./frames.ts";
 import type { Link } from "../base/link.ts";
-import type { Mail } from "../backend/actor-client.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
 import { nowUs } from "../base/now-us.ts";
 import { intervalMs, observe, startAdvice } from "./ping-advice.ts";
 import { asDispatchError } from "../base/problem.ts";
@@ -44,7 +44,7 @@ const DEADLINES_MS = 500;
 export type ConnectionParts = {
   readonly deps: Deps;
   readonly auth: Auth;
-  readonly mail: Mail;
+  readonly actorClient: ActorClient;
   readonly caps: SocketCaps;
   /** Told when a session has ended. */
   readonly onLeave: (session: SessionId) => void;
@@ -55,7 +55,7 @@ export class Connections implements ConnectionHome {
   readonly #deps: Deps;
   readonly #byId = new Map<SessionId, Connection>();
   readonly #byCourier = new Map<CourierId, Connection>();
-  readonly #comeBack = new ComeBack(this.#byId);
+  readonly #reconnectSpread = new ReconnectSpread(this.#byId);
   readonly #unsubscribe: () => void;
   #cancelLook: () => void;
   /** No deadline is earlier: most are hours away, so that mostly there is nothing to look at. */
@@ -190,7 +190,7 @@ export class Connections implements ConnectionHome {
         this.#note(connection);
       }
     }
-    this.#comeBack.look();
+    this.#reconnectSpread.look();
     this.#cancelLook = clock.after(DEADLINES_MS, () => this.#lookAtDeadlines());
   }
 
@@ -300,7 +300,7 @@ export class Connections implements ConnectionHome {
       online,
       assignments,
       seenEvery: SEEN_EVERY_FRAMES,
-      comeBackWithinMs: this.#comeBack.told(connection, role),
+      comeBackWithinMs: this.#reconnectSpread.told(connection, role),
     };
   }
 
@@ -318,7 +318,7 @@ export class Connections implements ConnectionHome {
 
   #tellOpened(courier: CourierId, session: SessionId): void {
     const { gateway } = this.#deps;
-    this.#parts.mail.tellCourier(courier, { type: "opened", gateway, session });
+    this.#parts.actorClient.tellCourier(courier, { type: "opened", gateway, session });
   }
 
   #leave(connection: Connection, principal: Principal): void {
@@ -328,7 +328,7 @@ export class Connections implements ConnectionHome {
     const courier = principal.subject;
     // A newer connection of the courier is not ours to take away.
     if (this.#byCourier.get(courier) === connection) this.#byCourier.delete(courier);
-    this.#parts.mail.tellCourier(courier, { type: "closed", session: connection.id });
+    this.#parts.actorClient.tellCourier(courier, { type: "closed", session: connection.id });
   }
 
   /**

@@ -28,7 +28,7 @@ export function comeBackWithinMs(sockets: number, role: Principal["role"]): numb
   return Math.min(maxMs, Math.ceil((sockets / COME_BACK_SOCKETS_PER_S) * 1_000));
 }
 
-export class ComeBack {
+export class ReconnectSpread {
   readonly #all: ReadonlyMap<SessionId, Connection>;
   /** With so many sockets all were told what is right, about. */
   #toldAll = 1;
