@@ -96,7 +96,7 @@ afterAll(async () => {
 
 /** An example of the SDK, as it would be started by hand. */
 function run(name: string, token: string) {
-  const file = fileURLToPath(new URL(`../sdk/examples/${name}`, import.meta.url));
+  const file = fileURLToPath(new URL(`../../sdk/examples/${name}`, import.meta.url));
   const child = fork(file, [], {
     execArgv: ["--import", "tsx"],
     stdio: ["ignore", "pipe", "inherit", "ipc"],

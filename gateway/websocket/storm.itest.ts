@@ -108,8 +108,8 @@ describe("a storm of reconnects", () => {
   it(
     "brings everybody back, and no status is lost",
     async () => {
-      await start("../engine/node.ts");
-      const gateways = [await start("./main.ts"), await start("./main.ts")];
+      await start("../../engine/node.ts");
+      const gateways = [await start("../main.ts"), await start("../main.ts")];
       const rest = new Rest(url);
       const [customer, operator, courier] = await Promise.all([
         tokenOf("customer", "cus_1"),
