@@ -1,6 +1,6 @@
 /**
  * What an actor is: a pure, total step function and the effects it may ask for. The host
- * (`engine/host.ts`) does the I/O, in this order: commit, then ledger, index, send, notify and
+ * (`engine/host/host.ts`) does the I/O, in this order: commit, then ledger, index, send, notify and
  * answer, then arm the alarm. An actor never sees a clock, a socket, a promise or a random number;
  * what it needs comes in its messages.
  */

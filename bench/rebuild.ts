@@ -8,12 +8,12 @@
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { CellIndex } from "../actors/cell-index.ts";
-import { streamCellsLog } from "../engine/cells-reader.ts";
-import { connectNats, natsBus } from "../engine/io/nats.ts";
-import { shardOfCourier } from "../engine/shards.ts";
+import { streamCellsLog } from "../engine/cells/reader.ts";
+import { connectNats, natsBus } from "../engine/io/nats/nats.ts";
+import { shardOfCourier } from "../engine/cluster/shards.ts";
 import { openPostgresStore } from "../engine/store/postgres-store.ts";
 import { migrate } from "../engine/store/migrate.ts";
-import { ensureStreams } from "../engine/streams.ts";
+import { ensureStreams } from "../engine/streams/streams.ts";
 import type { CourierId, Epoch, NodeId, ShardId } from "../proto/ids.ts";
 import { DISPATCH_DEFAULTS } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";

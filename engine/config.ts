@@ -17,8 +17,8 @@ import { DOOR_DEFAULTS } from "./door-limits.ts";
 import type { DoorLimits } from "./door-limits.ts";
 import { LOG_LEVELS } from "./io/log.ts";
 import type { LogLevel } from "./io/log.ts";
-import { maskedNatsUrl, natsProblems } from "./io/nats-address.ts";
-import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres-url.ts";
+import { maskedNatsUrl, natsProblems } from "./io/nats/address.ts";
+import { maskedPostgresUrl, postgresUrlProblem, withLibpqEnvironment } from "./io/postgres/url.ts";
 
 export type Config = {
   /**

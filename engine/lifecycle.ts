@@ -10,9 +10,9 @@ import type { ShardId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import { repeat } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
-import type { Unsubscribe } from "./io/nats.ts";
+import type { Unsubscribe } from "./io/nats/nats.ts";
 import type { Runtime } from "./runtime.ts";
-import { announce, flush, handOver, takeShards } from "./takeover.ts";
+import { announce, flush, handOver, takeShards } from "./cluster/takeover.ts";
 
 const CELLS_DEADLINE_MS = 10_000;
 const GAP_DEADLINE_MS = 5_000;
@@ -52,17 +52,18 @@ export async function start(
   runtime.ownership.followAll(runtime.shards);
   const unsubscribes = listenEverywhere(runtime);
   const listensSince = clock.now();
-  runtime.heart.start();
+  runtime.failureDetector.start();
   const batches = await rebuildIndex(runtime);
   await pause(runtime, config.settings.JOIN_MS - (clock.now() - listensSince));
   const stops = startLoops(runtime, housekeeping);
-  runtime.heart.becomeReady();
+  runtime.failureDetector.becomeReady();
   const isSettled = await until(
     runtime,
     SETTLE_DEADLINE_MS,
-    () => found.taking === 0 && runtime.heart.isSettled(),
+    () => found.taking === 0 && runtime.failureDetector.isSettled(),
   );
-  if (!isSettled) log.warn({ orphans: runtime.heart.orphans() }, "some shards have no owner yet");
+  if (!isSettled)
+    log.warn({ orphans: runtime.failureDetector.orphans() }, "some shards have no owner yet");
   await runtime.bus.flush();
   runtime.bus.onStatus((status) => {
     // Ours at the end of a stop; else `onLost` of the process ends it.
@@ -73,7 +74,7 @@ export async function start(
     runtime.options.keeper?.nudge();
     announce(runtime, runtime.ownership.owned());
     clock.after(REACHABLE_MS, () =>
-      runtime.supply.onReachableAgain((fn) => runtime.options.domain.index.forEach(fn)),
+      runtime.backlogWaker.onReachableAgain((fn) => runtime.options.domain.index.forEach(fn)),
     );
   });
   const { couriers, deliveries } = found;
@@ -204,15 +205,15 @@ async function stopAll(
   stops: readonly (() => Promise<void>)[],
 ): Promise<void> {
   const { log } = runtime.options;
-  runtime.heart.leave();
-  const isOwnedByOthers = (): boolean => runtime.heart.readyPeers().length > 0;
+  runtime.failureDetector.leave();
+  const isOwnedByOthers = (): boolean => runtime.failureDetector.readyPeers().length > 0;
   const hasNothing = (): boolean =>
     runtime.shards.every((shard) => runtime.ownership.epochOf(shard) === null);
   await until(runtime, DRAIN_DEADLINE_MS, () => hasNothing() || !isOwnedByOthers());
   // Nobody there to take the rest: it is given up all the same.
   if (!hasNothing()) await handOver(runtime, runtime.ownership.owned());
   for (const unsubscribe of unsubscribes) unsubscribe();
-  await runtime.heart.stop();
+  await runtime.failureDetector.stop();
   if (!(await until(runtime, DRAIN_DEADLINE_MS, () => runtime.host.isQuiet()))) {
     log.warn("not everything under way was finished in time");
   }

@@ -21,39 +21,39 @@ import { IDEMPOTENCY_KEPT_H, REVOCATIONS_KEPT_H, TESTS_KEPT_H } from "../proto/l
 import { NODE_STOP_MAX_MS, ROBOT_STEP_MS } from "../proto/limits.ts";
 import type { DispatchSettings } from "../proto/limits.ts";
 import { streamName } from "../proto/subjects.ts";
-import { streamCellsLog } from "./cells-reader.ts";
-import { ConsumerLag, READERS, listConsumers } from "./consumer-lag.ts";
+import { streamCellsLog } from "./cells/reader.ts";
+import { ConsumerLag, READERS, listConsumers } from "./streams/consumer-lag.ts";
 import { printable } from "./config.ts";
 import type { Config } from "./config.ts";
 import { createGreatCircleTravel } from "./geo/travel-time.ts";
-import type { AnyActor } from "./host-ports.ts";
+import type { AnyActor } from "./host/ports.ts";
 import { newNodeId } from "./ids.ts";
-import { BuriedCreates } from "./intake-buried.ts";
-import { streamIntake } from "./intake-stream.ts";
+import { BuriedCreates } from "./streams/intake-buried.ts";
+import { streamIntake } from "./streams/intake-stream.ts";
 import { listenAdmin } from "./io/admin.ts";
 import type { Admin } from "./io/admin.ts";
 import { repeat, systemClock } from "./io/clock.ts";
 import { createLog, errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { Metrics, watchEventLoop } from "./io/metrics.ts";
-import { endWithoutNats, openNats } from "./io/nats-link.ts";
+import { endWithoutNats, openNats } from "./io/nats/link.ts";
 import { openFilesMax } from "./io/open-files.ts";
 import { catchSignals } from "./io/signals.ts";
 import { SINGLETON_SHARD, start } from "./lifecycle.ts";
-import { Robots } from "./robots.ts";
+import { Robots } from "./upkeep/robots.ts";
 import { Runtime } from "./runtime.ts";
 import type { Domain } from "./runtime.ts";
 import { runtimeMetrics } from "./runtime-metrics.ts";
 import { readConfigOrExit, runService } from "./service.ts";
 import type { Opening } from "./service.ts";
-import { shardOfCourier } from "./shards.ts";
-import { checkSessions } from "./io/postgres-pooling.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
+import { checkSessions } from "./io/postgres/pooling.ts";
 import { migrate } from "./store/migrate.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
-import { keepStreams } from "./stream-look.ts";
-import type { StreamKeeper } from "./stream-keeper.ts";
-import { ensureStreams, isTransient } from "./streams.ts";
+import { keepStreams } from "./streams/look.ts";
+import type { StreamKeeper } from "./streams/keeper.ts";
+import { ensureStreams, isTransient } from "./streams/streams.ts";
 import { readVersion } from "./version.ts";
 
 /** Couriers in the index, present ones and those who left: about 150 bytes each. */
@@ -159,7 +159,7 @@ export async function startNode(
     closes.push(watchConsumers(metrics, runtime, nc), watchBuried(metrics, runtime, nc));
     const state = { isReady: false, isUp: false };
     // Others need not wait for silence where a start is cut off.
-    closes.push(() => (state.isUp ? undefined : runtime.heart.stop()));
+    closes.push(() => (state.isUp ? undefined : runtime.failureDetector.stop()));
     showStreams(metrics, keeper);
     const problems = (): string[] => [...watch.problems(), ...keeper.problems()];
     const admin = await openAdmin(config, metrics, runtime, state, problems);
@@ -246,7 +246,7 @@ function showStreams(metrics: Metrics, keeper: StreamKeeper): void {
 }
 
 function showGauges(metrics: Metrics, runtime: Runtime): void {
-  const { host, ownership, relay, intake, ledger, tracks, supply, positions } = runtime;
+  const { host, ownership, relay, intake, ledger, tracks, backlogWaker, positions } = runtime;
   const show = (name: string, help: string, read: () => number): void =>
     void metrics.gauge(`hexdispatch_${name}`, help, read);
   show("deliveries_in_memory", "Delivery actors.", () => host.count("delivery"));
@@ -255,8 +255,10 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("actors_parked", "Actors that a throwing step has stopped.", () => host.parked().length);
   show("actors_to_run", "Actors with a message to handle.", () => host.backlog());
   show("shards_owned", "Shards that this node owns.", () => ownership.owned().length);
-  show("shards_orphaned", "Shards that no live node claims.", () => runtime.heart.orphans());
-  show("node_peers_ready", "Other live nodes.", () => runtime.heart.readyPeers().length);
+  show("shards_orphaned", "Shards that no live node claims.", () =>
+    runtime.failureDetector.orphans(),
+  );
+  show("node_peers_ready", "Other live nodes.", () => runtime.failureDetector.readyPeers().length);
   show("intake_lag_seconds", "How long the oldest create in the intake waits.", () =>
     intake.lagS(),
   );
@@ -274,7 +276,7 @@ function showGauges(metrics: Metrics, runtime: Runtime): void {
   show("history_rows_waiting", "Positions that are not in the track history yet.", () =>
     tracks.waiting(),
   );
-  show("cells_waiting", "Cells with deliveries that wait for a courier.", () => supply.size);
+  show("cells_waiting", "Cells with deliveries that wait for a courier.", () => backlogWaker.size);
   show("couriers_watched", "Couriers watched, once per gateway.", () => positions.watched());
 }
 

@@ -9,8 +9,8 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createMail } from "../gateway/mail.ts";
-import type { Mail } from "../gateway/mail.ts";
+import { createActorClient } from "../gateway/backend/actor-client.ts";
+import type { ActorClient } from "../gateway/backend/actor-client.ts";
 import { testDatabase, testNatsUrl, testPrefix } from "../scripts/testing/services.ts";
 import type { TestDatabase } from "../scripts/testing/services.ts";
 import { dropStreams } from "../scripts/testing/streams.ts";
@@ -20,9 +20,9 @@ import { streamMessages } from "../proto/messages.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { readConfig } from "./config.ts";
 import { systemClock } from "./io/clock.ts";
-import { connectNats, natsBus } from "./io/nats.ts";
-import type { Beat } from "./membership.ts";
-import { shardOfCourier } from "./shards.ts";
+import { connectNats, natsBus } from "./io/nats/nats.ts";
+import type { Beat } from "./cluster/membership.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
 import { openPostgresStore } from "./store/postgres-store.ts";
 import type { PostgresStore } from "./store/postgres-store.ts";
 
@@ -42,7 +42,7 @@ let database: TestDatabase;
 let env: Record<string, string>;
 let nc: NatsConnection;
 let store: PostgresStore;
-let mail: Mail;
+let actorClient: ActorClient;
 let beats: Map<NodeId, Beat & { at: number }>;
 let children: ChildProcess[];
 
@@ -64,7 +64,13 @@ beforeEach(async () => {
   const subjects = subjectsFor(env["HEXDISPATCH_NATS_PREFIX"]!);
   store = openPostgresStore({ url: database.url, applicationName: "test" });
   const metrics = { unsaid: { inc: () => undefined } } as never;
-  mail = createMail({ bus, subjects, clock: systemClock, config: readConfig(env), metrics });
+  actorClient = createActorClient({
+    bus,
+    subjects,
+    clock: systemClock,
+    config: readConfig(env),
+    metrics,
+  });
   bus.subscribe(subjects.beat, ({ data }) => {
     const beat = streamMessages.decode(data);
     if (beat?.type === "beat") beats.set(beat.node, { ...beat, at: Date.now() });
@@ -124,7 +130,10 @@ const shared = (nodes: number): Promise<boolean> =>
 /** Every shard's courier actor answers. */
 async function askAll(online: boolean): Promise<void> {
   const ask = (id: CourierId): Promise<unknown> =>
-    mail.ask({ kind: "courier", id, msg: { type: "shift", online } }, shardOfCourier(id, SHARDS));
+    actorClient.ask(
+      { kind: "courier", id, msg: { type: "shift", online } },
+      shardOfCourier(id, SHARDS),
+    );
   await Promise.all(COURIERS.map(ask));
 }
 

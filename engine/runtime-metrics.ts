@@ -1,12 +1,12 @@
 /** The node's own metrics, named in one place. Labels are from closed lists; never an id. */
 import type { Kind } from "../proto/posts.ts";
 import type { StreamKey } from "../proto/subjects.ts";
-import type { HostCount } from "./host-ports.ts";
-import type { IntakeCount } from "./intake.ts";
+import type { HostCount } from "./host/ports.ts";
+import type { IntakeCount } from "./streams/intake.ts";
 import type { Metrics } from "./io/metrics.ts";
-import type { ReplicaCount } from "./replica.ts";
-import type { RouterCount } from "./router.ts";
-import type { PublishCount } from "./stream-publisher.ts";
+import type { ReplicaCount } from "./cells/replica.ts";
+import type { RouterCount } from "./cluster/router.ts";
+import type { PublishCount } from "./streams/stream-publisher.ts";
 
 export type RuntimeMetrics = ReturnType<typeof runtimeMetrics>;
 

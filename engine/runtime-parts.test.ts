@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { SearchQuery } from "../actors/actor.ts";
-import type { BusStatus } from "./io/nats.ts";
+import type { BusStatus } from "./io/nats/nats.ts";
 import { searchWhileConnected } from "./runtime-parts.ts";
 
 it("nobody is found while no offer could reach a phone, and the ledger says why", () => {

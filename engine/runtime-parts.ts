@@ -1,24 +1,24 @@
 /**
- * Parts of the runtime that only need it whole: the heart, the digests, the intake, the positions,
- * the sweep. Wiring, no logic.
+ * Parts of the runtime that only need it whole: the failure detector, the digests, the intake, the
+ * positions, the sweep. Wiring, no logic.
  */
 import type { SearchQuery, SearchResult } from "../actors/actor.ts";
 import type { Millis } from "../proto/ids.ts";
-import { Digests } from "./digests.ts";
-import { Heart } from "./heart.ts";
-import { Intake } from "./intake.ts";
+import { Digests } from "./cells/digests.ts";
+import { FailureDetector } from "./cluster/failure-detector.ts";
+import { Intake } from "./streams/intake.ts";
 import { errorFields } from "./io/log.ts";
-import { rootOf } from "./io/verdict.ts";
-import type { Bus } from "./io/nats.ts";
-import { Positions } from "./positions.ts";
+import { rootOf } from "./io/postgres/verdict.ts";
+import type { Bus } from "./io/nats/nats.ts";
+import { Positions } from "./cells/positions.ts";
 import type { Runtime } from "./runtime.ts";
-import { shardOfCourier } from "./shards.ts";
-import { Sweep } from "./sweep.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
+import { Sweep } from "./upkeep/sweep.ts";
 
-export function makeHeart(runtime: Runtime): Heart {
+export function makeFailureDetector(runtime: Runtime): FailureDetector {
   const { clock, node, config, log } = runtime.options;
   const { BEAT_MS, SUSPECT_MS, SETTLE_MS } = config.settings;
-  return new Heart({
+  return new FailureDetector({
     clock,
     bus: runtime.bus,
     subjects: runtime.subjects,

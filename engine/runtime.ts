@@ -15,37 +15,37 @@ import type { Status } from "../proto/status.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import { isRobot } from "../proto/test-mode.ts";
-import type { CellsLog } from "./cells-reader.ts";
+import type { CellsLog } from "./cells/reader.ts";
 import type { Config } from "./config.ts";
-import type { Digests } from "./digests.ts";
-import { EventPublisher } from "./event-publisher.ts";
-import type { Heart } from "./heart.ts";
-import { Host } from "./host.ts";
-import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host-ports.ts";
+import type { Digests } from "./cells/digests.ts";
+import { EventPublisher } from "./streams/event-publisher.ts";
+import type { FailureDetector } from "./cluster/failure-detector.ts";
+import { Host } from "./host/host.ts";
+import type { AnyActor, HostMessage, HostPorts, KindSpec } from "./host/ports.ts";
 import type { Clock } from "./io/clock.ts";
 import { errorFields } from "./io/log.ts";
 import type { Log } from "./io/log.ts";
 import { OutageLog } from "./io/outage-log.ts";
-import type { Bus, BusMessage, Unsubscribe } from "./io/nats.ts";
-import type { Intake, IntakeQueue } from "./intake.ts";
-import { Ledger } from "./ledger.ts";
-import { OutboxRelay } from "./outbox.ts";
-import { Ownership } from "./ownership.ts";
-import type { Positions } from "./positions.ts";
-import { Replica } from "./replica.ts";
-import type { FleetIndex } from "./replica.ts";
-import { Router } from "./router.ts";
-import { makeDigests, makeHeart, makeIntake, makePositions } from "./runtime-parts.ts";
+import type { Bus, BusMessage, Unsubscribe } from "./io/nats/nats.ts";
+import type { Intake, IntakeQueue } from "./streams/intake.ts";
+import { Ledger } from "./streams/ledger.ts";
+import { OutboxRelay } from "./streams/outbox.ts";
+import { Ownership } from "./cluster/ownership.ts";
+import type { Positions } from "./cells/positions.ts";
+import { Replica } from "./cells/replica.ts";
+import type { FleetIndex } from "./cells/replica.ts";
+import { Router } from "./cluster/router.ts";
+import { makeDigests, makeFailureDetector, makeIntake, makePositions } from "./runtime-parts.ts";
 import { makeSweep, searchWhileConnected } from "./runtime-parts.ts";
 import type { RuntimeMetrics } from "./runtime-metrics.ts";
-import { Sessions } from "./sessions.ts";
-import { shardOfCourier } from "./shards.ts";
+import { Sessions } from "./host/sessions.ts";
+import { shardOfCourier } from "./cluster/shards.ts";
 import type { Store } from "./store/port.ts";
-import type { StreamKeeper } from "./stream-keeper.ts";
-import { StreamPublisher } from "./stream-publisher.ts";
-import { Supply } from "./supply.ts";
-import type { Sweep } from "./sweep.ts";
-import { Tracks } from "./tracks.ts";
+import type { StreamKeeper } from "./streams/keeper.ts";
+import { StreamPublisher } from "./streams/stream-publisher.ts";
+import { BacklogWaker } from "./cells/backlog-waker.ts";
+import type { Sweep } from "./upkeep/sweep.ts";
+import { Tracks } from "./upkeep/tracks.ts";
 
 /** The actors and what they share, as the composition root makes them. */
 export type Domain = {
@@ -103,13 +103,13 @@ export class Runtime {
   readonly router: Router;
   readonly replica: Replica;
   readonly digests: Digests;
-  readonly supply: Supply;
+  readonly backlogWaker: BacklogWaker;
   readonly sessions: Sessions;
   readonly ledger: Ledger;
   readonly tracks: Tracks;
   readonly positions: Positions;
   readonly relay: OutboxRelay;
-  readonly heart: Heart;
+  readonly failureDetector: FailureDetector;
   readonly intake: Intake;
   readonly sweep: Sweep;
   /** Called with a shard whose batches have a gap. */
@@ -151,7 +151,7 @@ export class Runtime {
       deliver: (key, shard, message, reply) => this.host.deliver(key, shard, message, reply),
       onCount: meters.router,
     });
-    this.supply = new Supply({
+    this.backlogWaker = new BacklogWaker({
       clock,
       reachM: settings.WAVE_3_RADIUS_M,
       // Only to cells of this node: nothing leaves it.
@@ -183,7 +183,7 @@ export class Runtime {
     });
     this.positions = makePositions(this);
     this.relay = this.#makeRelay();
-    this.heart = makeHeart(this);
+    this.failureDetector = makeFailureDetector(this);
     this.sweep = makeSweep(this);
     this.intake = makeIntake(this);
   }
@@ -238,7 +238,10 @@ export class Runtime {
           ...this.#kind("cell"),
           load: null,
           observe: (id, state) =>
-            this.supply.backlog(id as CellId, state === null ? null : domain.oldestWaiting(state)),
+            this.backlogWaker.backlog(
+              id as CellId,
+              state === null ? null : domain.oldestWaiting(state),
+            ),
         },
       },
       write: async (write, shard) => {
@@ -312,7 +315,7 @@ export class Runtime {
       batchMs: config.settings.CELLS_BATCH_MS,
       epochOf: (shard) => this.ownership.epochOf(shard),
       see: (shard, epoch) => this.#see(shard, epoch),
-      onApplied: (before, after, moved) => this.supply.onRecord(before, after, moved),
+      onApplied: (before, after, moved) => this.backlogWaker.onRecord(before, after, moved),
       onGap: (shard) => this.onGap(shard),
       onCount: meters.replica,
     });

@@ -5,39 +5,39 @@
  */
 import { COME_BACK_SOCKETS_PER_S } from "../proto/limits.ts";
 import { streamMessages } from "../proto/messages.ts";
-import { describeAsync } from "./asyncapi.ts";
-import type { Auth } from "./auth.ts";
-import { Circuit } from "./circuit.ts";
-import { createCommands } from "./commands.ts";
-import { Connections } from "./connections.ts";
-import { createCreate } from "./create.ts";
-import type { Deps, Outward } from "./deps.ts";
-import { Doorkeeper } from "./doorkeeper.ts";
-import { createFollowing } from "./following.ts";
-import type { Following } from "./following.ts";
-import { createFrameService } from "./frame-service.ts";
-import { createGuards, keysOf } from "./guards.ts";
-import type { Guards } from "./guards.ts";
-import { guardedOutward, guardedStore } from "./guarded-store.ts";
-import { HttpDoor } from "./http.ts";
-import { Idempotency } from "./idempotency.ts";
-import { Ingest } from "./ingest.ts";
-import { IntakeDoor } from "./intake.ts";
-import { createMail } from "./mail.ts";
+import { describeAsync } from "./partners/asyncapi.ts";
+import type { Auth } from "./access/auth.ts";
+import { Circuit } from "./backend/postgres-circuit.ts";
+import { createCommands } from "./operations/commands.ts";
+import { Connections } from "./websocket/connections.ts";
+import { createCreate } from "./operations/create.ts";
+import type { Deps, Outward } from "./base/deps.ts";
+import { LoadShedder } from "./access/load-shedder.ts";
+import { createFollowing } from "./follow/following.ts";
+import type { Following } from "./follow/following.ts";
+import { createFrameService } from "./websocket/frames.ts";
+import { createGuards, keysOf } from "./access/guards.ts";
+import type { Guards } from "./access/guards.ts";
+import { guardedOutward, guardedStore } from "./backend/guarded-store.ts";
+import { HttpDoor } from "./rest/door.ts";
+import { Idempotency } from "./operations/idempotency.ts";
+import { Ingest } from "./backend/ping-ingest.ts";
+import { Spool } from "./operations/spool.ts";
+import { createActorClient } from "./backend/actor-client.ts";
 import { OperationRunner } from "./operations/run.ts";
-import { packed } from "./packed-page.ts";
-import type { PackedPage } from "./packed-page.ts";
-import { describe } from "./openapi.ts";
-import { Outlook } from "./outlook.ts";
+import { packed } from "./rest/packed-page.ts";
+import type { PackedPage } from "./rest/packed-page.ts";
+import { describe } from "./rest/openapi.ts";
+import { EtaForecast } from "./views/eta-forecast.ts";
 import { createQuotes } from "./partners/quote.ts";
-import { startOutward } from "./partners/start.ts";
-import { Reader } from "./reader.ts";
+import { startOutward } from "./outward.ts";
+import { Reader } from "./views/view-assembler.ts";
 import { openRoutes, pageRoutes } from "./rest/pages.ts";
-import { operationRoutes } from "./route.ts";
-import { createSecretBox } from "./secret-box.ts";
-import type { SecretBox } from "./secret-box.ts";
-import { resealAll, sealedWebhooks } from "./webhooks/sealed.ts";
-import { Whereabouts } from "./whereabouts.ts";
+import { operationRoutes } from "./rest/route.ts";
+import { createSecretBox } from "./base/secret-box.ts";
+import type { SecretBox } from "./base/secret-box.ts";
+import { resealAll, sealedWebhooks } from "./events/webhooks/sealed.ts";
+import { PositionCache } from "./views/position-cache.ts";
 
 /**
  * A gateway that ends closes its sockets in batches, as fast as the others can welcome them, with a
@@ -72,33 +72,35 @@ export function createCore(
   const sealed = sealedOutward(ports.outward, box);
   const outside = sealed === null ? null : guardedOutward(sealed, circuit);
   const deps = { ...ports, outward: outside, store: guardedStore(ports.store, circuit) };
-  const doorkeeper = new Doorkeeper({
+  const shedder = new LoadShedder({
     ...{ clock: deps.clock, limits: deps.admission, metrics: deps.metrics },
     statements: () => circuit.underWay(),
   });
-  const mail = createMail(deps);
-  const whereabouts = new Whereabouts(mail, deps.store, deps.clock);
-  const outlook = new Outlook(deps);
+  const actorClient = createActorClient(deps);
+  const positionCache = new PositionCache(actorClient, deps.store, deps.clock);
+  const forecast = new EtaForecast(deps);
   const phones = config.courierPhone ?? "shown";
   const { travel, clock } = deps;
-  const reader = new Reader({ whereabouts, outlook, travel, clock, phones });
-  const intake = new IntakeDoor(deps);
-  const commands = createCommands(deps, mail, intake);
-  const following = createFollowing(deps, whereabouts, reader, intake);
+  const reader = new Reader({ positionCache, forecast, travel, clock, phones });
+  const spool = new Spool(deps);
+  const commands = createCommands(deps, actorClient, spool);
+  const following = createFollowing(deps, positionCache, reader, spool);
   const { tracking, fanOut } = following;
   const onLeave = tracking.leave.bind(tracking);
-  const connections = new Connections({ deps, auth, mail, caps, onLeave });
+  const connections = new Connections({ deps, auth, actorClient, caps, onLeave });
   revocations.tell(() => connections.revoke((principal) => revocations.revokes(principal)));
-  const ingest = new Ingest(deps, mail, (session, seq) => connections.acknowledge(session, seq));
+  const ingest = new Ingest(deps, actorClient, (session, seq) =>
+    connections.acknowledge(session, seq),
+  );
 
   const unsubscribe = announceToNodes(deps, connections, following);
 
   const idempotency = new Idempotency(deps.store, log, box);
-  const create = createCreate({ deps, mail, intake, circuit, outlook });
+  const create = createCreate({ deps, actorClient, spool, circuit, forecast });
   const quotes = createQuotes(config.authKey);
   const runner = new OperationRunner({
-    ...{ deps, create, commands, idempotency, ingest, intake, mail, outlook, quotes, reader },
-    ...{ revocations, whereabouts, doorkeeper },
+    ...{ deps, create, commands, idempotency, ingest, spool, quotes, reader },
+    ...{ revocations, positionCache, shedder, actorClient, forecast },
     requestsPerPrincipalPerS: limits.requestsPerPrincipalPerS,
   });
   connections.serveWith(createFrameService({ deps, runner, ingest, tracking, fanOut }));
@@ -116,8 +118,7 @@ export function createCore(
       ingest.flush();
     },
     stop: () => {
-      for (const part of [connections, following, intake, circuit, doorkeeper, outlook])
-        part.stop();
+      for (const part of [connections, following, spool, circuit, shedder, forecast]) part.stop();
     },
   };
 }
@@ -189,7 +190,7 @@ function watchPostgres({ clock, probe, log, metrics }: Deps): Circuit {
     probe,
     onChange: (isOpen) => {
       metrics.away.set(isOpen ? 1 : 0);
-      if (isOpen) log.error("Postgres is away: creates go to the intake, the rest is refused");
+      if (isOpen) log.error("Postgres is away: creates go to the spool, the rest is refused");
       else log.warn("Postgres is back");
     },
   });

@@ -10,14 +10,14 @@ import { errorFields } from "../engine/io/log.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections } from "./websocket/connections.ts";
 import { createCore } from "./core.ts";
-import type { Deps } from "./deps.ts";
-import { authOf, createGuards } from "./guards.ts";
-import { problemHeaders, problemOf, securityHeadersFor } from "./problem.ts";
-import type { SocketCaps } from "./socket-caps.ts";
-import { listenerOf } from "./listener-kinds.ts";
-import type { Headers, UpgradeAnswer } from "./listener.ts";
+import type { Deps } from "./base/deps.ts";
+import { authOf, createGuards } from "./access/guards.ts";
+import { problemHeaders, problemOf, securityHeadersFor } from "./base/problem.ts";
+import type { SocketCaps } from "./access/socket-caps.ts";
+import { listenerOf } from "./listener/kinds.ts";
+import type { Headers, UpgradeAnswer } from "./listener/listener.ts";
 
 /** A line about refused connections at most so often. */
 const REFUSALS_SAID_MS = 10_000;

@@ -1,8 +1,8 @@
 /**
  * A create on its way through the INTAKE stream: the whole command, and the answer that its caller
- * got. Written by gateways while Postgres is away, read by the worker (`engine/intake.ts`) and by
- * gateways that meet the same key again. Messages may lie in the stream for a day: fields are only
- * appended.
+ * got. Written by gateways while Postgres is away, read by the worker (`engine/streams/intake.ts`)
+ * and by gateways that meet the same key again. Messages may lie in the stream for a day: fields
+ * are only appended.
  */
 import { INTERNAL_BOUNDS, tableCodec } from "./codec.ts";
 import type { Table, UnionOf } from "./codec.ts";

@@ -11,7 +11,13 @@ import { projectRoot } from "./run/state.ts";
 const root = projectRoot();
 const PREFIX = "HEXDISPATCH_";
 /** Settings that only scripts know, not the processes. */
-const OF_SCRIPTS = ["CLUSTER_GATEWAYS", "CLUSTER_NODES", "NATS_ACCOUNTS_FILE", "STATE_DIR"];
+const OF_SCRIPTS = [
+  "CLUSTER_GATEWAYS",
+  "CLUSTER_NODES",
+  "NATS_ACCOUNTS_FILE",
+  "STATE_DIR",
+  "TEST_BEHIND",
+];
 
 function filesBelow(folder: string, wanted: (name: string) => boolean): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

@@ -1,11 +1,11 @@
 // What lies buried of the intake: `npm run -s intake -- list`, `explain`, `put-back`. It works on
 // the system that `npm start` runs from this folder, or on the one that HEXDISPATCH_NATS_URL names.
-// The work is in engine/intake-buried.ts; here are the words.
+// The work is in engine/streams/intake-buried.ts; here are the words.
 
 import { parseArgs } from "node:util";
-import { BuriedCreates, REASONS } from "../engine/intake-buried.ts";
-import type { Buried } from "../engine/intake-buried.ts";
-import { connectNats } from "../engine/io/nats.ts";
+import { BuriedCreates, REASONS } from "../engine/streams/intake-buried.ts";
+import type { Buried } from "../engine/streams/intake-buried.ts";
+import { connectNats } from "../engine/io/nats/nats.ts";
 import { findSystem } from "./replay/system.ts";
 import { SetupError } from "./services/process.ts";
 

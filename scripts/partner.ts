@@ -6,8 +6,8 @@
 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { maskedNatsUrl, parseNatsAddress } from "../engine/io/nats-address.ts";
-import { connectNats } from "../engine/io/nats.ts";
+import { maskedNatsUrl, parseNatsAddress } from "../engine/io/nats/address.ts";
+import { connectNats } from "../engine/io/nats/nats.ts";
 import { openPartnerStore } from "../engine/store/partners.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { isTestPrincipal } from "../proto/test-mode.ts";

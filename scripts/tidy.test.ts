@@ -3,7 +3,7 @@
 // installs everywhere.
 
 import { readFileSync, readdirSync } from "node:fs";
-import { extname, join, relative } from "node:path";
+import { dirname, extname, join, relative } from "node:path";
 import { expect, test } from "vitest";
 import { projectRoot } from "./run/state.ts";
 
@@ -65,7 +65,10 @@ test("nothing is left to do in a comment", () => {
   expect(linesWith(/\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
 });
 
-/** Titles of tests are sentences, and addresses, patterns and SQL are not broken: strings may be wider. */
+/**
+ * Titles of tests are sentences, and addresses, patterns and SQL are not broken: strings may be
+ * wider.
+ */
 const isProse = (line: string): boolean =>
   /^\s*(\*|\/\*|\/\/) /.test(line) && / /.test(line.trim());
 
@@ -78,6 +81,19 @@ test("no comment is wider than 100 columns", () => {
       ),
   );
   expect(wide).toEqual([]);
+});
+
+/** More than this, and nobody finds a noun by looking at the folder. */
+const SOURCES_MAX = 25;
+
+test("no folder of the product holds more sources than can be looked through", () => {
+  const counts = new Map<string, number>();
+  for (const { name } of shipped) {
+    if (!/^(actors|engine|gateway|proto|sdk)\//.test(name)) continue;
+    counts.set(dirname(name), (counts.get(dirname(name)) ?? 0) + 1);
+  }
+  const crowded = [...counts].filter(([, count]) => count > SOURCES_MAX);
+  expect(crowded).toEqual([]);
 });
 
 interface Locked {

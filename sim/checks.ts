@@ -5,7 +5,7 @@
  */
 import type { Effect } from "../actors/actor.ts";
 import type { Courier } from "../actors/courier-state.ts";
-import type { HostMessage } from "../engine/host-ports.ts";
+import type { HostMessage } from "../engine/host/ports.ts";
 import { type CourierId, type DeliveryId, shardOfDelivery } from "../proto/ids.ts";
 import type { Epoch, Millis, ShardId } from "../proto/ids.ts";
 import { type DispatchSettings, IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";

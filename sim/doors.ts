@@ -8,7 +8,7 @@ import { hears, isClean, nameOfCreate, responseOf } from "./rest-answers.ts";
 import type { GatewayRun, SimGateway } from "./sim-gateway.ts";
 import { clientFrames, clientTable, serverFrames, serverTable } from "../proto/frames.ts";
 import { SOCKET_IDLE_S } from "../proto/limits.ts";
-import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/listener.ts";
+import type { HttpExchange, WsPeer, WsReceiver } from "../gateway/listener/listener.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { SocketLike, WebSocketConstructor } from "../sdk/session.ts";
 import type { Checks } from "./checks.ts";

@@ -1,9 +1,9 @@
 /**
- * What the real consumer is asked in `engine/intake-stream.itest.ts`: order, repeats, work given
- * back or left behind.
+ * What the real consumer is asked in `engine/streams/intake-stream.itest.ts`: order, repeats, work
+ * given back or left behind.
  */
 import { describe, expect, it } from "vitest";
-import type { IntakeItem, IntakeQueue } from "../engine/intake.ts";
+import type { IntakeItem, IntakeQueue } from "../engine/streams/intake.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { SimClock, inMacrotask } from "./clock.ts";
 import { FakeNats } from "./fake-nats.ts";

@@ -1,10 +1,10 @@
 /**
  * The durable consumer of the INTAKE stream in memory, behind the worker's port
- * (`engine/intake-stream.ts` is the real one): what was handed out and neither acknowledged nor
- * held for 10 s goes to the next who asks. Questions, answers and acks travel on the wires of the
- * process, so each may be lost. Nobody is answered while the stream has no leader.
+ * (`engine/streams/intake-stream.ts` is the real one): what was handed out and neither acknowledged
+ * nor held for 10 s goes to the next who asks. Questions, answers and acks travel on the wires of
+ * the process, so each may be lost. Nobody is answered while the stream has no leader.
  */
-import type { IntakeItem, IntakeQueue } from "../engine/intake.ts";
+import type { IntakeItem, IntakeQueue } from "../engine/streams/intake.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import type { SimClock } from "./clock.ts";
 import type { FakeStream, Stored } from "./fake-streams.ts";

@@ -1,13 +1,13 @@
 /**
  * JetStream's API in memory for one process, as far as streams are made sure of with it
- * (`engine/streams.ts`), and a keeper over it that looks as `engine/stream-look.ts` does.
+ * (`engine/streams/streams.ts`), and a keeper over it that looks as `engine/streams/look.ts` does.
  */
 import { JetStreamApiError } from "@nats-io/jetstream";
 import type { StreamConfig } from "@nats-io/jetstream";
-import { StreamKeeper } from "../engine/stream-keeper.ts";
-import type { StreamTroubles } from "../engine/stream-keeper.ts";
-import { ensureStream, wantedStream } from "../engine/streams.ts";
-import type { StreamsApi } from "../engine/streams.ts";
+import { StreamKeeper } from "../engine/streams/keeper.ts";
+import type { StreamTroubles } from "../engine/streams/keeper.ts";
+import { ensureStream, wantedStream } from "../engine/streams/streams.ts";
+import type { StreamsApi } from "../engine/streams/streams.ts";
 import { STREAMS_CALL_TIMEOUT_MS } from "../proto/limits.ts";
 import { STREAMS } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";

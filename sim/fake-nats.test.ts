@@ -1,6 +1,6 @@
 /**
- * The fake passes the suite that NATS passes (`engine/io/bus.itest.ts`); what only a fake can be
- * made to do is below.
+ * The fake passes the suite that NATS passes (`engine/io/nats/bus.itest.ts`); what only a fake can
+ * be made to do is below.
  */
 import { describe, expect, it } from "vitest";
 import { busContract } from "../engine/io/contract/bus.ts";
@@ -51,12 +51,12 @@ describe("what goes wrong with NATS in memory", () => {
       nats.goAway("a");
       expect(a.status()).toBe("disconnected");
       expect(say("lost")).toBe(false);
-      nats.comeBack("a");
+      nats.reconnectSpread("a");
       clock.advance(1_000);
       nats.goAway("b");
       say("lost too");
       clock.advance(10);
-      nats.comeBack("b");
+      nats.reconnectSpread("b");
       clock.advance(1_000);
       say("heard");
       clock.advance(10);

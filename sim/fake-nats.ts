@@ -5,9 +5,9 @@
  * each message. It passes the contract suite that the real one passes
  * (`engine/io/contract/bus.ts`).
  */
-import type { CellsLog } from "../engine/cells-reader.ts";
-import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats.ts";
-import { BusError } from "../engine/io/nats.ts";
+import type { CellsLog } from "../engine/cells/reader.ts";
+import type { Bus, BusMessage, BusStatus, Unsubscribe } from "../engine/io/nats/nats.ts";
+import { BusError } from "../engine/io/nats/nats.ts";
 import { NATS_REQUEST_TIMEOUT_MS } from "../proto/limits.ts";
 import type { SimClock } from "./clock.ts";
 import { FakeStreams } from "./fake-streams.ts";
@@ -27,7 +27,7 @@ type Sub = {
 };
 
 const RECONNECT_MAX_MS = 200;
-/** `ignoreAuthErrorAbort` in `engine/io/nats-connect.ts` keeps the client from it. */
+/** `ignoreAuthErrorAbort` in `engine/io/nats/connect.ts` keeps the client from it. */
 const CLOSES_WHEN_REFUSED = false;
 const NOTHING = new Uint8Array(0);
 const NOBODY: readonly Sub[] = [];
@@ -94,7 +94,7 @@ export class FakeNats {
     });
   }
 
-  comeBack(name: string): void {
+  reconnectSpread(name: string): void {
     this.#away.set(name, Math.max(0, (this.#away.get(name) ?? 0) - 1));
     this.clock.after(this.network.random.between(0, RECONNECT_MAX_MS), () => {
       if (this.mayConnect(name)) this.#live.get(name)?.setConnected(true);
@@ -319,7 +319,7 @@ export class SimBus implements Bus {
       network.send(name, null, back, true);
     });
 
-  /** Told when it closed and nobody asked: as `engine/io/nats-link.ts` tells its process. */
+  /** Told when it closed and nobody asked: as `engine/io/nats/link.ts` tells its process. */
   onLost: () => void = () => undefined;
 
   closeUnasked(): void {

@@ -1,12 +1,13 @@
 /**
  * Postgres as a process sees it: the store in memory behind sessions that are opened, broken and
  * kept, with latency, outages, and errors at connecting, in the statement and at the commit. What
- * each error means is asked of production code (`engine/io/verdict.ts`); what the real client does
- * by it (`engine/io/postgres.ts`: it repeats a statement for a while, replaces sessions, then gives
- * up) is done here too, so that callers meet the same outcomes: done, not done, unknown.
+ * each error means is asked of production code (`engine/io/postgres/verdict.ts`); what the real
+ * client does by it (`engine/io/postgres/postgres.ts`: it repeats a statement for a while, replaces
+ * sessions, then gives up) is done here too, so that callers meet the same outcomes: done, not
+ * done, unknown.
  */
-import { databaseError, isStale } from "../engine/io/verdict.ts";
-import type { DatabaseError } from "../engine/io/verdict.ts";
+import { databaseError, isStale } from "../engine/io/postgres/verdict.ts";
+import type { DatabaseError } from "../engine/io/postgres/verdict.ts";
 import type { Store } from "../engine/store/port.ts";
 import { IDEMPOTENCY_KEPT_H } from "../proto/limits.ts";
 import type { SimClock } from "./clock.ts";
@@ -55,7 +56,7 @@ const WIRE_MIN_MS = 0.2;
 const WIRE_MAX_MS = 1.5;
 const SLOW_MIN_MS = 50;
 const SLOW_MAX_MS = 2_000;
-/** As `engine/io/postgres.ts` repeats. */
+/** As `engine/io/postgres/postgres.ts` repeats. */
 const RETRY_DELAYS_MS = [20, 60, 180, 540] as const;
 const ANSWER_DEADLINE_MS = 3_000;
 const POOL_SESSIONS = 4;
@@ -167,7 +168,7 @@ export class FakePostgres {
 
   /**
    * The probe of a gateway, on a connection of its own; a stale one wears out all pools
-   * (`gateway/probe.ts`).
+   * (`gateway/backend/postgres-probe.ts`).
    */
   probeOf(machine: Machine): (what: "look" | "write") => Promise<void> {
     const pool = this.#poolOf(machine, 1);

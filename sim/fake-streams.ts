@@ -5,8 +5,8 @@
  * and who asks gets "no responders" or no answer.
  */
 import type { StreamConfig } from "@nats-io/jetstream";
-import type { CellsLog, ReadResult } from "../engine/cells-reader.ts";
-import { wantedStream } from "../engine/streams.ts";
+import type { CellsLog, ReadResult } from "../engine/cells/reader.ts";
+import { wantedStream } from "../engine/streams/streams.ts";
 import { STREAMS, streamName, subjectsFor } from "../proto/subjects.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { SIM_CONFIG } from "./city.ts";

@@ -159,7 +159,7 @@ export class Injector {
     const { nodes, gateways, nats } = this.#to;
     for (const { name } of [...nodes, ...gateways]) nats.goAway(name);
     return this.#later(lastsMs, () => {
-      for (const { name } of [...nodes, ...gateways]) nats.comeBack(name);
+      for (const { name } of [...nodes, ...gateways]) nats.reconnectSpread(name);
     });
   }
 
@@ -185,7 +185,7 @@ export class Injector {
     if (isCutOff) nats.goAway(place.name);
     return this.#later(lastsMs, () => {
       machine.resume();
-      if (isCutOff) nats.comeBack(place.name);
+      if (isCutOff) nats.reconnectSpread(place.name);
     });
   }
 
@@ -213,7 +213,7 @@ export class Injector {
     return this.#later(lastsMs, () => {
       isOver = true;
       for (const direction of directions) nats.network.heal(name, direction);
-      if (isNoticed) nats.comeBack(name);
+      if (isNoticed) nats.reconnectSpread(name);
     });
   }
 

@@ -5,7 +5,7 @@
  */
 import type { Cell } from "../actors/cell.ts";
 import type { Courier } from "../actors/courier-state.ts";
-import { shardOfActor } from "../engine/shards.ts";
+import { shardOfActor } from "../engine/cluster/shards.ts";
 import type { CourierId, Millis, ShardId } from "../proto/ids.ts";
 import { isTerminal } from "../proto/status.ts";
 import type { OfferRecord } from "../proto/writes.ts";

@@ -12,7 +12,7 @@ const CALM: Partial<Hunt> = { minutes: 1, couriers: 20, isCalm: true };
 export const MORE_MUTANTS: readonly Mutant[] = [
   {
     name: "any SQLSTATE of a statement is a refusal",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `  if (row === undefined) return verdict("unknown", {});
 `,
     replace: `  if (row?.about !== "command") return verdict("command", {});
@@ -21,20 +21,20 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a refusal seen once buries a create",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `held.refusals >= INTAKE_REFUSALS_MIN && now - held.refusedSince >= INTAKE_REFUSED_MIN_MS;`,
     replace: `held.refusals >= 1;`,
     hunt: DENSE,
   },
   {
     name: "an error of the database is answered 500",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `    super("unavailable", undefined, { cause });`,
     replace: `    super("internal", undefined, { cause });`,
   },
   {
     name: "a store error parks an actor",
-    file: "engine/host.ts",
+    file: "engine/host/host.ts",
     find: `      // Whatever the store says, the step was right: it waits until it can be recorded.
       if (resident.mode === "gone") return this.#dropCommit(request);
 `,
@@ -47,7 +47,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sessions that began on a read-only server are kept",
-    file: "engine/io/verdict.ts",
+    file: "engine/io/postgres/verdict.ts",
     find: `"25": { about: "server", again: true, renew: true }`,
     replace: `"25": { about: "server", again: true }`,
     hunt: DENSE,
@@ -75,14 +75,14 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a create is answered 202 before the stream has it",
-    file: "gateway/intake.ts",
+    file: "gateway/operations/spool.ts",
     find: "const { seq, isDuplicate } = await this.#publish(accepted);",
     replace: `this.#publish(accepted).catch(() => undefined);
     const { seq, isDuplicate } = { seq: 0, isDuplicate: false };`,
   },
   {
     name: "a key under way holds up whoever brings the same",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "const name = `${key.principal}\\n${key.key}`;",
     replace: "const name = key.key;",
     hunt: CALM,
@@ -96,7 +96,7 @@ export const MORE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a frame is cached by its courier",
-    file: "gateway/fan-out.ts",
+    file: "gateway/follow/fan-out.ts",
     find: `    let encoded = frames.get(followed);
     if (encoded === undefined) {
       const item = this.#itemOf(followed, now);

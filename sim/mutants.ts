@@ -80,14 +80,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a key does not name its delivery",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "keyedDeliveryId(shard, digest, test)",
     replace: "newDeliveryId(shard, now, deps.random, test)",
     hunt: { minutes: 3, couriers: 10 },
   },
   {
     name: "a create that Postgres cannot take yet is dropped from the intake",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `      return { do: "fail", error };
     }
   }`,
@@ -97,13 +97,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "who was answered 202 is told that there is no such delivery",
-    file: "gateway/tracking.ts",
-    find: "      if (found === null) await this.#intake.refuseIfTaken(link.principal, id);\n",
+    file: "gateway/follow/tracking.ts",
+    find: "      if (found === null) await this.#spool.refuseIfTaken(link.principal, id);\n",
     replace: "",
   },
   {
     name: "a create is answered before its commit",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "const outcome = await store.create(command);",
     replace: `const outcome = { outcome: "created" } as Awaited<ReturnType<typeof store.create>>;
     store.create(command).catch(() => undefined);`,
@@ -111,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an accept is answered before its commit",
-    file: "gateway/commands.ts",
+    file: "gateway/operations/commands.ts",
     find: "const outcome = await store.accept({ delivery, courier });",
     replace: `const known = await store.delivery(delivery);
       store.accept({ delivery, courier }).catch(() => undefined);
@@ -148,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "what an owner could not write is written when it owns the shard again",
-    file: "engine/host.ts",
+    file: "engine/host/host.ts",
     find: `        if (resident.mode === "gone") this.#dropCommit(request);
         else void`,
     replace: "        void",
@@ -156,7 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "an owner does not step down",
-    file: "engine/ownership.ts",
+    file: "engine/cluster/ownership.ts",
     find: `      if (event.type === "yield") return { at: "yielding", epoch: state.epoch };
       return isOver(state.epoch, event) ? STANDBY : state;`,
     replace: `      if (event.type === "yield") return { at: "yielding", epoch: state.epoch };
@@ -164,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "silence of a node is never noticed",
-    file: "engine/membership.ts",
+    file: "engine/cluster/membership.ts",
     find: `    if (silentMs > times.suspectMs * FORGET_AFTER) continue;
     const isSilent = !isCutOff &&`,
     replace: `    const isSilent = silentMs > times.suspectMs * FORGET_AFTER && silentMs < 0 && !isCutOff &&`,
@@ -203,13 +203,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "events that could not be published are marked as published",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: "await this.#ports.store.outboxDone(published.map((row) => row.event.id));",
     replace: "await this.#ports.store.outboxDone(rows.map((row) => row.event.id));",
   },
   {
     name: "an event that could not be published does not hold back the next",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: `        const failure = error instanceof Error ? error : new Error(String(error));
         return { published, failure };`,
     replace: `        this.#ports.onFailed(error);
@@ -218,7 +218,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "positions are shown of whoever a customer asks for",
-    file: "gateway/policy.ts",
+    file: "gateway/access/policy.ts",
     find: `    case "partner":
       return row.owner === principal.subject;`,
     replace: `    case "partner":
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "there is no watchdog: who consumes the intake ends at the first silence",
-    file: "engine/intake.ts",
+    file: "engine/streams/intake.ts",
     find: `        this.#ports.onFailed(error);
         await this.#pause(`,
     replace: `        this.#ports.onFailed(error);
@@ -236,13 +236,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "there is no watchdog: the row of a followed delivery is not read again by itself",
-    file: "gateway/tracking.ts",
+    file: "gateway/follow/tracking.ts",
     find: "if (followed.rereadAt <= now) this.#refresh(followed);",
     replace: "if (followed.rereadAt <= -now) this.#refresh(followed);",
   },
   {
     name: "a watcher who comes back is told from the wrong number on",
-    file: "gateway/tracking.ts",
+    file: "gateway/follow/tracking.ts",
     find: "this.#passed.between(followed, after, view.version)",
     replace: "this.#passed.between(followed, after === null ? null : after + 1, view.version)",
     hunt: { minutes: 4, couriers: 20, draw: "all" },

@@ -29,7 +29,7 @@ export function beginNatsTrouble({ kind, target, chance }: Fault, to: NatsTroubl
       const refused = chance < ALL_RATE ? places : [nth(places, target)];
       for (const { name } of refused) nats.refuse(name);
       return later(() => {
-        for (const { name } of refused) nats.comeBack(name);
+        for (const { name } of refused) nats.reconnectSpread(name);
       });
     }
     case "nats_closed":
@@ -66,6 +66,6 @@ export function beginNatsTrouble({ kind, target, chance }: Fault, to: NatsTroubl
 function restartServer({ nats, places }: NatsTroubleTargets): void {
   for (const { name } of places) nats.goAway(name);
   nats.clock.after(RESTART_MS, () => {
-    for (const { name } of places) nats.comeBack(name);
+    for (const { name } of places) nats.reconnectSpread(name);
   });
 }

@@ -9,7 +9,7 @@ export type Session = {
   isReadOnly: boolean;
 };
 
-/** As `engine/io/postgres.ts` does. */
+/** As `engine/io/postgres/postgres.ts` does. */
 const RENEW_EVERY_MS = 1_000;
 
 export class Pool {

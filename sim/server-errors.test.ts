@@ -1,6 +1,6 @@
 /** What the simulator throws is never a proof against a command, but where it is meant to be. */
 import { describe, expect, it } from "vitest";
-import { judge } from "../engine/io/verdict.ts";
+import { judge } from "../engine/io/postgres/verdict.ts";
 import { SeededRandom } from "./random.ts";
 import { REFUSALS, codeOf, drawError, groupsOf } from "./server-errors.ts";
 import type { Phase } from "./server-errors.ts";

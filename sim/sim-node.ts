@@ -5,12 +5,12 @@
  */
 import { makeDomain } from "../engine/node.ts";
 import type { Config } from "../engine/config.ts";
-import type { AnyActor, HostMessage } from "../engine/host-ports.ts";
+import type { AnyActor, HostMessage } from "../engine/host/ports.ts";
 import { newNodeId } from "../engine/ids.ts";
 import { start } from "../engine/lifecycle.ts";
 import type { Started } from "../engine/lifecycle.ts";
 import { Runtime } from "../engine/runtime.ts";
-import { ensureStreams } from "../engine/streams.ts";
+import { ensureStreams } from "../engine/streams/streams.ts";
 import type { Domain } from "../engine/runtime.ts";
 import type { Effect } from "../actors/actor.ts";
 import type { Kind } from "../proto/posts.ts";

@@ -4,7 +4,7 @@
  * faults, then without them until everything has come to rest; checks watch throughout. Two runs of
  * a seed give the same history, byte for byte.
  */
-import { shardOfCourier } from "../engine/shards.ts";
+import { shardOfCourier } from "../engine/cluster/shards.ts";
 import type { Millis } from "../proto/ids.ts";
 import type { StreamKey } from "../proto/subjects.ts";
 import { STREAMS } from "../proto/subjects.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { OUTAGE_LOG_EVERY_MS } from "../../proto/limits.ts";
 import { OutageLog } from "./outage-log.ts";
-import { SERVER_CASES, failureOf } from "./verdict-cases.ts";
+import { SERVER_CASES, failureOf } from "./postgres/verdict-cases.ts";
 
 function drive() {
   const lines: string[] = [];

@@ -8,7 +8,7 @@ import type { Millis } from "../../proto/ids.ts";
 import type { Clock } from "./clock.ts";
 import { errorFields } from "./log.ts";
 import type { Log } from "./log.ts";
-import { isRefusal, rootOf } from "./verdict.ts";
+import { isRefusal, rootOf } from "./postgres/verdict.ts";
 
 /** Texts and codes that are told apart; beyond them the oldest is forgotten and said anew. */
 const KINDS_MAX = 64;

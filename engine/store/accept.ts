@@ -14,7 +14,7 @@
  *   takes both, so none waits in a circle. The array in `courier` is computed in full before its
  *   first row is looked at, which is what makes "before" true.
  */
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { AcceptCommand, AcceptOutcome } from "./port.ts";
 import { DELIVERY_COLUMNS, changeTimeSql, numbered, toDeliveryRow } from "./rows.ts";
 import type { RawDelivery } from "./rows.ts";

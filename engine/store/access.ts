@@ -14,7 +14,7 @@ import {
 } from "../../proto/limits.ts";
 import type { Millis } from "../../proto/ids.ts";
 import { systemClock } from "../io/clock.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import { olderSql } from "./rows.ts";
 
 /**

@@ -13,7 +13,7 @@ import { STORE_WAIT_MAX_MS, WRITE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { WRITE_QUEUE_MAX_ROWS, WRITE_STATEMENTS_MAX, WRITE_WINDOW_MS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
 import type { CancelTimer, Clock } from "../io/clock.ts";
-import { isOfOneRow } from "../io/verdict.ts";
+import { isOfOneRow } from "../io/postgres/verdict.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { BatchLimits, Entry } from "./batch-queue.ts";
 import { Isolation } from "./isolation.ts";

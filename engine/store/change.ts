@@ -3,7 +3,7 @@
  * statement, made like the accept (see there): lock in order, decide on what is locked, change all
  * or nothing. A delivery that ends frees its courier in the same statement (D2, D7).
  */
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { CancelCommand, ChangeOutcome, StatusCommand } from "./port.ts";
 import { DELIVERY_COLUMNS, changeTimeSql, isoTime, numbered, toDeliveryRow } from "./rows.ts";
 import type { RawDelivery } from "./rows.ts";

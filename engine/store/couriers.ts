@@ -1,8 +1,8 @@
 /** Couriers: what the operator sets, and the snapshots from which courier actors resume. */
 import type { CourierId, DeliveryId, ShardId } from "../../proto/ids.ts";
 import type { ActiveDelivery, CourierSnapshot } from "../../proto/writes.ts";
-import { numberArray } from "../io/postgres.ts";
-import type { Database } from "../io/postgres.ts";
+import { numberArray } from "../io/postgres/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { CourierProfile, CourierRow } from "./port.ts";
 import { COURIER_COLUMNS } from "./rows.ts";
 import type { RawCourier } from "./rows.ts";

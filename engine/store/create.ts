@@ -7,7 +7,7 @@ import { DispatchError } from "../../proto/errors.ts";
 import { FIRST_SWEEP_AFTER_MS } from "../../proto/limits.ts";
 import { shardOfDelivery } from "../../proto/ids.ts";
 import type { StatusReason } from "../../proto/status.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { CreateCommand, CreateOutcome } from "./port.ts";
 import { NOW_SQL, isoTime, numbered } from "./rows.ts";
 

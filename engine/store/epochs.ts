@@ -5,8 +5,8 @@
  * taking.
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
-import { numberArray } from "../io/postgres.ts";
-import type { Database } from "../io/postgres.ts";
+import { numberArray } from "../io/postgres/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { ExpectedEpochs, ShardOwner } from "./port.ts";
 import { NOW_SQL } from "./rows.ts";
 

@@ -6,7 +6,7 @@
 import type { LngLat, Vehicle } from "../../proto/geo.ts";
 import type { CourierId, DeliveryId, Millis } from "../../proto/ids.ts";
 import { FLEET_MAX_COURIERS, FLEET_MAX_DELIVERIES } from "../../proto/limits.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 
 /** A courier on shift. `slots`: how many deliveries more it may take. */
 export type FleetCourier = LngLat & {

@@ -5,7 +5,7 @@
  */
 import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { IdempotencyKey, StoredAnswer } from "./port.ts";
 import { olderSql } from "./rows.ts";
 

@@ -10,7 +10,7 @@
 import type { Millis } from "../../proto/ids.ts";
 import { HELD_KEY_MS, ISOLATED_LANES_MAX, ISOLATED_WAIT_MAX_MS } from "../../proto/limits.ts";
 import type { Clock } from "../io/clock.ts";
-import { isHeld } from "../io/verdict.ts";
+import { isHeld } from "../io/postgres/verdict.ts";
 
 export type Isolated = { readonly keys: readonly string[] };
 

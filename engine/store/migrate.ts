@@ -11,7 +11,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type postgres from "postgres";
 import { POSTGRES_VERSION_MIN } from "../../proto/limits.ts";
-import { connectPostgres } from "../io/postgres-driver.ts";
+import { connectPostgres } from "../io/postgres/driver.ts";
 
 /** Beside this file's folder in the source and in dist/ alike. */
 const SQL_FOLDER = fileURLToPath(new URL("../sql/", import.meta.url));

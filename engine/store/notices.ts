@@ -4,7 +4,7 @@
  */
 import { PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import { olderSql } from "./rows.ts";
 
 /** Whom a delivery's news concern, and what the text needs. */

@@ -6,9 +6,9 @@
  * one before it.
  */
 import type { PrincipalId } from "../../proto/ids.ts";
-import { textArray } from "../io/postgres.ts";
+import { textArray } from "../io/postgres/postgres.ts";
 import { isTestDelivery } from "../../proto/test-mode.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import type { OutboxRow } from "./port.ts";
 import { isoTime } from "./rows.ts";
 

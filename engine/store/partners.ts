@@ -6,8 +6,8 @@
  */
 import { DispatchError } from "../../proto/errors.ts";
 import type { DeliveryId, Millis, PrincipalId } from "../../proto/ids.ts";
-import { openDatabase, textArray } from "../io/postgres.ts";
-import type { Database, DatabaseOptions } from "../io/postgres.ts";
+import { openDatabase, textArray } from "../io/postgres/postgres.ts";
+import type { Database, DatabaseOptions } from "../io/postgres/postgres.ts";
 import { noticeStore } from "./notices.ts";
 import type { NoticeStore } from "./notices.ts";
 import { webhookStore } from "./webhooks.ts";

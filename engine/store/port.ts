@@ -167,8 +167,8 @@ export type CourierRow = {
   readonly load: number;
 };
 /**
- * What the operator sets of a courier. `shard` is that of its id (`engine/shards.ts`): it stays for
- * ever.
+ * What the operator sets of a courier. `shard` is that of its id (`engine/cluster/shards.ts`): it
+ * stays for ever.
  */
 export type CourierProfile = Omit<CourierRow, "online" | "load"> & { readonly shard: ShardId };
 

@@ -5,8 +5,8 @@
 import type { CourierId } from "../../proto/ids.ts";
 import { POSITIONS_BATCH_MAX_ROWS, PURGE_BATCH_MAX_ROWS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
-import { numberArray, textArray } from "../io/postgres.ts";
-import type { Database, Param } from "../io/postgres.ts";
+import { numberArray, textArray } from "../io/postgres/postgres.ts";
+import type { Database, Param } from "../io/postgres/postgres.ts";
 import type { Position } from "./port.ts";
 import { olderSql } from "./rows.ts";
 

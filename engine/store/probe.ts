@@ -9,7 +9,7 @@
  * of the table `idempotency`: it is in the way of every create, and its old rows go by themselves
  * (housekeeping), so that processes that are gone leave nothing behind.
  */
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 
 /** No principal has such a name: see PRINCIPAL in `proto/ids.ts`. */
 const PROBES = "~probe";

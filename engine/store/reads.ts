@@ -9,8 +9,8 @@ import type { CourierId, DeliveryId, Millis, ShardId } from "../../proto/ids.ts"
 import { STATUSES } from "../../proto/status.ts";
 import type { Status } from "../../proto/status.ts";
 import type { DeliverySnapshot } from "../../proto/writes.ts";
-import { numberArray, textArray } from "../io/postgres.ts";
-import type { Database, Param } from "../io/postgres.ts";
+import { numberArray, textArray } from "../io/postgres/postgres.ts";
+import type { Database, Param } from "../io/postgres/postgres.ts";
 import type { DeliveryRow, ListQuery } from "./port.ts";
 import { DELIVERY_COLUMNS, SNAPSHOT_COLUMNS, isoTime, toDeliveryRow, toSnapshot } from "./rows.ts";
 import type { RawDelivery, RawSnapshot } from "./rows.ts";

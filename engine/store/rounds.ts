@@ -7,7 +7,7 @@
  */
 import type { Epoch, ShardId } from "../../proto/ids.ts";
 import type { ActorWrite, WriteOutcome } from "../../proto/writes.ts";
-import type { Database } from "../io/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import { SNAPSHOT_COLUMNS, changeTimeSql, isoTime, numbered, toSnapshot } from "./rows.ts";
 import type { RawSnapshot } from "./rows.ts";
 

@@ -8,15 +8,18 @@ import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Millis } from "../../proto/ids.ts";
 import { PURGE_BATCH_MAX_ROWS, WEBHOOK_GAP_WAIT_MS, WEBHOOK_LEASE_MS } from "../../proto/limits.ts";
 import { systemClock } from "../io/clock.ts";
-import { textArray } from "../io/postgres.ts";
-import type { Database } from "../io/postgres.ts";
+import { textArray } from "../io/postgres/postgres.ts";
+import type { Database } from "../io/postgres/postgres.ts";
 import { olderSql } from "./rows.ts";
 
 export type WebhookRow = {
   readonly id: string;
   readonly owner: string;
   readonly url: string;
-  /** Sealed in the database (`gateway/webhooks/sealed.ts`); null: it cannot be opened any more. */
+  /**
+   * Sealed in the database (`gateway/events/webhooks/sealed.ts`); null: it cannot be opened any
+   * more.
+   */
   readonly secret: string | null;
   readonly old_secret: string | null;
   readonly created_at: Millis;

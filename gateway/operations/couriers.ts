@@ -7,13 +7,13 @@ import { distanceM } from "../../actors/geo.ts";
 import { shortenAddress } from "../../proto/address.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { AVAILABLE_MAX_ROWS } from "../../proto/limits.ts";
-import { current } from "../estimates.ts";
-import { ROLES_OF } from "../policy.ts";
-import { acceptedAnswer, availableAnswer, declinedAnswer } from "../schemas-answers.ts";
-import { shiftAnswer, successAnswer } from "../schemas-answers.ts";
-import { acceptBody, availableQuery, declineBody } from "../schemas.ts";
-import { locationBody, shiftBody, statusBody } from "../schemas.ts";
-import { availableView, timeText } from "../views.ts";
+import { current } from "../views/estimates.ts";
+import { ROLES_OF } from "../access/policy.ts";
+import { acceptedAnswer, availableAnswer, declinedAnswer } from "./answers.ts";
+import { shiftAnswer, successAnswer } from "./answers.ts";
+import { acceptBody, availableQuery, declineBody } from "./schemas.ts";
+import { locationBody, shiftBody, statusBody } from "./schemas.ts";
+import { availableView, timeText } from "../views/delivery-view.ts";
 import { courierOf, deliveryIdOf, operation } from "./operation.ts";
 
 export const availableDeliveries = operation({
@@ -25,7 +25,7 @@ export const availableDeliveries = operation({
   body: null,
   query: availableQuery,
   keyed: null,
-  async run({ deps, outlook }, call) {
+  async run({ deps, forecast }, call) {
     const { query } = call;
     const id = courierOf(call, query.courier_id);
     const here = { lng: Number(query.lng), lat: Number(query.lat) };
@@ -47,7 +47,7 @@ export const availableDeliveries = operation({
         vehicle: courier?.vehicle ?? row.vehicle,
         readyAt: row.readyAt,
         promised: { pickupAt: row.estimatedPickupAt, arrivalAt: row.estimatedArrivalAt },
-        carried: outlook.carriedBy(id),
+        carried: forecast.carriedBy(id),
       } as const;
       // As if this courier took it now and set off from here.
       const { pickupAt } = current(deps.travel, underway, { ...here, at: now }, now);

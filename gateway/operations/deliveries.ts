@@ -7,18 +7,18 @@ import type { DeliveryRow, ListQuery as StoreQuery } from "../../engine/store/po
 import { PAGE_DEFAULT_ROWS } from "../../proto/limits.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import type { DeliveryId } from "../../proto/ids.ts";
-import { estimatesFor } from "../create.ts";
-import { decodeCursor, encodeCursor } from "../cursor.ts";
-import { keyOfExternalId } from "../idempotency.ts";
-import { ROLES_OF, permitted } from "../policy.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
-import { etagOf } from "../reader.ts";
-import { canceledAnswer, createdAnswer, deliveryAnswer, listAnswer } from "../schemas-answers.ts";
-import { quoteAnswer } from "../schemas-answers.ts";
-import { cancelBody, createBody, detailsBody, listQuery, quotedCreateBody } from "../schemas.ts";
-import type { CreateBody, ListQuery } from "../schemas.ts";
-import { timeText } from "../views.ts";
+import { estimatesFor } from "./create.ts";
+import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { keyOfExternalId } from "./idempotency.ts";
+import { ROLES_OF, permitted } from "../access/policy.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
+import { etagOf } from "../views/view-assembler.ts";
+import { canceledAnswer, createdAnswer, deliveryAnswer, listAnswer } from "./answers.ts";
+import { quoteAnswer } from "./answers.ts";
+import { cancelBody, createBody, detailsBody, listQuery, quotedCreateBody } from "./schemas.ts";
+import type { CreateBody, ListQuery } from "./schemas.ts";
+import { timeText } from "../views/delivery-view.ts";
 import { deliveryIdOf, operation, outwardOf, ownerOf } from "./operation.ts";
 import type { OperationParts } from "./operation.ts";
 
@@ -33,10 +33,10 @@ export const quoteDelivery = operation({
   keyed: { how: "kept", scope: "POST /quotes" },
   answers: { 201: quoteAnswer },
   errors: OF_STOPS,
-  async run({ deps, outlook, quotes }, call) {
+  async run({ deps, forecast, quotes }, call) {
     const { body } = call;
     const now = deps.clock.now();
-    const { pickupAt, arrivalAt } = estimatesFor({ deps, outlook }, body, now);
+    const { pickupAt, arrivalAt } = estimatesFor({ deps, forecast }, body, now);
     const claims = { owner: ownerOf(call), what: whatIsQuoted(body) };
     const { quote, expiresAt } = quotes.issue(claims, now);
     return {
@@ -166,12 +166,12 @@ export const cancelDelivery = operation({
 });
 
 async function viewOf(
-  { deps, reader, intake }: Pick<OperationParts, "deps" | "reader" | "intake">,
+  { deps, reader, spool }: Pick<OperationParts, "deps" | "reader" | "spool">,
   principal: Principal,
   id: DeliveryId,
 ) {
   const found = await deps.store.delivery(id);
-  if (found === null) await intake.refuseIfTaken(principal, id);
+  if (found === null) await spool.refuseIfTaken(principal, id);
   return reader.view(permitted(principal, "read", found, deps.clock.now()), principal);
 }
 

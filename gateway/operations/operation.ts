@@ -10,21 +10,21 @@ import type { ErrorCode } from "../../proto/errors.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isDeliveryId } from "../../proto/ids.ts";
 import type { CourierId, DeliveryId, PrincipalId, Role } from "../../proto/ids.ts";
-import type { RequestKind } from "../admission.ts";
-import type { Commands } from "../commands.ts";
-import type { Create } from "../create.ts";
-import type { Deps, Outward } from "../deps.ts";
-import type { Idempotency } from "../idempotency.ts";
-import type { Ingest } from "../ingest.ts";
-import type { IntakeDoor } from "../intake.ts";
-import type { Mail } from "../mail.ts";
-import type { Outlook } from "../outlook.ts";
+import type { RequestKind } from "../access/admission.ts";
+import type { Commands } from "./commands.ts";
+import type { Create } from "./create.ts";
+import type { Deps, Outward } from "../base/deps.ts";
+import type { Idempotency } from "./idempotency.ts";
+import type { Ingest } from "../backend/ping-ingest.ts";
+import type { Spool } from "./spool.ts";
+import type { ActorClient } from "../backend/actor-client.ts";
+import type { EtaForecast } from "../views/eta-forecast.ts";
 import type { Quotes } from "../partners/quote.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
-import type { Reader } from "../reader.ts";
-import type { Revocations } from "../revocations.ts";
-import type { Whereabouts } from "../whereabouts.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
+import type { Reader } from "../views/view-assembler.ts";
+import type { Revocations } from "../access/revocations.ts";
+import type { PositionCache } from "../views/position-cache.ts";
 
 /** What the functions behind the rows work with; made once per gateway. */
 export type OperationParts = {
@@ -33,13 +33,13 @@ export type OperationParts = {
   readonly commands: Commands;
   readonly idempotency: Idempotency;
   readonly ingest: Ingest;
-  readonly intake: Pick<IntakeDoor, "refuseIfTaken">;
-  readonly mail: Mail;
-  readonly outlook: Outlook;
+  readonly spool: Pick<Spool, "refuseIfTaken">;
+  readonly actorClient: ActorClient;
+  readonly forecast: EtaForecast;
   readonly quotes: Quotes;
   readonly reader: Reader;
   readonly revocations: Pick<Revocations, "revoke" | "revokes">;
-  readonly whereabouts: Whereabouts;
+  readonly positionCache: PositionCache;
 };
 
 /** A request that passed everything which does not depend on the operation's own logic. */

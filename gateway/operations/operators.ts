@@ -2,18 +2,18 @@
  * What operators do: make and change couriers, look at the live fleet, read why a delivery went
  * where it went, throw out a principal or a token.
  */
-import { shardOfCourier } from "../../engine/shards.ts";
+import { shardOfCourier } from "../../engine/cluster/shards.ts";
 import type { CourierRow, Position } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isCourierId } from "../../proto/ids.ts";
 import type { DeliveryId } from "../../proto/ids.ts";
-import type { Deps } from "../deps.ts";
-import { ROLES_OF, permitted } from "../policy.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
-import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "../schemas-answers.ts";
-import { courierBody, revocationBody } from "../schemas.ts";
-import { courierView } from "../views.ts";
+import type { Deps } from "../base/deps.ts";
+import { ROLES_OF, permitted } from "../access/policy.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
+import { courierAnswer, fleetAnswer, ledgerAnswer, successAnswer } from "./answers.ts";
+import { courierBody, revocationBody } from "./schemas.ts";
+import { courierView } from "../views/delivery-view.ts";
 import { deliveryIdOf, operation } from "./operation.ts";
 
 export const putCourier = operation({
@@ -25,15 +25,15 @@ export const putCourier = operation({
   body: courierBody,
   query: null,
   keyed: null,
-  async run({ deps, mail, whereabouts }, { id, body }) {
+  async run({ deps, actorClient, positionCache }, { id, body }) {
     if (!isCourierId(id)) {
       throw fieldProblem("/id", "invalid_field", "A courier's id is cur_ and up to 40 letters.");
     }
     const shard = shardOfCourier(id, deps.config.shards);
     const row = await deps.store.putCourier({ id, shard, ...body });
     const { vehicle, capacity } = row;
-    mail.tellCourier(id, { type: "profile", vehicle, capacity });
-    const position = await whereabouts.of(id);
+    actorClient.tellCourier(id, { type: "profile", vehicle, capacity });
+    const position = await positionCache.of(id);
     return { status: 200, body: courierView(row, position, deps.clock.now()) };
   },
 });
@@ -47,8 +47,8 @@ export const listCouriers = operation({
   body: null,
   query: null,
   keyed: null,
-  async run({ deps, mail }) {
-    const [rows, records] = await Promise.all([deps.store.couriers(), mail.fleet()]);
+  async run({ deps, actorClient }) {
+    const [rows, records] = await Promise.all([deps.store.couriers(), actorClient.fleet()]);
     const positions = new Map<string, Position>();
     const doubts = new Map<string, number>();
     for (const { courier, at, lng, lat, doubt } of records) {
@@ -73,10 +73,10 @@ export const getLedger = operation({
   body: null,
   query: null,
   keyed: null,
-  async run({ deps, intake }, call) {
+  async run({ deps, spool }, call) {
     const id = deliveryIdOf(call);
     const found = await deps.store.delivery(id);
-    if (found === null) await intake.refuseIfTaken(call.principal, id);
+    if (found === null) await spool.refuseIfTaken(call.principal, id);
     permitted(call.principal, "ledger", found, deps.clock.now());
     const entries = await readLedger(deps, id);
     return { status: 200, body: { delivery_id: id, entries } };

@@ -7,15 +7,15 @@ import type { z } from "zod";
 import { errorFields } from "../../engine/io/log.ts";
 import { OutageLog } from "../../engine/io/outage-log.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
-import type { RequestKind } from "../admission.ts";
-import type { Doorkeeper } from "../doorkeeper.ts";
-import { keyOf } from "../idempotency.ts";
-import type { KeptAnswer } from "../idempotency.ts";
-import { nameOf } from "../principal.ts";
-import type { Principal } from "../principal.ts";
-import { asDispatchError, problemOf, validationError } from "../problem.ts";
-import { perSecond, rateHeaders, RateLimit } from "../rate-limit.ts";
-import type { RateHeaders } from "../rate-limit.ts";
+import type { RequestKind } from "../access/admission.ts";
+import type { LoadShedder } from "../access/load-shedder.ts";
+import { keyOf } from "./idempotency.ts";
+import type { KeptAnswer } from "./idempotency.ts";
+import { nameOf } from "../base/principal.ts";
+import type { Principal } from "../base/principal.ts";
+import { asDispatchError, problemOf, validationError } from "../base/problem.ts";
+import { perSecond, rateHeaders, RateLimit } from "../access/rate-limit.ts";
+import type { RateHeaders } from "../access/rate-limit.ts";
 import type { Call, Operation, OperationParts, Outcome } from "./operation.ts";
 import { OPERATIONS } from "./table.ts";
 import type { OperationName } from "./table.ts";
@@ -52,7 +52,7 @@ export type Request = {
 };
 
 export type RunnerParts = OperationParts & {
-  readonly doorkeeper: Pick<Doorkeeper, "admit" | "during">;
+  readonly shedder: Pick<LoadShedder, "admit" | "during">;
   /** Requests a second of one principal over all doors of this gateway; 0: no limit. */
   readonly requestsPerPrincipalPerS: number;
 };
@@ -93,12 +93,12 @@ export class OperationRunner {
    * when requests of that kind are not taken now.
    */
   admit(kind: RequestKind): void {
-    this.#parts.doorkeeper.admit(kind);
+    this.#parts.shedder.admit(kind);
   }
 
   async #run(row: Operation, request: Request): Promise<Outcome> {
-    const { doorkeeper } = this.#parts;
-    doorkeeper.admit(row.kind);
+    const { shedder } = this.#parts;
+    shedder.admit(row.kind);
     const principal = await request.principal();
     this.#limit(principal, request);
     if (!row.roles.includes(principal.role)) throw new DispatchError("forbidden");
@@ -113,7 +113,7 @@ export class OperationRunner {
       key: keyFor(row, request.key, principal, input),
       receivedAtUs: request.receivedAtUs,
     };
-    return doorkeeper.during(() =>
+    return shedder.during(() =>
       row.keyed?.how === "kept"
         ? this.#kept(row, call, request.instance)
         : row.run(this.#parts, call),

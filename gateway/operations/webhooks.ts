@@ -11,15 +11,15 @@ import {
   WEBHOOKS_PER_OWNER_MAX,
   WEBHOOK_OLD_SECRET_MS,
 } from "../../proto/limits.ts";
-import type { Outward } from "../deps.ts";
-import type { Principal } from "../principal.ts";
-import { fieldProblem } from "../problem.ts";
-import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "../schemas-answers.ts";
-import { webhookSecretAnswer, webhooksAnswer } from "../schemas-answers.ts";
-import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "../schemas.ts";
-import { timeText } from "../views.ts";
-import { newSecret } from "../webhooks/signature.ts";
-import { TargetError, targetOf } from "../webhooks/target.ts";
+import type { Outward } from "../base/deps.ts";
+import type { Principal } from "../base/principal.ts";
+import { fieldProblem } from "../base/problem.ts";
+import { removedAnswer, resentAnswer, webhookMessagesAnswer } from "./answers.ts";
+import { webhookSecretAnswer, webhooksAnswer } from "./answers.ts";
+import { nothing, resendBody, webhookBody, webhookMessagesQuery } from "./schemas.ts";
+import { timeText } from "../views/delivery-view.ts";
+import { newSecret } from "../events/webhooks/signature.ts";
+import { TargetError, targetOf } from "../events/webhooks/target.ts";
 import { operation, outwardOf } from "./operation.ts";
 import type { Call } from "./operation.ts";
 

@@ -4,8 +4,13 @@
  */
 import type { z } from "zod";
 import type { OperationName } from "../operations/table.ts";
-import { createBody, partnerCancelBody, partnerGetBody, partnerListBody } from "../schemas.ts";
-import { partnerUpdateBody, quotedCreateBody } from "../schemas.ts";
+import {
+  createBody,
+  partnerCancelBody,
+  partnerGetBody,
+  partnerListBody,
+} from "../operations/schemas.ts";
+import { partnerUpdateBody, quotedCreateBody } from "../operations/schemas.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
 
 /** The parts of a body that passed the binding's schema. */

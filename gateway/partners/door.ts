@@ -6,8 +6,8 @@
  * a flood costs no more than looking at its subject.
  */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { serveRequests } from "../../engine/io/nats-service.ts";
-import type { ServiceRequest } from "../../engine/io/nats-service.ts";
+import { serveRequests } from "../../engine/io/nats/service.ts";
+import type { ServiceRequest } from "../../engine/io/nats/service.ts";
 import { DispatchError } from "../../proto/errors.ts";
 import { isPrincipalId } from "../../proto/ids.ts";
 import {
@@ -23,18 +23,18 @@ import {
 } from "../../proto/limits.ts";
 import { PARTNER_ACTIONS } from "../../proto/subjects.ts";
 import type { PartnerAction } from "../../proto/subjects.ts";
-import type { Deps } from "../deps.ts";
-import { nowUs } from "../now-us.ts";
+import type { Deps } from "../base/deps.ts";
+import { nowUs } from "../base/now-us.ts";
 import type { OperationRunner, Request } from "../operations/run.ts";
 import { OPERATIONS } from "../operations/table.ts";
-import type { Principal } from "../principal.ts";
-import { asDispatchError, validationError } from "../problem.ts";
-import { RateLimit } from "../rate-limit.ts";
-import type { Revocations } from "../revocations.ts";
+import type { Principal } from "../base/principal.ts";
+import { asDispatchError, validationError } from "../base/problem.ts";
+import { RateLimit } from "../access/rate-limit.ts";
+import type { Revocations } from "../access/revocations.ts";
 import { SERVICE_NAME } from "./accounts.ts";
 import { PARTNER_BINDINGS } from "./binding.ts";
-import { QUEUE_GROUP, ServiceStats, VERBS, verbSubjects } from "./micro.ts";
-import type { ServiceIdentity, Verb } from "./micro.ts";
+import { QUEUE_GROUP, ServiceStats, VERBS, verbSubjects } from "./service-protocol.ts";
+import type { ServiceIdentity, Verb } from "./service-protocol.ts";
 import type { PartnerRegistry } from "./registry.ts";
 import { CODECS, answerOf, codecOf, problemReply, readBody } from "./wire.ts";
 import type { Codec, Reply } from "./wire.ts";

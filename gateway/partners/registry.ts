@@ -7,7 +7,7 @@
 import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Clock } from "../../engine/io/clock.ts";
-import { ensureDurable } from "../../engine/io/durable.ts";
+import { ensureDurable } from "../../engine/io/nats/durable.ts";
 import { errorFields } from "../../engine/io/log.ts";
 import type { Log } from "../../engine/io/log.ts";
 import type { PartnerStore } from "../../engine/store/partners.ts";

@@ -8,9 +8,9 @@ import type { CodecBounds } from "../../proto/codec.ts";
 import { DispatchError, ERRORS } from "../../proto/errors.ts";
 import { INVALID } from "../../proto/field.ts";
 import { BODY_MAX_BYTES } from "../../proto/limits.ts";
-import type { HeaderValues, ServiceRequest } from "../../engine/io/nats-service.ts";
-import { parseJsonBody } from "../json-body.ts";
-import { PROBLEM_TYPE, problemOf } from "../problem.ts";
+import type { HeaderValues, ServiceRequest } from "../../engine/io/nats/service.ts";
+import { parseJsonBody } from "../rest/json-body.ts";
+import { PROBLEM_TYPE, problemOf } from "../base/problem.ts";
 
 export const CODECS = ["json", "msgpack"] as const;
 export type Codec = (typeof CODECS)[number];

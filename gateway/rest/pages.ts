@@ -4,17 +4,17 @@
  */
 import type { Store } from "../../engine/store/port.ts";
 import { DispatchError } from "../../proto/errors.ts";
-import { TRACKING_SECRET_PATTERN, linkPrincipal, trackingHash } from "../auth.ts";
-import type { Deps } from "../deps.ts";
-import type { CityMap } from "../city-map.ts";
-import { isLinkWaiting, isTrackable } from "../policy.ts";
-import type { Revocations } from "../revocations.ts";
-import { packedAnswer } from "../packed-page.ts";
-import type { PackedPage } from "../packed-page.ts";
-import { pageRoute } from "../route.ts";
-import type { Answer, Route } from "../route.ts";
-import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../tracking-page.ts";
-import type { TrackingPage } from "../tracking-page.ts";
+import { TRACKING_SECRET_PATTERN, linkPrincipal, trackingHash } from "../access/auth.ts";
+import type { Deps } from "../base/deps.ts";
+import type { CityMap } from "../page/city-map.ts";
+import { isLinkWaiting, isTrackable } from "../access/policy.ts";
+import type { Revocations } from "../access/revocations.ts";
+import { packedAnswer } from "./packed-page.ts";
+import type { PackedPage } from "./packed-page.ts";
+import { pageRoute } from "./route.ts";
+import type { Answer, Route } from "./route.ts";
+import { EXPIRED_PAGE, WAITING_PAGE, trackingPage } from "../page/tracking-page.ts";
+import type { TrackingPage } from "../page/tracking-page.ts";
 
 export type OpenParts = {
   readonly deps: Pick<Deps, "clock" | "map"> & {

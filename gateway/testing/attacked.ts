@@ -4,7 +4,7 @@
  * that was started.
  */
 import { expect } from "vitest";
-import { connectNats, natsBus } from "../../engine/io/nats.ts";
+import { connectNats, natsBus } from "../../engine/io/nats/nats.ts";
 import { migrate } from "../../engine/store/migrate.ts";
 import { openPostgresStore } from "../../engine/store/postgres-store.ts";
 import { subjectsFor } from "../../proto/subjects.ts";

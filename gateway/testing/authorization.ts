@@ -3,7 +3,7 @@
  * of the doors to each relation, action and status. `authorization.itest.ts` asks all of it;
  * docs/authorization.md shows it.
  */
-import type { Action } from "../policy.ts";
+import type { Action } from "../access/policy.ts";
 import { STATUSES } from "../../proto/status.ts";
 import type { Status } from "../../proto/status.ts";
 

@@ -6,7 +6,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { expect } from "vitest";
-import { SECURITY_HEADERS } from "../problem.ts";
+import { SECURITY_HEADERS } from "../base/problem.ts";
 import type { Asked, Rest } from "./clients.ts";
 
 type Response = {

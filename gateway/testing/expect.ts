@@ -3,7 +3,7 @@
  */
 import { expect } from "vitest";
 import type { z } from "zod";
-import { problemAnswer } from "../schemas-answers.ts";
+import { problemAnswer } from "../operations/answers.ts";
 import type { RestAnswer } from "./clients.ts";
 
 /** The answer is as the OpenAPI page says. */

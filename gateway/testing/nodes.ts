@@ -2,7 +2,7 @@
  * A stand-in for the nodes behind a gateway under test: it speaks the real protocol over the real
  * NATS, and answers as it was told.
  */
-import type { Bus } from "../../engine/io/nats.ts";
+import type { Bus } from "../../engine/io/nats/nats.ts";
 import type { CourierId } from "../../proto/ids.ts";
 import { encodeSessionPosts, streamMessages } from "../../proto/messages.ts";
 import { decodePosts } from "../../proto/posts.ts";

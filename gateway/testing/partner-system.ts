@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { ensureStreams } from "../../engine/streams.ts";
+import { ensureStreams } from "../../engine/streams/streams.ts";
 import { writeFileSync } from "node:fs";
 import { subjectsFor } from "../../proto/subjects.ts";
 import { ACCOUNTS_FILE, newUserKey, writeAccounts } from "../../scripts/run/nats-keys.ts";
@@ -21,7 +21,7 @@ import { testPrefix } from "../../scripts/testing/services.ts";
 import { renderAccounts } from "../partners/accounts.ts";
 import { startTestGateway } from "./gateway.ts";
 import type { TestGateway } from "./gateway.ts";
-import type { Notifier } from "../notify/notifier.ts";
+import type { Notifier } from "../events/notify/notifier.ts";
 
 export type PartnerSystem = {
   readonly t: TestGateway;

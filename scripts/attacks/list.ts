@@ -16,29 +16,29 @@ export type Attack = {
   readonly note?: string;
 };
 
-const SYSTEM = "gateway/attack-system.itest.ts";
-const DOORS = "gateway/attack-doors.itest.ts";
-const BOMBS = "gateway/attack-bombs.itest.ts";
-const STORM = "gateway/attack-storm.itest.ts";
-const OUTWARD = "gateway/attack-outward.itest.ts";
-const WIRE = "gateway/attack-wire.itest.ts";
-const FIELDS = "gateway/attack-fields.itest.ts";
-const FRAMES = "gateway/attack-frames.itest.ts";
-const MATRIX = "gateway/authorization.itest.ts";
-const SECURITY = "gateway/security.itest.ts";
-const REST_CREATE = "gateway/rest-create.itest.ts";
-const REST_DELIVERIES = "gateway/rest-deliveries.itest.ts";
-const WS = "gateway/ws.itest.ts";
+const SYSTEM = "gateway/attacks/system.itest.ts";
+const DOORS = "gateway/attacks/doors.itest.ts";
+const BOMBS = "gateway/attacks/bombs.itest.ts";
+const STORM = "gateway/attacks/storm.itest.ts";
+const OUTWARD = "gateway/attacks/outward.itest.ts";
+const WIRE = "gateway/attacks/wire.itest.ts";
+const FIELDS = "gateway/attacks/fields.itest.ts";
+const FRAMES = "gateway/attacks/frames.itest.ts";
+const MATRIX = "gateway/access/authorization.itest.ts";
+const SECURITY = "gateway/access/security.itest.ts";
+const REST_CREATE = "gateway/rest/create.itest.ts";
+const REST_DELIVERIES = "gateway/rest/deliveries.itest.ts";
+const WS = "gateway/websocket/ws.itest.ts";
 const PROCESS = "gateway/process.itest.ts";
 const SOCKET = "gateway/socket.itest.ts";
 const PARTNERS = "gateway/partners/partners.itest.ts";
-const WEBHOOKS = "gateway/webhooks/webhooks.itest.ts";
-const WEBHOOKS_UNIT = "gateway/webhooks/webhooks.test.ts";
+const WEBHOOKS = "gateway/events/webhooks/webhooks.itest.ts";
+const WEBHOOKS_UNIT = "gateway/events/webhooks/webhooks.test.ts";
 const PINGS = "actors/pings.table.test.ts";
-const SLOW = "gateway/attack-slow.itest.ts";
-const CLOCK = "gateway/attack-clock.itest.ts";
+const SLOW = "gateway/attacks/slow.itest.ts";
+const CLOCK = "gateway/attacks/clock.itest.ts";
 const STEADY = "engine/io/clock.test.ts";
-const MEMBERSHIP = "engine/membership.table.test.ts";
+const MEMBERSHIP = "engine/cluster/membership.table.test.ts";
 const LOG = "engine/io/log.test.ts";
 
 type Row = readonly [

@@ -6,9 +6,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { connectOptions } from "../../engine/io/nats-connect.ts";
+import { connectOptions } from "../../engine/io/nats/connect.ts";
 import type postgres from "postgres";
-import { connectPostgres } from "../../engine/io/postgres-driver.ts";
+import { connectPostgres } from "../../engine/io/postgres/driver.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
 import type { Status } from "../../proto/status.ts";
 import { streamName } from "../../proto/subjects.ts";

@@ -1,7 +1,7 @@
 // The table of a cluster as text: its processes, who owns how many shards under which epochs, and
 // who stands by. Pure: facts.ts asks, this writes.
 
-import { rank } from "../../engine/shards.ts";
+import { rank } from "../../engine/cluster/shards.ts";
 import type { ShardId } from "../../proto/ids.ts";
 import type { Kind, MemberState } from "./member.ts";
 

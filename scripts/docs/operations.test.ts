@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { READERS } from "../../engine/consumer-lag.ts";
+import { READERS } from "../../engine/streams/consumer-lag.ts";
 import { SETTING_RANGES } from "../../engine/config.ts";
 import { Metrics } from "../../engine/io/metrics.ts";
 import { STREAMS } from "../../proto/subjects.ts";

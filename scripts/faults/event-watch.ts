@@ -5,9 +5,9 @@
 import type { EventFacts } from "../check/rules.ts";
 import { systemClock } from "../../engine/io/clock.ts";
 import { createLog } from "../../engine/io/log.ts";
-import { connectNats } from "../../engine/io/nats.ts";
-import { EventFeed } from "../../gateway/event-feed.ts";
-import type { FeedEvent, Verdict } from "../../gateway/event-feed.ts";
+import { connectNats } from "../../engine/io/nats/nats.ts";
+import { EventFeed } from "../../gateway/events/event-feed.ts";
+import type { FeedEvent, Verdict } from "../../gateway/events/event-feed.ts";
 import type { DeliveryEvent } from "../../proto/events.ts";
 
 /** What comes too early for its delivery is asked for again after this, as partners do. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { distanceM, inBox } from "../../actors/geo.ts";
-import { shardOfCourier, shardOfPoint } from "../../engine/shards.ts";
+import { shardOfCourier, shardOfPoint } from "../../engine/cluster/shards.ts";
 import { SERVICE_AREA_DEFAULT } from "../../proto/limits.ts";
 import { WIDE_AREA, probePlaces, pullPlaces } from "./places.ts";
 

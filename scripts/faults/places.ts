@@ -2,7 +2,7 @@
 // that nobody else is a candidate there: a create at the place depends on that shard alone. Pure.
 
 import { distanceM } from "../../actors/geo.ts";
-import { shardOfCourier, shardOfPoint } from "../../engine/shards.ts";
+import { shardOfCourier, shardOfPoint } from "../../engine/cluster/shards.ts";
 import type { Box } from "../../proto/geo.ts";
 import type { LngLat } from "../../proto/geo.ts";
 import type { CourierId, ShardId } from "../../proto/ids.ts";

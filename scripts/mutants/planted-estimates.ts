@@ -3,7 +3,7 @@
 import type { Planted } from "./planted-bug.ts";
 
 const WITHIN_REACH = {
-  file: "gateway/outlook.test.ts",
+  file: "gateway/views/eta-forecast.test.ts",
   name: "is a wait that only those count for who are within reach and of the wanted kind",
 };
 
@@ -11,7 +11,7 @@ export const BUGS_OF_ESTIMATES: readonly Planted[] = [
   {
     name: "a backlog anywhere makes everybody wait",
     kind: "estimates",
-    file: "gateway/outlook.ts",
+    file: "gateway/views/eta-forecast.ts",
     find: ".filter((backlog) => distanceM(backlog, pickup) <= reachM)\n",
     replace: "",
     test: WITHIN_REACH,
@@ -19,7 +19,7 @@ export const BUGS_OF_ESTIMATES: readonly Planted[] = [
   {
     name: "busy couriers anywhere shorten the wait",
     kind: "estimates",
-    file: "gateway/outlook.ts",
+    file: "gateway/views/eta-forecast.ts",
     find: "if (east * east + north * north > reach) continue;",
     replace: "if (east * east + north * north > reach * 1e9) continue;",
     test: WITHIN_REACH,
@@ -27,7 +27,7 @@ export const BUGS_OF_ESTIMATES: readonly Planted[] = [
   {
     name: "couriers of the wrong kind shorten the wait",
     kind: "estimates",
-    file: "gateway/outlook.ts",
+    file: "gateway/views/eta-forecast.ts",
     find: "if (vehicle !== null && fleet.couriers[i]?.vehicle !== vehicle) continue;\n",
     replace: "",
     test: WITHIN_REACH,
@@ -35,27 +35,33 @@ export const BUGS_OF_ESTIMATES: readonly Planted[] = [
   {
     name: "when a parcel is ready is counted in milliseconds",
     kind: "estimates",
-    file: "gateway/outlook.ts",
+    file: "gateway/views/eta-forecast.ts",
     find: "const readyS = readyAt === null ? 0 : (readyAt - this.#deps.clock.now()) / 1000;",
     replace: "const readyS = readyAt === null ? 0 : readyAt - this.#deps.clock.now();",
-    test: { file: "gateway/outlook.test.ts", name: "is no sooner than the parcel is ready" },
+    test: {
+      file: "gateway/views/eta-forecast.test.ts",
+      name: "is no sooner than the parcel is ready",
+    },
   },
   {
     name: "the wait for a search is promised twice",
     kind: "estimates",
-    file: "gateway/outlook.ts",
+    file: "gateway/views/eta-forecast.ts",
     find: "readyS: readyS - reading.searchS };",
     replace: "readyS };",
-    test: { file: "gateway/outlook.test.ts", name: "is no sooner than the parcel is ready" },
+    test: {
+      file: "gateway/views/eta-forecast.test.ts",
+      name: "is no sooner than the parcel is ready",
+    },
   },
   {
     name: "handing over takes no time",
     kind: "estimates",
-    file: "gateway/estimates.ts",
+    file: "gateway/views/estimates.ts",
     find: "vehicle) + DROPOFF_HANDLING_S;",
     replace: "vehicle);",
     test: {
-      file: "gateway/estimates.test.ts",
+      file: "gateway/views/estimates.test.ts",
       name: "promise assignment, approach, handling, trip and handing over",
     },
   },

@@ -5,7 +5,7 @@ import type { Planted } from "./planted-bug.ts";
 const KEPT = "engine/store/kept.itest.ts";
 const ALL_OF_IT = { file: KEPT, name: "however much is old, all of it goes" };
 const EVERY_COURIER = {
-  file: "engine/takeover.test.ts",
+  file: "engine/cluster/takeover.test.ts",
   name: "loads every courier and every open delivery of the shard, each once",
 };
 
@@ -13,7 +13,7 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a takeover loads only the first page of couriers",
     kind: "many rows",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `    after = page.at(-1)?.courier ?? after;
     isMore = page.length === PAGE_ROWS;`,
     replace: `    after = page.at(-1)?.courier ?? after;
@@ -23,7 +23,7 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a takeover loads only the first page of deliveries",
     kind: "many rows",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `    after = page.at(-1)?.job.id ?? after;
     isMore = page.length === PAGE_ROWS;`,
     replace: `    after = page.at(-1)?.job.id ?? after;
@@ -33,21 +33,21 @@ export const BUGS_OF_ROWS: readonly Planted[] = [
   {
     name: "a full query of the outbox is taken for the last",
     kind: "many rows",
-    file: "engine/outbox.ts",
+    file: "engine/streams/outbox.ts",
     find: "return rows.length === max;",
     replace: "return rows.length > max;",
     test: {
-      file: "engine/outbox.test.ts",
+      file: "engine/streams/outbox.test.ts",
       name: "publishes more than a query holds without a pause",
     },
   },
   {
     name: "of a shard's moves only the first batch is sent",
     kind: "many rows",
-    file: "engine/replica.ts",
+    file: "engine/cells/replica.ts",
     find: "for (let from = 0; from < all.length; from += RECORDS_PER_BATCH_MAX) {",
     replace: "for (let from = 0; from < 1; from += RECORDS_PER_BATCH_MAX) {",
-    test: { file: "engine/replica.test.ts", name: "sends all couriers of a shard" },
+    test: { file: "engine/cells/replica.test.ts", name: "sends all couriers of a shard" },
   },
   {
     name: "of the last positions only the first statement is written",

@@ -13,7 +13,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "await db.query(ROTATE, [id, secret, keepOldMs / 1_000]);",
     replace: "await db.query(ROTATE, [id, secret, keepOldMs]);",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "the old secret signs for a day after a rotation, and no longer",
     },
   },
@@ -24,7 +24,7 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "WEBHOOK_OLD_SECRET_MS = 86_400_000",
     replace: "WEBHOOK_OLD_SECRET_MS = 86_400",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "the old secret signs for a day after a rotation, and no longer",
     },
   },
@@ -74,22 +74,22 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
   {
     name: "customers are told of what happened weeks ago",
     kind: "times",
-    file: "gateway/notify/notices.ts",
+    file: "gateway/events/notify/notices.ts",
     find: "Date.parse(event.at) > NOTICE_AGE_MAX_MS",
     replace: "Date.parse(event.at) > NOTICE_AGE_MAX_MS * 1_000",
     test: {
-      file: "gateway/notify/notices.test.ts",
+      file: "gateway/events/notify/notices.test.ts",
       name: "what happened within the hour is told",
     },
   },
   {
     name: "a delivery may be asked for seven days of 1,000 hours ahead",
     kind: "times",
-    file: "gateway/create.ts",
+    file: "gateway/operations/create.ts",
     find: "at > now + READY_AHEAD_MAX_MS",
     replace: "at > now + READY_AHEAD_MAX_MS * 60",
     test: {
-      file: "gateway/rest-create.itest.ts",
+      file: "gateway/rest/create.itest.ts",
       name: "is taken up to seven days ahead, and no further",
     },
   },
@@ -100,27 +100,30 @@ export const BUGS_OF_TIMES: readonly Planted[] = [
     find: "TOKEN_CLOCK_SKEW_MS = 5_000;",
     replace: "TOKEN_CLOCK_SKEW_MS = 5_000_000;",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "ends when it says, give or take five seconds",
     },
   },
   {
     name: "a known token never ends",
     kind: "times",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: "if (known.expiresAt > clock.now()) return known;",
     replace: "if (known.expiresAt * 1_000 > clock.now()) return known;",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "ends when it says, give or take five seconds",
     },
   },
   {
     name: "a tracking link opens for 1,000 hours after the end",
     kind: "times",
-    file: "gateway/policy.ts",
+    file: "gateway/access/policy.ts",
     find: "LINK_AFTER_END_MS);",
     replace: "LINK_AFTER_END_MS * 1_000);",
-    test: { file: "gateway/auth-keys.test.ts", name: "opens for an hour after its delivery ended" },
+    test: {
+      file: "gateway/access/auth-keys.test.ts",
+      name: "opens for an hour after its delivery ended",
+    },
   },
 ];

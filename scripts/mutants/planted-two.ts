@@ -7,20 +7,20 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a takeover does not wait for its flush before it reads rows",
     kind: "two of something",
-    file: "engine/takeover.ts",
+    file: "engine/cluster/takeover.ts",
     find: `  await flushBus(runtime);
   const loaded`,
     replace: `  void flushBus(runtime);
   const loaded`,
     test: {
-      file: "engine/takeover.test.ts",
+      file: "engine/cluster/takeover.test.ts",
       name: "reads no row before the server knows that it listens",
     },
   },
   {
     name: "a frame is cached by courier: the follower of another delivery gets a foreign id",
     kind: "two of something",
-    file: "gateway/fan-out.ts",
+    file: "gateway/follow/fan-out.ts",
     find: `    let encoded = frames.get(followed);
     if (encoded === undefined) {
       const item = this.#itemOf(followed, now);
@@ -41,7 +41,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
       frames.set(key, encoded);
     }`,
     test: {
-      file: "gateway/fan-out.test.ts",
+      file: "gateway/follow/fan-out.test.ts",
       name: "is told of its own delivery and of no other that the same courier carries",
     },
   },
@@ -62,42 +62,42 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "tokens of another issuer are accepted",
     kind: "two of something",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: "      issuer: TOKEN_ISSUER,\n",
     replace: "",
     test: {
-      file: "gateway/auth-keys.test.ts",
+      file: "gateway/access/auth-keys.test.ts",
       name: "of our issuer is believed; of another, or of none, it is not",
     },
   },
   {
     name: "the previous key signs under any name",
     kind: "two of something",
-    file: "gateway/auth.ts",
+    file: "gateway/access/auth.ts",
     find: `  if (secret === undefined) throw new DispatchError("unauthorized");
   return secret;`,
     replace: "  return secret ?? current;",
-    test: { file: "gateway/auth-keys.test.ts", name: "holds under either of our keys" },
+    test: { file: "gateway/access/auth-keys.test.ts", name: "holds under either of our keys" },
   },
   {
     name: "a key under way is not scoped to its customer",
     kind: "two of something",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "const name = `${key.principal}\\n${key.key}`;",
     replace: "const name = key.key;",
     test: {
-      file: "gateway/idempotency.test.ts",
+      file: "gateway/operations/idempotency.test.ts",
       name: "holds up nobody but whoever brought it",
     },
   },
   {
     name: "a key belongs to a name, whatever its role",
     kind: "two of something",
-    file: "gateway/idempotency.ts",
+    file: "gateway/operations/idempotency.ts",
     find: "principal: `${principal.role}:${principal.subject}`,",
     replace: "principal: principal.subject,",
     test: {
-      file: "gateway/idempotency.test.ts",
+      file: "gateway/operations/idempotency.test.ts",
       name: "holds up nobody but whoever brought it",
     },
   },
@@ -116,18 +116,24 @@ export const BUGS_OF_TWO: readonly Planted[] = [
   {
     name: "a reader may acknowledge frames that were never sent",
     kind: "two of something",
-    file: "gateway/seen-window.ts",
+    file: "gateway/follow/ack-window.ts",
     find: "if (frames <= this.#seen || frames > this.#sent) return;",
     replace: "if (frames <= this.#seen) return;",
-    test: { file: "gateway/seen-window.test.ts", name: "cannot have seen what was never sent" },
+    test: {
+      file: "gateway/follow/ack-window.test.ts",
+      name: "cannot have seen what was never sent",
+    },
   },
   {
     name: "a connection that gives way takes the newer one off the list",
     kind: "two of something",
-    file: "gateway/connections.ts",
+    file: "gateway/websocket/connections.ts",
     find: "if (this.#byCourier.get(courier) === connection) this.#byCourier.delete(courier);",
     replace: "this.#byCourier.delete(courier);",
-    test: { file: "gateway/ws.itest.ts", name: "is one at a time, however often the courier" },
+    test: {
+      file: "gateway/websocket/ws.itest.ts",
+      name: "is one at a time, however often the courier",
+    },
   },
   {
     name: "of a partner's addresses only the first is told",
@@ -136,7 +142,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: "on conflict (webhook_id, delivery_id, number) do nothing\nreturning number`;",
     replace: "limit 1 on conflict (webhook_id, delivery_id, number) do nothing\nreturning number`;",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "of two addresses of one partner each is told all",
     },
   },
@@ -147,7 +153,7 @@ export const BUGS_OF_TWO: readonly Planted[] = [
     find: "where e.webhook_id = m.webhook_id and e.delivery_id = m.delivery_id\n        and e.number < m.number",
     replace: "where e.delivery_id = m.delivery_id\n        and e.number < m.number",
     test: {
-      file: "gateway/webhooks/webhooks.itest.ts",
+      file: "gateway/events/webhooks/webhooks.itest.ts",
       name: "of two addresses of one partner each is told all",
     },
   },

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { PartnerRow, PartnerStore } from "../../engine/store/partners.ts";
-import { connectOptions } from "../../engine/io/nats-connect.ts";
+import { connectOptions } from "../../engine/io/nats/connect.ts";
 import { reachOf, renderAccounts } from "../../gateway/partners/accounts.ts";
 import { ensurePartnerConsumer } from "../../gateway/partners/registry.ts";
 import { isPrincipalId } from "../../proto/ids.ts";

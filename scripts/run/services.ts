@@ -2,7 +2,7 @@
 // or brought up here with its data in the state folder. How a server is run is in ../services/.
 
 import { join } from "node:path";
-import { natsProblems } from "../../engine/io/nats-address.ts";
+import { natsProblems } from "../../engine/io/nats/address.ts";
 import { renderAccounts } from "../../gateway/partners/accounts.ts";
 import { SetupError } from "../services/process.ts";
 import { findNatsServer } from "../services/nats-binary.ts";

@@ -5,7 +5,7 @@
 import { connect } from "@nats-io/transport-node";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { connectOptions } from "../../engine/io/nats-connect.ts";
+import { connectOptions } from "../../engine/io/nats/connect.ts";
 import { NATS_VERSION_MIN, isAtLeast } from "./nats-binary.ts";
 import type { NatsBinary } from "./nats-binary.ts";
 import { freePort } from "./ports.ts";

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import type postgres from "postgres";
-import { connectPostgres } from "../../engine/io/postgres-driver.ts";
+import { connectPostgres } from "../../engine/io/postgres/driver.ts";
 import { freePort } from "./ports.ts";
 import { makeOwnFolder } from "./postgres-binary.ts";
 import type { PostgresBinaries } from "./postgres-binary.ts";

@@ -6,9 +6,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { streamName, subjectsFor } from "../../../proto/subjects.ts";
 import type { Subjects } from "../../../proto/subjects.ts";
-import type { CellsLog } from "../../cells-reader.ts";
-import { BusError } from "../nats.ts";
-import type { Bus, BusMessage } from "../nats.ts";
+import type { CellsLog } from "../../cells/reader.ts";
+import { BusError } from "../nats/nats.ts";
+import type { Bus, BusMessage } from "../nats/nats.ts";
 
 /** Two connections to one server that has the streams of this prefix and nothing in them. */
 export type BusWorld = {
