@@ -13,7 +13,7 @@ import { DETOUR_FACTOR, PACES } from "../engine/geo/travel-time.ts";
 import { connectNats, natsBus } from "../engine/io/nats/nats.ts";
 import type { Bus } from "../engine/io/nats/nats.ts";
 import { migrate } from "../engine/store/migrate.ts";
-import { signToken } from "../gateway/access/token.ts";
+import { signToken } from "../gateway/token.ts";
 import type { CourierId } from "../proto/ids.ts";
 import { streamMessages } from "../proto/messages.ts";
 import type { CourierRecord } from "../proto/messages.ts";

@@ -3,7 +3,7 @@
 // Standard output carries the token and nothing else, so that a shell can take it; every complaint
 // is one line on standard error and exit code 2. Tracking tokens are made by the server alone.
 
-import { signToken } from "../gateway/access/token.ts";
+import { signToken } from "../gateway/token.ts";
 import { RememberedPorts, authKey, stateFolder } from "./run/state.ts";
 import { USAGE, parseRevokeArgs, parseTokenArgs } from "./run/token-args.ts";
 

@@ -11,7 +11,7 @@ import type { DeliveryId } from "../../proto/ids.ts";
 import { LINK_AFTER_END_MS } from "../../proto/limits.ts";
 import { createAuth } from "./auth.ts";
 import type { Auth } from "./auth.ts";
-import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";
+import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "../token.ts";
 
 const NOW = Date.parse("2026-05-03T14:00:00Z");
 const NOW_S = NOW / 1_000;

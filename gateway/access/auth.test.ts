@@ -10,7 +10,7 @@ import type { ErrorCode } from "../../proto/errors.ts";
 import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS } from "../../proto/limits.ts";
 import { createAuth } from "./auth.ts";
 import { Revocations } from "./revocations.ts";
-import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";
+import { TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "../token.ts";
 
 const KEY = "a signing key for these tests, long enough";
 const NOW_S = 1_800_000_000;

@@ -22,8 +22,15 @@ import { TOKEN_CLOCK_SKEW_MS, TOKEN_LIFE_MAX_MS, TOKEN_MAX_CHARS } from "../../p
 import { isTrackable } from "./policy.ts";
 import type { Principal } from "../base/principal.ts";
 import type { Revocations } from "./revocations.ts";
-import { TOKEN_ALGORITHM, TOKEN_ISSUER, TOKEN_TYPE, audienceOf, keyBytes, keyId } from "./token.ts";
-import type { TokenRole } from "./token.ts";
+import {
+  TOKEN_ALGORITHM,
+  TOKEN_ISSUER,
+  TOKEN_TYPE,
+  audienceOf,
+  keyBytes,
+  keyId,
+} from "../token.ts";
+import type { TokenRole } from "../token.ts";
 
 export type Auth = {
   /**

@@ -13,7 +13,7 @@ import { BODY, TEST_KEY, startTestGateway, tokenOf } from "../testing/gateway.ts
 import { startWithPeople } from "../testing/people.ts";
 import type { TestGateway } from "../testing/gateway.ts";
 import type { People } from "../testing/people.ts";
-import { signToken } from "./token.ts";
+import { signToken } from "../token.ts";
 
 const OLD_KEY = "the key before this one, which is on its way out";
 const FORWARDED = "x-forwarded-for";

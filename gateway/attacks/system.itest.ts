@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { SUBPROTOCOL, clientFrames } from "../../proto/frames.ts";
 import { PINGS_PER_BATCH_MAX } from "../../proto/limits.ts";
-import { keyId } from "../access/token.ts";
+import { keyId } from "../token.ts";
 import { openClient, until } from "../testing/clients.ts";
 import type { Client } from "../testing/clients.ts";
 import { startAttacked } from "../testing/attacked.ts";

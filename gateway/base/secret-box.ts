@@ -9,7 +9,7 @@
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import { systemRandom } from "../../engine/io/random.ts";
-import { keyId } from "../access/token.ts";
+import { keyId } from "../token.ts";
 
 export type SecretBox = {
   readonly seal: (text: string, context: string) => string;

@@ -9,7 +9,7 @@ import { chmodSync, cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectOptions } from "../../engine/io/nats/connect.ts";
-import { signToken } from "../../gateway/access/token.ts";
+import { signToken } from "../../gateway/token.ts";
 import { streamName } from "../../proto/subjects.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import { makeDatabase } from "../cluster/database.ts";

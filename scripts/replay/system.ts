@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { signToken } from "../../gateway/access/token.ts";
-import type { TokenRole } from "../../gateway/access/token.ts";
+import { signToken } from "../../gateway/token.ts";
+import type { TokenRole } from "../../gateway/token.ts";
 import { authKey, stateFolder } from "../run/state.ts";
 import type { ProcessRecord } from "../services/process.ts";
 

@@ -1,7 +1,7 @@
 // What makes a fresh start usable at once: the demo courier, ready-made tokens, and the lines that
 // say where the doors are. Speaks to the system only through its public door.
 
-import { signToken } from "../../gateway/access/token.ts";
+import { signToken } from "../../gateway/token.ts";
 
 const TOKEN_TTL_S = 8 * 3600;
 const COURIER = "cur_1";

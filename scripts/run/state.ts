@@ -11,7 +11,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { TOKEN_KEY_MIN_BYTES } from "../../gateway/access/token.ts";
+import { TOKEN_KEY_MIN_BYTES } from "../../gateway/token.ts";
 import { pathHash, reachablePath } from "../services/postgres-binary.ts";
 import { SetupError, commandLine, isAlive, isRunning, startOf } from "../services/process.ts";
 import type { ProcessRecord } from "../services/process.ts";

@@ -1,5 +1,5 @@
 // The command line of `npm run token`, read by hand: three flags, each with a value. Refuses what
-// it does not know; signing is gateway/access/token.ts.
+// it does not know; signing is gateway/token.ts.
 
 export const USAGE =
   "npm run -s token -- --role courier --sub cur_1 [--ttl 8h], or revoke --role courier --sub cur_1, or revoke --jti ID";

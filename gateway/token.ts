@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
-import type { Role } from "../../proto/ids.ts";
+import type { Role } from "../proto/ids.ts";
 
 export const TOKEN_ISSUER = "hexdispatch";
 export const TOKEN_TYPE = "at+jwt";
