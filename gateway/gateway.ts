@@ -7,6 +7,8 @@ import { BlockList, isIPv6 } from "node:net";
 import { addressReader, parseNetworks } from "../engine/client-address.ts";
 import { DOOR_DEFAULTS } from "../engine/door-limits.ts";
 import { errorFields } from "../engine/io/log.ts";
+import { whenPortIsFree } from "../engine/io/port-wait.ts";
+import type { PortWait } from "../engine/io/port-wait.ts";
 import { DispatchError } from "../proto/errors.ts";
 import { SUBPROTOCOL } from "../proto/frames.ts";
 import { FRAME_MAX_BYTES, SOCKET_BUFFER_MAX_BYTES, SOCKET_IDLE_S } from "../proto/limits.ts";
@@ -17,7 +19,7 @@ import { authOf, createGuards } from "./access/guards.ts";
 import { problemHeaders, problemOf, securityHeadersFor } from "./base/problem.ts";
 import type { SocketCaps } from "./access/socket-caps.ts";
 import { listenerOf } from "./listener/kinds.ts";
-import type { Headers, UpgradeAnswer } from "./listener/listener.ts";
+import type { Headers, Listener, ListenerOptions, UpgradeAnswer } from "./listener/listener.ts";
 
 /** A line about refused connections at most so often. */
 const REFUSALS_SAID_MS = 10_000;
@@ -34,14 +36,18 @@ export type Gateway = {
   readonly stop: () => Promise<void>;
 };
 
-/**
- * Starts a gateway with at most so many open connections (0: no bound). Rejects when the port is
- * taken.
- */
+export type StartOptions = {
+  /** Open connections at most; 0: no bound. */
+  readonly connectionsMax?: number;
+  /** How a taken port is waited for; absent: not at all. */
+  readonly portWait?: PortWait;
+};
+
+/** Starts a gateway. Rejects when the port is taken, and stays so as long as it is waited for. */
 export async function startGateway(
   deps: Deps,
   version: string,
-  connectionsMax = 0,
+  { connectionsMax = 0, portWait }: StartOptions = {},
 ): Promise<Gateway> {
   const { log, config } = deps;
   const guards = createGuards(deps);
@@ -53,7 +59,7 @@ export async function startGateway(
 
   const proxies = parseNetworks(config.trustedProxies ?? "") ?? new BlockList();
   const listen = await listenerOf(config.listener ?? "node");
-  const listener = await listen({
+  const options: ListenerOptions = {
     host: config.publicHost,
     port: config.publicPort,
     isShared: config.portShared,
@@ -74,7 +80,9 @@ export async function startGateway(
       const stack = error instanceof Error ? error.stack : undefined;
       log.error({ where, ...errorFields(error), stack }, "a handler threw");
     },
-  });
+  };
+  const open = (): Promise<Listener> => listen(options);
+  const listener = await (portWait ? whenPortIsFree(config.publicPort, open, portWait) : open());
   const stopAll = async (): Promise<void> => {
     listener.stopListening();
     await core.drain();

@@ -30,6 +30,9 @@ import type { StreamKeeper } from "../engine/streams/keeper.ts";
 import { keepStreams } from "../engine/streams/look.ts";
 import { readVersion } from "../engine/version.ts";
 import { listenAdmin } from "../engine/io/admin.ts";
+import type { Admin } from "../engine/io/admin.ts";
+import { whenPortIsFree } from "../engine/io/port-wait.ts";
+import type { PortWait } from "../engine/io/port-wait.ts";
 import { GATEWAY_STOP_MAX_MS } from "../proto/limits.ts";
 import { subjectsFor } from "../proto/subjects.ts";
 import { ADMISSION_LIMITS } from "./access/admission.ts";
@@ -50,7 +53,7 @@ async function start(
   config: Config,
   log: Log,
   gateway: ReturnType<typeof newNodeId>,
-  { opened }: Opening,
+  { opened, ending }: Opening,
 ): Promise<Running> {
   const version = readVersion();
   const metrics = new Metrics("gateway");
@@ -60,24 +63,22 @@ async function start(
   const link = await openNats({ config, name: gateway, log, metrics, onLost });
   opened(() => link.close());
   const { nc, bus, watch } = link;
-  const store = openPostgresStore({
-    url: config.postgresUrl,
-    applicationName: gateway,
-    connections: config.postgresConnections,
-  });
+  const { postgresUrl: url, postgresConnections: connections } = config;
+  const store = openPostgresStore({ url, applicationName: gateway, connections });
   opened(() => store.close());
   const outward = outwardOf(config, nc, gateway, log);
   opened(() => outward.store.close());
-  const probe = openProbe(config.postgresUrl, gateway, [store, outward.store]);
+  const probe = openProbe(url, gateway, [store, outward.store]);
   opened(() => probe.close());
   const { socketsMax, connectionsMax } = capacity;
   const parts = { config, log, gateway, metrics, socketsMax, link, store, outward };
   const deps = { ...(await depsOf(parts)), probe: probe.ask };
-  const door = await startGateway(deps, version, connectionsMax);
+  const portWait = portWaitOf(log, ending);
+  const door = await startGateway(deps, version, { connectionsMax, portWait });
   opened(() => door.stop());
   showSockets(metrics, door, socketsMax);
   const stopWatching = watchEventLoop(metrics);
-  const stopChecking = watchSessions(config.postgresUrl, (error) => {
+  const stopChecking = watchSessions(url, (error) => {
     log.fatal(errorFields(error), "what stands in front of Postgres cannot be worked with");
     process.exit(1);
   });
@@ -90,12 +91,14 @@ async function start(
     return [...draining, ...watch.problems(), ...(isAway ? ["postgres"] : [])];
   };
   const { adminHost: host, adminPort: port } = config;
-  const admin = await listenAdmin({
-    ...{ host, port, version, metrics: () => metrics.text(), notReady },
-    // Creates, accepts and statuses go on without them: no reason to keep clients away.
-    degraded: () => streams.problems(),
-    notAlive: () => (bus.status() === "closed" && !isDraining ? ["nats"] : []),
-  });
+  const openAdmin = (): Promise<Admin> =>
+    listenAdmin({
+      ...{ host, port, version, metrics: () => metrics.text(), notReady },
+      // Creates, accepts and statuses go on without them: no reason to keep clients away.
+      degraded: () => streams.problems(),
+      notAlive: () => (bus.status() === "closed" && !isDraining ? ["nats"] : []),
+    });
+  const admin = await whenPortIsFree(port, openAdmin, portWait);
   opened(() => admin.close());
 
   const stop = async (hurry: AbortSignal): Promise<void> => {
@@ -126,6 +129,12 @@ type Opened = {
   readonly store: PostgresStore;
   readonly outward: Outward;
 };
+
+/** One gateway is started while another one still drains on the same port. */
+const portWaitOf = (log: Log, ending: AbortSignal): PortWait => ({
+  onWait: (port) => log.warn({ port }, "the port is taken; it is waited for"),
+  isEnding: () => ending.aborted,
+});
 
 function showSockets(metrics: Metrics, { connections }: Gateway, socketsMax: number): void {
   metrics.gauge("hexdispatch_ws_connections", "Open WebSockets.", () => connections.size);

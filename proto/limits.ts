@@ -294,6 +294,9 @@ export const POSTGRES_VERSION_MIN = 15;
 /** How long a gateway that ends still takes new connections, unless it is told another time. */
 export const DRAIN_DEFAULT_MS = 5_000;
 export const DRAIN_MAX_MS = 600_000;
+/** A gateway waits so long for a port that one which drains still holds, and looks so often. */
+export const PORT_WAIT_MS = 15_000;
+export const PORT_RETRY_MS = 250;
 /**
  * What a gateway may take to end beside that: goodbyes to sockets, last messages, connections
  * closed.
